@@ -87,9 +87,7 @@ __all__ = (
 )
 
 
-def _rebuild(
-    cls: type[MissionlinkError], args: tuple[object, ...], state: dict[str, object]
-) -> MissionlinkError:
+def _rebuild(cls: type[MissionlinkError], args: tuple[object, ...], state: dict[str, object]) -> MissionlinkError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -371,9 +369,7 @@ class ConsumerOverflow(SessionError):
     """A consumer of events with the policy ``"raise"`` fell behind and lost events."""
 
     def __init__(self, session_id: str, count: int) -> None:
-        super().__init__(
-            f"a consumer of session {session_id!r} fell behind; {count} event(s) were not delivered"
-        )
+        super().__init__(f"a consumer of session {session_id!r} fell behind; {count} event(s) were not delivered")
         self.session_id = session_id
         self.count = count
         """How many events were lost."""
@@ -383,9 +379,7 @@ class HandlerFailed(MissionlinkError):
     """A handler of the program raised or returned what cannot be sent; ``__cause__`` is its exception."""
 
     def __init__(self, what: str, session_id: str | None = None) -> None:
-        super().__init__(
-            f"the handler for {what} failed" + (f" in session {session_id!r}" if session_id else "")
-        )
+        super().__init__(f"the handler for {what} failed" + (f" in session {session_id!r}" if session_id else ""))
         self.what = what
         self.session_id = session_id
 
