@@ -36,7 +36,8 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  │  ├─ TurnAborted
     │  │  └─ TurnTimeout (also TimeoutError)
     │  └─ ConsumerOverflow
-    └─ HandlerFailed
+    ├─ HandlerFailed
+    └─ ScriptMismatch (also AssertionError)
 
 Each error keeps its facts in attributes, says what to do in its text, and survives ``copy`` and ``pickle``.
 """
@@ -76,6 +77,7 @@ __all__ = (
     "RuntimeNotFound",
     "RuntimeStartFailed",
     "RuntimeUnavailable",
+    "ScriptMismatch",
     "SessionClosed",
     "SessionError",
     "SessionIdMismatch",
@@ -382,6 +384,19 @@ class HandlerFailed(MissionlinkError):
         super().__init__(f"the handler for {what} failed" + (f" in session {session_id!r}" if session_id else ""))
         self.what = what
         self.session_id = session_id
+
+
+class ScriptMismatch(MissionlinkError, AssertionError):
+    """A test double saw something else than its script says; a failure of the test, not of the program."""
+
+    def __init__(self, double: str, faults: Sequence[str], traffic: Sequence[str] = ()) -> None:
+        seen = "".join(f"\n    {line}" for line in traffic[-50:])
+        listed = "".join(f"\n  {fault}" for fault in faults)
+        super().__init__(f"{double} was not used as its script says:{listed}" + (f"\n  it saw:{seen}" if seen else ""))
+        self.double = double
+        """Which double complains."""
+        self.faults = tuple(faults)
+        """One sentence for each deviation."""
 
 
 def _with_process(problem: str, exit_code: int | None, stderr: str) -> str:
