@@ -1,0 +1,1 @@
+"""Doubles for tests: a fake runtime and a scripted model."""

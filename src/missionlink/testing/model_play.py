@@ -64,8 +64,7 @@ class PlayedReply(Response):
 
     async def _stream(self, send: Send) -> bool:
         """Send the reply as server-sent events; ``False`` when the script says to cut the connection."""
-        options = self._request.body.get("stream_options")
-        with_usage = isinstance(options, dict) and options.get("include_usage") is True
+        with_usage = self._request.reports_usage
         chat = ChatStream(self._reply_id, self._model, call_ids=self._call_ids, with_usage=with_usage)
 
         async def put(*events: bytes) -> None:

@@ -64,7 +64,7 @@ class Call:
     name: str
     arguments: str
     pieces: tuple[str, ...]
-    id: str | None = None
+    call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def think(text: str, *, chunks: int = 1) -> Reply:
 
 
 def call(
-    name: str, arguments: Mapping[str, object] | str | None = None, *, chunks: int = 2, id: str | None = None
+    name: str, arguments: Mapping[str, object] | str | None = None, *, chunks: int = 2, call_id: str | None = None
 ) -> Reply:
     """Build a reply that calls one tool; join several with ``+`` for parallel calls.
 
@@ -165,11 +165,10 @@ def call(
         name: Name of the tool.
         arguments: The arguments, or a string that is sent as it is, for arguments that are not valid JSON.
         chunks: Into how many pieces the JSON text of the arguments is cut.
-        id: Id of the call. ``None`` lets the server number its calls: ``call_1``, ``call_2`` ...
+        call_id: Id of the call. ``None`` lets the server number its calls: ``call_1``, ``call_2`` ...
     """
-    # ``id`` is the wire's word, and there is no use of the builtin here.
     text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
-    return Reply((Call(name, text, tuple(cut(text, chunks)), id),))
+    return Reply((Call(name, text, tuple(cut(text, chunks)), call_id),))
 
 
 def fail(

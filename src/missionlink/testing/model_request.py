@@ -52,6 +52,12 @@ class ModelRequest:
         return self.body.get("stream") is True
 
     @property
+    def reports_usage(self) -> bool:
+        """Whether the stream is to end with the counts of tokens."""
+        options = self.body.get("stream_options")
+        return isinstance(options, Mapping) and cast("Mapping[str, object]", options).get("include_usage") is True
+
+    @property
     def tool_names(self) -> tuple[str, ...]:
         """Names of the tools that the model is offered."""
         tools = self.body.get("tools")
@@ -83,4 +89,5 @@ class ModelRequest:
 
     def __repr__(self) -> str:
         # Neither headers nor the whole body: they hold keys, and prompts of tens of kilobytes.
-        return f"<ModelRequest {self.number} {self.outcome} after {len(self.messages)} messages: {self.prompt[:60]!r}>"
+        about = f"after {len(self.messages)} messages: {self.prompt[:60]!r}"
+        return f"<ModelRequest {self.number} {self.outcome} {about}>"

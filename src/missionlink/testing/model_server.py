@@ -1,8 +1,9 @@
 """A scripted model on loopback, in the OpenAI chat-completions format, streaming and not.
 
-A real runtime takes it as its ``provider``; no account and no network is needed. Without a script it answers each
-prompt with an echo. With a list it gives the replies of the list in order, and leaving the ``async with`` block fails
-when replies are left or requests came that the list did not foresee. With a function it does what the function says.
+A real runtime takes it as its ``provider``; no account and no network is needed. Without a script it answers
+each prompt with an echo. With a list it gives the replies of the list in order, and leaving the ``async with``
+block fails when replies are left or requests came that the list did not foresee. With a function it does what
+the function says.
 
     async with model_server(script=[call("view", {"path": "a.txt"}), say("It says hello.")]) as model:
         ...  # create a session with provider=model.provider()
@@ -13,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,7 +28,7 @@ from missionlink.testing.model_request import ModelRequest
 from missionlink.testing.model_wire import error_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -154,7 +155,7 @@ class ModelServer:
             return answer
         try:
             made = answer(request)
-            return cast("Answer", await made if inspect.isawaitable(made) else made)
+            return await made if inspect.isawaitable(made) else made
         except Exception as exc:
             self._fault = exc
             self._faults.append(f"the script function raised for request {request.number}: {exc!r}")
@@ -181,7 +182,7 @@ def echo(request: ModelRequest) -> Reply:
 @asynccontextmanager
 async def model_server(
     script: ModelScript | None = None, *, model: str = "scripted-model", port: int = 0
-) -> AsyncIterator[ModelServer]:
+) -> AsyncGenerator[ModelServer]:
     """Run a scripted model on loopback for the length of a block.
 
     Args:

@@ -95,7 +95,7 @@ class ChatStream:
         index, self._calls = self._calls, self._calls + 1
         head = {
             "index": index,
-            "id": step.id or next(self._call_ids),
+            "id": step.call_id or next(self._call_ids),
             "type": "function",
             "function": {"name": step.name, "arguments": ""},
         }
@@ -132,7 +132,7 @@ def chat_body(reply: Reply, reply_id: str, model: str, call_ids: Iterable[str]) 
     if reply.calls:
         message["tool_calls"] = [
             {
-                "id": step.id or next(ids),
+                "id": step.call_id or next(ids),
                 "type": "function",
                 "function": {"name": step.name, "arguments": step.arguments},
             }
