@@ -44,7 +44,7 @@ Each error keeps its facts in attributes, says what to do in its text, and survi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +66,8 @@ __all__ = (
     "InvalidOption",
     "LocalProtocolError",
     "MissingExtra",
+    "MissionControlError",
+    "MissionControlStartFailed",
     "MissionlinkError",
     "ProtocolError",
     "RemoteProtocolError",
@@ -82,6 +84,7 @@ __all__ = (
     "SessionError",
     "SessionIdMismatch",
     "SessionNotFound",
+    "TaskRefused",
     "TurnAborted",
     "TurnFailed",
     "TurnTimeout",
@@ -397,6 +400,28 @@ class ScriptMismatch(MissionlinkError, AssertionError):
         """Which double complains."""
         self.faults = tuple(faults)
         """One sentence for each deviation."""
+
+
+class MissionControlError(MissionlinkError):
+    """Our own Mission Control cannot do what was asked of it."""
+
+
+class MissionControlStartFailed(MissionControlError):
+    """Mission Control cannot listen at the address that it was given."""
+
+    def __init__(self, host: str, port: int, problem: str) -> None:
+        super().__init__(f"Mission Control cannot listen on {host}:{port}: {problem}")
+        self.host = host
+        self.port = port
+
+
+class TaskRefused(MissionControlError):
+    """A task of Mission Control does not allow this, or there is no such task; nothing was changed."""
+
+    def __init__(self, reason: Literal["not_found", "conflict", "full", "invalid"], problem: str) -> None:
+        super().__init__(problem)
+        self.reason = reason
+        """``"not_found"``, ``"conflict"`` (wrong moment), ``"full"`` (a limit is reached) or ``"invalid"``."""
 
 
 def _with_process(problem: str, exit_code: int | None, stderr: str) -> str:
