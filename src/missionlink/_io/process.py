@@ -1,0 +1,282 @@
+"""A child process that is owned from the instant it exists, and its whole tree with it.
+
+The child leads a process group of its own. On POSIX systems a tiny shell, the *guardian*, watches a pipe of ours:
+the child announces itself on that pipe before it becomes the program, and when we are gone, even by SIGKILL, the
+pipe ends and the guardian ends the group. Stopping goes: end of input, a bounded wait, TERM, a bounded wait, KILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from missionlink.errors import RuntimeStartFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ("STDERR_TAIL_BYTES", "ChildProcess")
+
+STDERR_TAIL_BYTES = 16 * 1024
+
+# How long a group has between TERM and KILL when its owner was killed.
+_GUARDIAN_PATIENCE_TENTHS = 20
+# After the process has ended, its last words may still be in the pipes.
+_LAST_WORDS_SECONDS = 0.5
+
+_GUARDIAN = f"""
+read -r group || exit 0
+while read -r word; do [ "$word" = done ] && exit 0; done
+kill -TERM -"$group" 2>/dev/null
+tenths=0
+while kill -0 -"$group" 2>/dev/null && [ $tenths -lt {_GUARDIAN_PATIENCE_TENTHS} ]; do
+    sleep 0.1; tenths=$((tenths + 1))
+done
+kill -KILL -"$group" 2>/dev/null
+"""
+# The child names its group to the guardian, then becomes the program. Opening our end by its name leaves the child
+# without a copy of it, which would keep the pipe from ending; where there is no /proc, we name the group ourselves.
+_ANNOUNCE = 'echo $$ >/proc/{pid}/fd/{fd}; exec "$0" "$@"'
+
+
+class ChildProcess(asyncio.SubprocessProtocol):
+    """One started program.
+
+    Args:
+        on_output: Called with the bytes of its standard output as they come.
+        on_end: Called once, when the process is gone or its output has ended, whichever is known last within a
+            short wait.
+        on_writable: Called when its standard input takes bytes again.
+    """
+
+    def __init__(
+        self, on_output: Callable[[bytes], None], on_end: Callable[[], None], on_writable: Callable[[], None]
+    ) -> None:
+        self._on_output = on_output
+        self._on_end: Callable[[], None] | None = on_end
+        self._on_writable = on_writable
+        self._stderr = bytearray()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._exited = asyncio.Event()
+        # File descriptors of the child that are still connected.
+        self._open = {0, 1, 2}
+        self._grace: asyncio.TimerHandle | None = None
+        self._guardian: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, or ``None`` before the start."""
+        return self._transport.get_pid() if self._transport else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit status, negative for a signal; ``None`` while it runs."""
+        return self._transport.get_returncode() if self._transport else None
+
+    @property
+    def stderr_tail(self) -> str:
+        """The last bytes of its standard error, decoded leniently."""
+        return self._stderr.decode("utf-8", "replace")
+
+    async def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> None:
+        """Start the program.
+
+        Raises:
+            RuntimeStartFailed: The operating system refused.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            if sys.platform == "win32":
+                flags = subprocess.CREATE_NEW_PROCESS_GROUP
+                await loop.subprocess_exec(lambda: self, *argv, env=env, cwd=cwd, creationflags=flags)
+            else:
+                await self._start_guarded(loop, argv, env, cwd)
+        except OSError as error:
+            self._dismiss_guardian()
+            raise RuntimeStartFailed(f"{argv[0]!r} cannot be started: {error}") from error
+        except BaseException:
+            self._dismiss_guardian()
+            raise
+
+    async def _start_guarded(
+        self, loop: asyncio.AbstractEventLoop, argv: Sequence[str], env: Mapping[str, str], cwd: str | None
+    ) -> None:
+        # The shell that announces the child would turn a missing program into an exit code; say it better.
+        if not os.access(argv[0], os.X_OK):
+            raise FileNotFoundError(f"{argv[0]} is missing or not executable")
+        if cwd is not None and not os.path.isdir(cwd):
+            raise NotADirectoryError(f"the working directory {cwd} does not exist")
+        self._guardian = guardian = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARDIAN],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            bufsize=0,
+            env={"PATH": "/usr/bin:/bin"},
+        )
+        assert guardian.stdin is not None
+        announce = _ANNOUNCE.format(pid=os.getpid(), fd=guardian.stdin.fileno())
+        command = ["/bin/sh", "-c", announce, *argv] if os.path.isdir("/proc/self/fd") else argv
+        await loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, start_new_session=True)
+
+    # Called by asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Own the process at once, before anything is awaited."""
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
+        if self._guardian is not None and self._guardian.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._guardian.stdin.write(b"%d\n" % transport.get_pid())
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Hand output on; keep the tail of the error stream."""
+        if fd == 1:
+            self._on_output(data)
+            return
+        self._stderr += data
+        if len(self._stderr) > STDERR_TAIL_BYTES:
+            del self._stderr[:-STDERR_TAIL_BYTES]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Note the end of a stream."""
+        self._open.discard(fd)
+        self._settle_soon()
+
+    def process_exited(self) -> None:
+        """Note the end of the process."""
+        self._exited.set()
+        self._settle_soon()
+
+    def resume_writing(self) -> None:
+        """Pass on that the input takes bytes again."""
+        self._on_writable()
+
+    def _settle_soon(self) -> None:
+        """Report the end when exit status and last words are in, or after a short wait."""
+        if self._on_end is None:
+            return
+        if self._exited.is_set() and not self._open & {1, 2}:
+            self._report_end()
+        elif self._grace is None and (self._exited.is_set() or not self._open >= {0, 1}):
+            self._grace = asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self._report_end)
+
+    def _report_end(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+        if self._on_end is not None:
+            on_end, self._on_end = self._on_end, None
+            on_end()
+
+    # Streams.
+
+    def _pipe(self, fd: int) -> asyncio.BaseTransport | None:
+        return self._transport.get_pipe_transport(fd) if self._transport else None
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that its standard input has not taken yet."""
+        stdin = self._pipe(0)
+        return stdin.get_write_buffer_size() if isinstance(stdin, asyncio.WriteTransport) else 0
+
+    def write(self, data: bytes) -> None:
+        """Write to its standard input; nothing happens once that is closed."""
+        stdin = self._pipe(0)
+        if isinstance(stdin, asyncio.WriteTransport) and not stdin.is_closing():
+            stdin.write(data)
+
+    def pause_reading(self) -> None:
+        """Stop taking its output; its standard error is always drained."""
+        stdout = self._pipe(1)
+        if isinstance(stdout, asyncio.ReadTransport) and not stdout.is_closing() and stdout.is_reading():
+            stdout.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take its output again."""
+        stdout = self._pipe(1)
+        if isinstance(stdout, asyncio.ReadTransport) and not stdout.is_closing() and not stdout.is_reading():
+            stdout.resume_reading()
+
+    # The end.
+
+    async def stop(self, timeout: float, *, ask_first: bool = True) -> None:
+        """End the process and its tree: end of input, wait, TERM, wait, KILL; about ``timeout`` seconds in all."""
+        transport = self._transport
+        if transport is None:
+            return
+        stray = _descendants(transport.get_pid()) if self.exit_code is None else []
+        try:
+            if ask_first and self.exit_code is None:
+                stdin = self._pipe(0)
+                if isinstance(stdin, asyncio.WriteTransport):
+                    # A full pipe that nobody reads would keep the stream open for ever: drop what is unsent.
+                    stdin.abort() if stdin.get_write_buffer_size() else stdin.close()
+                # What it still writes must not block its way out.
+                self.resume_reading()
+                await self.wait_exited(timeout * 0.5)
+            if self.exit_code is None:
+                self._signal_group(signal.SIGTERM)
+                await self.wait_exited(timeout * 0.3)
+        finally:
+            self._kill(stray)
+        await self.wait_exited(max(timeout * 0.2, 1.0))
+
+    def _kill(self, stray: Sequence[int]) -> None:
+        """Leave nothing running; safe to call more than once."""
+        if self._transport is None:
+            return
+        self._signal_group(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+        for pid in stray:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        self._dismiss_guardian()
+        self._transport.close()
+
+    async def wait_exited(self, timeout: float) -> None:
+        """Wait until the process has ended and is reaped, at most ``timeout`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._exited.wait(), timeout)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        assert self._transport is not None
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                self._transport.send_signal(number)
+            else:
+                os.killpg(self._transport.get_pid(), number)
+
+    def _dismiss_guardian(self) -> None:
+        guardian, self._guardian = self._guardian, None
+        if guardian is None:
+            return
+        assert guardian.stdin is not None
+        with contextlib.suppress(OSError):
+            # The first word is taken for a group if the child never announced itself; a non-number kills nothing.
+            guardian.stdin.write(b"done\ndone\n")
+        guardian.stdin.close()
+        guardian.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return the processes below ``pid``, also those that left its group; empty where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    with contextlib.suppress(OSError):
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{entry}/stat") as stat:
+                    # The name, in parentheses, may hold anything; the parent is the second word after it.
+                    parent = int(stat.read().rpartition(")")[2].split()[1])
+                    children.setdefault(parent, []).append(int(entry))
+    found: list[int] = []
+    queue = [pid]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found

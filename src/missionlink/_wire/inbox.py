@@ -1,0 +1,76 @@
+"""A bounded first-in-first-out buffer that tells what it has let go.
+
+One class for every place where traffic of a session may have to wait: for its session to become known, for the
+first consumer, for a consumer that is slow. At a bound the oldest item falls out, so a gap is always at the front:
+one count is enough to report it in its place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, TypeVar
+
+__all__ = ("Inbox",)
+
+_Item = TypeVar("_Item")
+
+
+class Inbox(Generic[_Item]):
+    """Items with their sizes, in arrival order.
+
+    Args:
+        max_items: Most items held.
+        max_bytes: Most bytes held; a single larger item is let go at once.
+    """
+
+    __slots__ = ("_items", "bytes", "lost", "max_bytes", "max_items")
+
+    def __init__(self, max_items: int, max_bytes: int) -> None:
+        self.max_items = max_items
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        """Bytes held now."""
+        self.lost = 0
+        """Events that fell out in front of the first item and have not been reported yet."""
+        self._items: deque[tuple[_Item, int]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def push(self, item: _Item, size: int) -> list[_Item]:
+        """Append an item; return what had to fall out for it, oldest first (usually nothing).
+
+        The caller answers the requests among them and counts the events with ``note_lost``.
+        """
+        self._items.append((item, size))
+        self.bytes += size
+        fallen: list[_Item] = []
+        while self._items and (len(self._items) > self.max_items or self.bytes > self.max_bytes):
+            fallen.append(self.pop())
+        return fallen
+
+    def pop(self) -> _Item:
+        """Remove and return the oldest item.
+
+        Raises:
+            IndexError: There is none.
+        """
+        item, size = self._items.popleft()
+        self.bytes -= size
+        return item
+
+    def note_lost(self, count: int) -> None:
+        """Count events that were let go in front of the first item."""
+        self.lost += count
+
+    def take_lost(self) -> int:
+        """Return the count of unreported losses and start again from zero."""
+        count, self.lost = self.lost, 0
+        return count
+
+    def take_all(self) -> list[tuple[_Item, int]]:
+        """Remove and return all items with their sizes, oldest first."""
+        items = list(self._items)
+        self._items.clear()
+        self.bytes = 0
+        return items

@@ -1,0 +1,1 @@
+"""What is said: messages, events and their types. No behaviour, no I/O."""

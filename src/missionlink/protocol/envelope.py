@@ -1,0 +1,226 @@
+"""The envelope of a session event; its payload is decoded when it is first read.
+
+An event is never refused: what does not look like an event of a known type is an ``Event`` too, with an
+``UnknownEvent`` as payload that keeps the raw JSON.
+
+Source: ``session.event`` notifications and the history methods.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from missionlink.protocol import index
+
+__all__ = (
+    "NO_JSON",
+    "Event",
+    "EventNotification",
+    "EventsLost",
+    "UnknownEvent",
+    "decode_event",
+    "decode_event_params",
+    "lost_marker",
+)
+# Stands for "the member was absent"; compared by identity, which works since structs share their defaults.
+NO_JSON = msgspec.Raw(b"")
+
+
+class UnknownEvent(msgspec.Struct, frozen=True):
+    """The payload of an event whose type is unknown or whose data do not fit its type."""
+
+    type: str
+    """Wire name of the event's type; empty if the event named none."""
+    raw: bytes
+    """The payload's exact JSON; of the whole event where it has no payload."""
+    problem: str = ""
+    """Why the payload was not decoded; empty for a type that this package does not know."""
+
+    def decode(self) -> Any:
+        """Return the raw JSON as plain Python values.
+
+        Raises:
+            ValueError: The bytes are no valid JSON.
+        """
+        return msgspec.json.decode(self.raw)
+
+
+class EventsLost(msgspec.Struct, frozen=True):
+    """The payload of a marker that stands in the place of events which a full buffer let go."""
+
+    count: int
+    """How many events were lost here."""
+    reason: str = ""
+    """Which buffer was full."""
+
+
+class Event(msgspec.Struct, rename="camel", dict=True):
+    """One event of a session.
+
+    Events come out in the order in which the runtime sent them. ``parent_id`` is no means of ordering: some
+    runtimes name parents that they never send.
+    """
+
+    type: str = ""
+    """Wire name, for example ``"assistant.message"``."""
+    id: str = ""
+    """Unique id given by the runtime."""
+    timestamp: str = ""
+    """Time as the runtime wrote it, ISO 8601; ``time`` is the parsed form."""
+    parent_id: str | None = None
+    """Id of an earlier event, or ``None``."""
+    ephemeral: bool = False
+    """Whether the runtime leaves this event out of the session's history."""
+    agent_id: str | None = None
+    """The sub-agent that the event belongs to; ``None`` for the main agent."""
+    data_json: msgspec.Raw = msgspec.field(default=NO_JSON, name="data")
+    """The payload's exact JSON; empty if there is none."""
+    # What this was read from: a frame (bytes or bytearray) or the event's own JSON (Raw). The reader sets it after
+    # decoding, whatever the wire said under this name: that costs less than a Python constructor for each event.
+    source: Any = msgspec.field(default=b"", name=" source")
+
+    @property
+    def data(self) -> Any:
+        """The typed payload (see ``missionlink.events``), or ``UnknownEvent``; decoded once, at the first read."""
+        cache = self.__dict__
+        try:
+            return cache["data"]
+        except KeyError:
+            payload = cache["data"] = _decode_payload(self)
+            return payload
+
+    @property
+    def raw(self) -> bytes:
+        """The event's exact JSON as received."""
+        if isinstance(self.source, msgspec.Raw):
+            return bytes(self.source)
+        if not self.source:
+            return _encode_made_here(self)
+        return bytes(_raw_frame.decode(self.source).params.event)
+
+    @property
+    def time(self) -> datetime | None:
+        """``timestamp`` as a ``datetime``; ``None`` if it cannot be read as one."""
+        try:
+            return datetime.fromisoformat(self.timestamp)
+        except ValueError:
+            return None
+
+    def __repr__(self) -> str:
+        # Payloads hold prompts and answers, which do not belong into logs.
+        agent = f", agent_id={self.agent_id!r}" if self.agent_id else ""
+        return f"Event(type={self.type!r}, id={self.id!r}{agent})"
+
+
+class EventParams(msgspec.Struct, rename="camel", gc=False):
+    """Parameters of a ``session.event`` notification."""
+
+    session_id: str
+    event: Event
+
+
+class EventNotification(msgspec.Struct, gc=False):
+    """A ``session.event`` notification, decoded in one pass."""
+
+    method: str
+    params: EventParams
+    id: msgspec.Raw = NO_JSON
+
+
+class _RawEventParams(msgspec.Struct):
+    event: msgspec.Raw = NO_JSON
+
+
+class _RawEventFrame(msgspec.Struct):
+    params: _RawEventParams
+
+
+class _LooseParams(msgspec.Struct, rename="camel"):
+    session_id: msgspec.Raw = NO_JSON
+    event: msgspec.Raw = NO_JSON
+
+
+class _LooseEvent(msgspec.Struct, rename="camel"):
+    type: msgspec.Raw = NO_JSON
+    id: msgspec.Raw = NO_JSON
+    timestamp: msgspec.Raw = NO_JSON
+    agent_id: msgspec.Raw = NO_JSON
+    data: msgspec.Raw = NO_JSON
+
+
+_raw_frame = msgspec.json.Decoder(_RawEventFrame)
+_loose_params = msgspec.json.Decoder(_LooseParams)
+_loose_event = msgspec.json.Decoder(_LooseEvent)
+_event = msgspec.json.Decoder(Event)
+_text = msgspec.json.Decoder(str)
+
+
+def decode_event(raw: msgspec.Raw) -> Event:
+    """Decode one event's JSON; what does not fit an envelope becomes an event with an ``UnknownEvent`` payload."""
+    try:
+        event = _event.decode(raw)
+    except (ValueError, RecursionError) as error:
+        return _salvage(raw, str(error))
+    event.source = raw
+    return event
+
+
+def decode_event_params(params: msgspec.Raw) -> tuple[str | None, Event]:
+    """Decode odd parameters of ``session.event``: the session's id, if there is a usable one, and the event."""
+    try:
+        loose = _loose_params.decode(params)
+    except (ValueError, RecursionError) as error:
+        return None, _salvage(params, str(error))
+    return _text_or_none(loose.session_id), decode_event(loose.event)
+
+
+def _salvage(raw: msgspec.Raw, problem: str) -> Event:
+    """Keep what is usable of a broken envelope; the payload is the whole event as raw JSON."""
+    try:
+        loose = _loose_event.decode(raw)
+    except (ValueError, RecursionError):
+        loose = _LooseEvent()
+    event = Event(
+        type=_text_or_none(loose.type) or "",
+        id=_text_or_none(loose.id) or "",
+        timestamp=_text_or_none(loose.timestamp) or "",
+        agent_id=_text_or_none(loose.agent_id),
+        data_json=loose.data,
+        source=raw,
+    )
+    event.__dict__["data"] = UnknownEvent(event.type, bytes(raw), problem)
+    return event
+
+
+def _decode_payload(event: Event) -> object:
+    raw = event.data_json
+    decoder = index.payload_decoder(event.type)
+    if decoder is None:
+        return UnknownEvent(event.type, bytes(raw))
+    try:
+        return decoder.decode(raw)
+    except (ValueError, RecursionError) as error:
+        return UnknownEvent(event.type, bytes(raw), str(error))
+
+
+def _text_or_none(raw: msgspec.Raw) -> str | None:
+    try:
+        return _text.decode(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _encode_made_here(event: Event) -> bytes:
+    members = {"type": event.type, "id": event.id, "timestamp": event.timestamp, "parentId": event.parent_id}
+    data = event.data_json if bytes(event.data_json) else event.data
+    return msgspec.json.encode(members | {"ephemeral": event.ephemeral, "data": data})
+
+
+def lost_marker(count: int, reason: str) -> Event:
+    """Make the event that tells a consumer of lost events, in their place."""
+    event = Event(type="missionlink.events_lost", ephemeral=True)
+    event.__dict__["data"] = EventsLost(count, reason)
+    return event

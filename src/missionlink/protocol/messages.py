@@ -1,0 +1,235 @@
+"""JSON-RPC 2.0 messages and their JSON codec.
+
+Decoding never raises: what is no message is a ``Malformed`` that says why and what to answer. Ids are kept as the
+exact JSON bytes in which they came, so that every legal id goes back as it was; parameters and results stay raw
+until somebody needs them.
+
+Source: JSON-RPC 2.0; batches are not supported by runtimes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from missionlink.protocol.envelope import NO_JSON, EventNotification
+
+__all__ = (
+    "INTERNAL_ERROR",
+    "INVALID_PARAMS",
+    "INVALID_REQUEST",
+    "METHOD_NOT_FOUND",
+    "PARSE_ERROR",
+    "REQUEST_CANCELLED",
+    "ErrorObject",
+    "Malformed",
+    "Message",
+    "Notification",
+    "Request",
+    "Response",
+    "decode_message",
+    "encode_error",
+    "encode_notification",
+    "encode_request",
+    "encode_result",
+    "session_id_of",
+)
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+REQUEST_CANCELLED: Final = -32800
+
+_EVENT_PREFIX: Final = b'{"jsonrpc":"2.0","method":"session.event"'
+_EXCERPT_BYTES: Final = 120
+
+
+class ErrorObject(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The ``error`` member of a response; members that the peer left out have neutral values."""
+
+    code: int = 0
+    message: str = ""
+    data: msgspec.Raw = NO_JSON
+
+    def decode_data(self) -> Any:
+        """Return ``data`` as plain Python values, or ``None``."""
+        return msgspec.json.decode(self.data) if bytes(self.data) else None
+
+
+class Notification(msgspec.Struct, frozen=True, gc=False):
+    """A message that wants no answer."""
+
+    method: str
+    params: msgspec.Raw
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """A message that wants exactly one answer."""
+
+    id: bytes
+    """The id's exact JSON."""
+    method: str
+    params: msgspec.Raw
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """The answer to a request of ours."""
+
+    id: bytes
+    """The id's exact JSON."""
+    result: msgspec.Raw | None
+    """Raw result; ``None`` if there is an error."""
+    error: ErrorObject | None
+    problem: str = ""
+    """Set if the response has neither or both: the waiter gets a ``ProtocolError``."""
+
+
+class Malformed(msgspec.Struct, frozen=True):
+    """A frame that is no message."""
+
+    problem: str
+    excerpt: bytes
+    reply_code: int | None = None
+    """Code to answer with, or ``None`` where an answer would make no sense."""
+    reply_id: bytes = b"null"
+
+
+Message = EventNotification | Notification | Request | Response | Malformed
+
+
+class _Envelope(msgspec.Struct):
+    id: msgspec.Raw = NO_JSON
+    method: msgspec.Raw = NO_JSON
+    params: msgspec.Raw = NO_JSON
+    result: msgspec.Raw = NO_JSON
+    error: msgspec.Raw = NO_JSON
+
+
+class _SessionKey(msgspec.Struct, rename="camel"):
+    session_id: str
+
+
+_event_notification = msgspec.json.Decoder(EventNotification)
+_envelope = msgspec.json.Decoder(_Envelope)
+_session_key = msgspec.json.Decoder(_SessionKey)
+_text = msgspec.json.Decoder(str)
+_error = msgspec.json.Decoder(ErrorObject)
+_encoder = msgspec.json.Encoder()
+
+
+def decode_message(body: bytes | bytearray) -> Message:
+    """Decode one frame body."""
+    # Nearly all traffic is events: one pass for the shape that runtimes send, the general way for all else.
+    if body.startswith(_EVENT_PREFIX):
+        try:
+            message = _event_notification.decode(body)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            if message.id is NO_JSON and message.method == "session.event":
+                message.params.event.source = body
+                return message
+    try:
+        envelope = _envelope.decode(body)
+    except RecursionError:
+        return _malformed("the message is nested too deeply", body, PARSE_ERROR)
+    except msgspec.ValidationError:
+        what = "batches are not supported" if body.lstrip()[:1] == b"[" else "a message must be a JSON object"
+        return _malformed(what, body, INVALID_REQUEST)
+    except ValueError as error:
+        return _malformed(f"invalid JSON: {error}", body, PARSE_ERROR)
+    identity = bytes(envelope.id)
+    if envelope.method is NO_JSON:
+        return _decode_response(envelope, identity, body)
+    return _decode_call(envelope, identity, body)
+
+
+def _decode_call(envelope: _Envelope, identity: bytes, body: bytes | bytearray) -> Message:
+    has_id = bool(identity)
+    id_is_legal = has_id and _is_legal_id(identity)
+    try:
+        method = _text.decode(envelope.method)
+    except ValueError:
+        reply_id = identity if id_is_legal else b"null"
+        return _malformed("the method is no string", body, INVALID_REQUEST if has_id else None, reply_id)
+    if not has_id:
+        return Notification(method, envelope.params)
+    if not id_is_legal:
+        return _malformed("a request id must be a string or a number", body, INVALID_REQUEST)
+    return Request(identity, method, envelope.params)
+
+
+def _decode_response(envelope: _Envelope, identity: bytes, body: bytes | bytearray) -> Message:
+    has_result = envelope.result is not NO_JSON
+    has_error = envelope.error is not NO_JSON and bytes(envelope.error) != b"null"
+    if not identity:
+        what = "a response without id" if has_result or has_error else "neither a method nor an id"
+        return _malformed(what, body, None if has_result or has_error else INVALID_REQUEST)
+    # A null result beside an error is a habit of some servers, as is a null error beside a result.
+    if has_error and (not has_result or bytes(envelope.result) == b"null"):
+        return Response(identity, None, _decode_error(envelope.error))
+    if has_error:
+        return Response(identity, None, None, "the response has both a result and an error")
+    if not has_result:
+        return Response(identity, None, None, "the response has neither a result nor an error")
+    return Response(identity, envelope.result, None)
+
+
+def _decode_error(raw: msgspec.Raw) -> ErrorObject:
+    try:
+        return _error.decode(raw)
+    except (ValueError, RecursionError):
+        # Errors that are bare strings, or whose members have odd types, still are errors: keep their text.
+        return ErrorObject(message=bytes(raw)[:_EXCERPT_BYTES].decode("utf-8", "replace"), data=raw)
+
+
+def _is_legal_id(identity: bytes) -> bool:
+    return identity[0] in b'"-0123456789'
+
+
+def _malformed(
+    problem: str, body: bytes | bytearray, reply_code: int | None, reply_id: bytes = b"null"
+) -> Malformed:
+    return Malformed(problem, bytes(body[:_EXCERPT_BYTES]), reply_code, reply_id)
+
+
+def session_id_of(params: msgspec.Raw) -> str | None:
+    """Return the ``sessionId`` member of raw parameters, or ``None`` if there is no usable one."""
+    try:
+        return _session_key.decode(params).session_id
+    except (ValueError, RecursionError):
+        return None
+
+
+def encode_request(identity: bytes, method: str, params: object) -> bytes:
+    """Encode a request; ``params`` of ``None`` are left out.
+
+    Raises:
+        TypeError, ValueError, RecursionError: ``params`` hold what JSON cannot carry.
+    """
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (identity, _encoder.encode(method), _params(params))
+
+
+def encode_notification(method: str, params: object) -> bytes:
+    """Encode a notification; ``params`` of ``None`` are left out. Raises as ``encode_request`` does."""
+    return b'{"jsonrpc":"2.0","method":%b%b}' % (_encoder.encode(method), _params(params))
+
+
+def encode_result(identity: bytes, result: object) -> bytes:
+    """Encode the good answer to a request. Raises as ``encode_request`` does."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (identity, _encoder.encode(result))
+
+
+def encode_error(identity: bytes, code: int, message: str) -> bytes:
+    """Encode the bad answer to a request."""
+    # Texts may quote what came from outside, lone surrogates included; an answer must always be possible.
+    text = message.encode("utf-8", "replace").decode()
+    error = {"code": code, "message": text}
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (identity, _encoder.encode(error))
+
+
+def _params(params: object) -> bytes:
+    return b"" if params is None else b',"params":%b' % _encoder.encode(params)
