@@ -145,7 +145,15 @@ class RuntimeNotFound(RuntimeUnavailable):
 
 
 class RuntimeInstallFailed(RuntimeUnavailable):
-    """The runtime could not be installed."""
+    """The runtime could not be installed; nothing was put in its place."""
+
+    def __init__(self, problem: str, *, reason: str = "other", detail: str = "") -> None:
+        super().__init__(problem)
+        self.reason = reason
+        """``"npm"``, ``"network"``, ``"checksum"``, ``"disk"``, ``"platform"``, ``"permission"`` or ``"other"``."""
+        self.detail = detail
+        """The last lines of what npm or the runtime said, without credentials; empty when neither was run."""
+        self.can_retry = reason == "network"
 
 
 class RuntimeStartFailed(RuntimeUnavailable):
