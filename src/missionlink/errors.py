@@ -150,7 +150,8 @@ class RuntimeInstallFailed(RuntimeUnavailable):
     def __init__(self, problem: str, *, reason: str = "other", detail: str = "") -> None:
         super().__init__(problem)
         self.reason = reason
-        """``"npm"``, ``"network"``, ``"checksum"``, ``"disk"``, ``"platform"``, ``"permission"`` or ``"other"``."""
+        """``"npm"``, ``"network"``, ``"registry"``, ``"checksum"``, ``"disk"``, ``"permission"``, ``"platform"``
+        or ``"other"``."""
         self.detail = detail
         """The last lines of what npm or the runtime said, without credentials; empty when neither was run."""
         self.can_retry = reason == "network"
