@@ -1,0 +1,133 @@
+"""Bodies of requests and replies: reading them with readable errors, and writing them.
+
+Errors are JSON objects with a ``message``. Every reply carries the header by which runtimes tell a server's own
+404 from one of a proxy.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from missionlink.mission_control.state import format_timestamp
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from missionlink.mission_control.levers import Refusal
+    from missionlink.mission_control.state import Task
+
+__all__ = (
+    "CallBody",
+    "CreateBody",
+    "SteerBody",
+    "describe",
+    "echoes",
+    "error_reply",
+    "json_reply",
+    "read_body",
+    "refusal_reply",
+    "reply",
+)
+
+# Runtimes list only tasks of this agent and of one other.
+_AGENT = "copilot-developer-sandbox"
+
+_Body = TypeVar("_Body")
+
+
+class RepositoryBody(msgspec.Struct):
+    """A repository as requests name it."""
+
+    owner: str
+    name: str
+
+
+class CreateBody(msgspec.Struct):
+    """A request for a new task."""
+
+    repositories: list[RepositoryBody] = []
+
+
+class SteerBody(msgspec.Struct):
+    """A command to a task."""
+
+    type: str
+    content: str | None = None
+
+
+class CallBody(msgspec.Struct):
+    """A remote procedure call to a task."""
+
+    rpc_method: str
+    params: dict[str, object] = {}
+
+
+async def read_body(request: Request, shape: type[_Body], most_bytes: int) -> _Body:
+    """Read a request's JSON body.
+
+    Raises:
+        HTTPException: It is too long (413), not JSON (400), or does not fit ``shape`` (422).
+    """
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > most_bytes:
+            raise HTTPException(413, f"the request's body has more than {most_bytes} bytes")
+    try:
+        return msgspec.json.decode(content, type=shape)
+    except msgspec.ValidationError as error:
+        raise HTTPException(422, f"the request's body does not fit: {error}") from error
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise HTTPException(400, f"the request's body is not JSON: {error}") from error
+
+
+def describe(task: Task) -> dict[str, object]:
+    """Give a task as readers of the list and of one task get it."""
+    repositories: list[dict[str, str]] = []
+    if task.repository is not None:
+        repositories.append({"owner": task.repository.owner, "name": task.repository.name})
+    created, updated = format_timestamp(task.created_ms), format_timestamp(task.updated_ms)
+    return {
+        "id": task.id,
+        "name": task.name,
+        "state": task.state,
+        "created_at": created,
+        "updated_at": updated,
+        "last_updated_at": updated,
+        "agent_collaborators": [{"slug": _AGENT}],
+        "repositories": repositories,
+        "sessions": [{"id": task.id}],
+    }
+
+
+def echoes(request: Request) -> bool | None:
+    """Tell whether the sender makes its own ``user.message``; ``None`` when its user agent does not say."""
+    agent = request.headers.get("user-agent", "")
+    if agent.startswith("copilot/"):
+        return True
+    return False if agent == "undici" else None
+
+
+def json_reply(value: object, status: int = 200) -> Response:
+    """Make a reply out of a value."""
+    return reply(msgspec.json.encode(value), status)
+
+
+def error_reply(status: int, message: str) -> Response:
+    """Make the reply for an error."""
+    return json_reply({"message": message}, status)
+
+
+def refusal_reply(refusal: Refusal) -> Response:
+    """Make the reply that a lever asks for."""
+    return reply(b"", refusal.status) if refusal.message is None else error_reply(refusal.status, refusal.message)
+
+
+def reply(body: bytes, status: int = 200) -> Response:
+    """Make a reply out of encoded JSON."""
+    return Response(body, status, {"x-github-request-id": uuid.uuid4().hex}, "application/json")

@@ -1,0 +1,69 @@
+"""Runs a worker on each task and owns the running work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from missionlink.errors import TaskRefused
+from missionlink.mission_control.worker import ClaimedTask
+
+if TYPE_CHECKING:
+    from missionlink.mission_control.levers import Levers
+    from missionlink.mission_control.service import TaskService
+    from missionlink.mission_control.state import Task
+    from missionlink.mission_control.worker import Worker
+
+__all__ = ("Crew",)
+
+_log = logging.getLogger(__name__)
+
+
+class Crew:
+    """Lets one worker work on all tasks at once.
+
+    Args:
+        worker: What works on the tasks.
+        service: The tasks.
+        levers: Delays of their start.
+        url: Below it lie the addresses at which people can look at tasks.
+    """
+
+    def __init__(self, worker: Worker, service: TaskService, levers: Levers, url: str) -> None:
+        self._worker = worker
+        self._service = service
+        self._levers = levers
+        self._url = url
+        self._running: set[asyncio.Task[None]] = set()
+
+    def begin(self, task: Task) -> None:
+        """Let the worker begin with a task."""
+        claimed = ClaimedTask(task, f"{self._url}/tasks/{task.id}", self._service, self._levers)
+        running = asyncio.create_task(self._work(claimed), name=f"missionlink task {task.id}")
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        """Cancel the work on all tasks and wait for its end."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _work(self, claimed: ClaimedTask) -> None:
+        try:
+            await self._worker.run(claimed)
+            await self._service.finish(claimed.id, "completed")
+        except Exception as error:  # the worker may be the user's code
+            if (await self._service.get(claimed.id)).is_finished:
+                # It expired under the worker's hands, which the worker sees as a refusal.
+                return
+            _log.exception("the worker of task %s failed", claimed.id)
+            problem = f"the worker failed: {type(error).__name__}: {error}"
+            # A task that has not started cannot say why it failed.
+            with contextlib.suppress(TaskRefused):
+                await claimed.publish("session.error", {"errorType": "worker", "message": problem})
+                await claimed.publish("session.idle", {}, ephemeral=True)
+            await self._service.finish(claimed.id, "failed")

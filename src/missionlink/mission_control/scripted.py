@@ -1,0 +1,177 @@
+"""A worker without a model: it answers plausibly, plays directives in the prompt, or does what a function says.
+
+One conversation for each task reads commands and calls in order. Prompts run as turns beside that, so that
+answers, calls and an abort are heard meanwhile; a prompt that comes during a turn waits for its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from missionlink.errors import TaskRefused
+from missionlink.mission_control.commands import Abort, ModeSwitch, UserMessage
+from missionlink.mission_control.directives import follow_prompt
+from missionlink.mission_control.records import Call
+from missionlink.mission_control.scripted_calls import ENFORCEMENT_METHOD, CallFailed, answer_call
+from missionlink.mission_control.scripted_task import ScriptedTask
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from missionlink.mission_control.commands import Command
+    from missionlink.mission_control.worker import ClaimedTask
+
+__all__ = ("ScriptedWorker",)
+
+_UserMessages: TypeAlias = Literal["auto", "always", "never"]
+
+_log = logging.getLogger(__name__)
+
+
+class ScriptedWorker:
+    """Works on tasks without a model.
+
+    Args:
+        on_prompt: Called for each prompt with the task and the text; a text that it returns is said. By default
+            directives in the prompt are played (``missionlink.mission_control.directives``), others echoed.
+        user_message: Whether a prompt is published as ``user.message``. ``"auto"`` leaves it out for clients that
+            show their own one and would show this one as a second; other readers of the task then miss it.
+    """
+
+    def __init__(
+        self,
+        on_prompt: Callable[[ScriptedTask, str], Awaitable[str | None]] = follow_prompt,
+        *,
+        user_message: _UserMessages = "auto",
+    ) -> None:
+        self._on_prompt = on_prompt
+        self._user_message: _UserMessages = user_message
+
+    async def run(self, task: ClaimedTask) -> None:
+        """Work on one task until a script quits it."""
+        started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        start = {
+            "sessionId": task.id,
+            "version": 1,
+            "producer": "copilot-agent",
+            "copilotVersion": "0.0.0-scripted",
+            "startTime": started,
+            "context": {"cwd": "/workspace"},
+        }
+        await task.start(start)
+        info = {"infoType": "remote", "message": "The task runs on Mission Control", "url": task.url}
+        await task.publish("session.info", info)
+        await _Conversation(task, self._on_prompt, self._user_message).run()
+
+
+class _Conversation:
+    """The course of one task."""
+
+    def __init__(
+        self,
+        claimed: ClaimedTask,
+        on_prompt: Callable[[ScriptedTask, str], Awaitable[str | None]],
+        user_message: _UserMessages,
+    ) -> None:
+        self._claimed = claimed
+        self._task = ScriptedTask(claimed)
+        self._on_prompt = on_prompt
+        self._user_message: _UserMessages = user_message
+        self._prompts: deque[UserMessage] = deque()
+        self._turns: asyncio.Task[None] | None = None
+        self._turn_count = 0
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Only runtimes that show their own user message ask for this before a prompt.
+        self._enforcement_asked = False
+
+    async def run(self) -> None:
+        """Serve the task until a script quits it; raises what made a turn impossible."""
+        reading = asyncio.create_task(self._read())
+        try:
+            await asyncio.wait({reading, self._over}, return_when=asyncio.FIRST_COMPLETED)
+            (self._over if self._over.done() else reading).result()
+        finally:
+            owned = [task for task in (reading, self._turns) if task is not None]
+            for task in owned:
+                task.cancel()
+            await asyncio.gather(*owned, return_exceptions=True)
+
+    async def _read(self) -> None:
+        while True:
+            work = await self._claimed.next_work()
+            if isinstance(work, Call):
+                await self._answer(work)
+            else:
+                await self._follow(work.command)
+
+    async def _answer(self, call: Call) -> None:
+        if call.method == ENFORCEMENT_METHOD:
+            self._enforcement_asked = True
+        try:
+            result = await answer_call(self._task, call.method, call.params)
+        except CallFailed as failed:
+            await self._claimed.fail(call, str(failed))
+        else:
+            await self._claimed.complete(call, result)
+
+    async def _follow(self, command: Command) -> None:
+        if isinstance(command, UserMessage):
+            self._prompts.append(command)
+            if self._turns is None:
+                self._turns = asyncio.create_task(self._take_turns())
+        elif isinstance(command, Abort):
+            await self._abort()
+        elif isinstance(command, ModeSwitch):
+            # The runtime has told its client already.
+            self._task.mode = command.mode
+        elif not self._task.take_answer(command):
+            _log.info("task %s: an answer to %r came when nothing was asked", self._task.id, command.prompt_id)
+
+    async def _abort(self) -> None:
+        if self._turns is None:
+            return
+        self._prompts.clear()
+        self._turns.cancel()
+        await asyncio.wait({self._turns})
+        self._turns = None
+        await self._task.withdraw_questions()
+        await self._task.publish("abort", {"reason": "user_initiated"})
+        await self._task.publish("session.idle", {"aborted": True}, ephemeral=True)
+
+    async def _take_turns(self) -> None:
+        try:
+            while self._prompts:
+                await self._take_turn(self._prompts.popleft())
+                if self._task.is_quitting:
+                    self._over.set_result(None)
+                    return
+                # A prompt that came meanwhile is part of the same work; one idle event closes it all.
+                if not self._prompts:
+                    await self._task.publish("session.idle", {}, ephemeral=True)
+            self._turns = None
+        except TaskRefused as refused:
+            self._over.set_exception(refused)
+
+    async def _take_turn(self, prompt: UserMessage) -> None:
+        turn = {"turnId": str(self._turn_count)}
+        self._turn_count += 1
+        if self._is_shown(prompt):
+            await self._task.publish("user.message", {"content": prompt.content})
+        await self._task.publish("assistant.turn_start", turn)
+        try:
+            said = await self._on_prompt(self._task, prompt.content)
+            if said is not None:
+                await self._task.say(said)
+        except Exception as error:  # the script is the user's code
+            _log.exception("task %s: the script failed", self._task.id)
+            await self._task.fail(f"the script failed: {type(error).__name__}: {error}")
+        await self._task.publish("assistant.turn_end", turn)
+
+    def _is_shown(self, prompt: UserMessage) -> bool:
+        if self._user_message == "auto":
+            return not (self._enforcement_asked if prompt.echoed is None else prompt.echoed)
+        return self._user_message == "always"

@@ -1,0 +1,212 @@
+"""What a script can do with its task: publish, stream text, and ask the user and wait for the answer.
+
+A question is open from its ``*.requested`` event to its ``*.completed`` event. Answers name it by the id of the
+tool call or of the request, come as steering or as calls depending on the runtime's version, and count once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from missionlink.mission_control.commands import (
+    ElicitationResponse,
+    PermissionResponse,
+    PlanApprovalResponse,
+    UserInputResponse,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from missionlink.mission_control.records import Event, Repository
+    from missionlink.mission_control.worker import ClaimedTask
+
+__all__ = ("Answer", "ScriptedTask")
+
+# A long text is cut into at most so many deltas, since each takes one of the task's places for events.
+_MAX_DELTAS = 64
+_PLAN_ACTIONS = ("autopilot", "interactive", "exit_only")
+
+Answer = PermissionResponse | UserInputResponse | ElicitationResponse | PlanApprovalResponse
+_A = TypeVar("_A", PermissionResponse, UserInputResponse, ElicitationResponse, PlanApprovalResponse)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A question that has no answer yet."""
+
+    take: Callable[[Answer], bool]
+    """Takes an answer; ``False`` when it is the answer to something else."""
+    withdrawn: tuple[str, Mapping[str, object]]
+    """Type and data of the event that ends the question without an answer."""
+
+
+class ScriptedTask:
+    """A task in the hands of a script."""
+
+    def __init__(self, claimed: ClaimedTask) -> None:
+        self.id: str = claimed.id
+        self.repository: Repository | None = claimed.repository
+        self.model: str = "scripted"
+        """Id of the model that the client has chosen; it changes nothing but what is reported."""
+        self.mode: str = "interactive"
+        """The mode that the client has chosen; it changes nothing but what is reported."""
+        self.name: str = claimed.name
+        """The task's name; clients can change it."""
+        self.is_quitting = False
+        """Whether the task ends with the turn that runs."""
+        self._claimed = claimed
+        self._questions: dict[str, _Question] = {}
+
+    async def publish(self, kind: str, data: Mapping[str, object], *, ephemeral: bool = False) -> Event:
+        """Append an event.
+
+        Raises:
+            TaskRefused: The task has finished or is full.
+        """
+        return await self._claimed.publish(kind, data, ephemeral=ephemeral)
+
+    async def say(self, text: str, *, pause_s: float = 0.0) -> None:
+        """Answer with a text: its deltas, ``pause_s`` seconds apart, then the whole message."""
+        message_id = str(uuid.uuid4())
+        await self.publish("assistant.message_start", {"messageId": message_id}, ephemeral=True)
+        for delta in _cut(text):
+            if pause_s:
+                await asyncio.sleep(pause_s)
+            data = {"messageId": message_id, "deltaContent": delta}
+            await self.publish("assistant.message_delta", data, ephemeral=True)
+        message = {"messageId": message_id, "content": text, "toolRequests": (), "model": self.model}
+        await self.publish("assistant.message", message)
+
+    async def fail(self, message: str) -> None:
+        """Report an error, as a failing model does; the turn goes on and ends as usual."""
+        await self.publish("session.error", {"errorType": "scripted", "message": message})
+
+    def quit(self) -> None:
+        """End the task with the turn that runs."""
+        self.is_quitting = True
+
+    async def ask_permission(self, command: str, *, intention: str = "Run a command") -> PermissionResponse:
+        """Ask whether a shell command may run, and wait for the answer; nothing is run."""
+        identifier = command.split(" ", 1)[0]
+        ids = _new_ids()
+        request = {
+            "kind": "shell",
+            "toolCallId": ids["toolCallId"],
+            "fullCommandText": command,
+            "intention": intention,
+            "commands": [{"identifier": identifier, "readOnly": False}],
+            "possiblePaths": [],
+            "possibleUrls": [],
+            "hasWriteFileRedirection": False,
+            "canOfferSessionApproval": True,
+        }
+        requested = {"requestId": ids["requestId"], "permissionRequest": request}
+        withdrawn = {"toolCallId": ids["toolCallId"], "result": {"kind": "cancelled"}}
+        answer = await self._ask(PermissionResponse, ids, "permission", requested, withdrawn)
+        result: dict[str, object] = {"kind": "denied-interactively-by-user"}
+        if answer.approved and answer.scope == "session":
+            approval = {"kind": "commands", "commandIdentifiers": [identifier]}
+            result = {"kind": "approved-for-session", "approval": approval}
+        elif answer.approved:
+            result = {"kind": "approved"}
+        await self.publish("permission.completed", {**ids, "result": result})
+        return answer
+
+    async def ask_user(
+        self, question: str, *, choices: Sequence[str] = (), allow_freeform: bool = True
+    ) -> UserInputResponse:
+        """Ask the user a question, and wait for the answer."""
+        ids = _new_ids()
+        requested: dict[str, object] = {**ids, "question": question, "allowFreeform": allow_freeform}
+        if choices:
+            requested["choices"] = list(choices)
+        answer = await self._ask(UserInputResponse, ids, "user_input", requested, {})
+        completed = {"requestId": ids["requestId"], "answer": answer.answer, "wasFreeform": answer.was_freeform}
+        await self.publish("user_input.completed", completed, ephemeral=True)
+        return answer
+
+    async def ask_form(self, message: str, schema: Mapping[str, object]) -> ElicitationResponse:
+        """Ask the user to fill in a form, and wait for the answer.
+
+        Args:
+            message: What the user reads.
+            schema: JSON schema of an object: the fields of the form.
+        """
+        ids = _new_ids()
+        requested = {**ids, "message": message, "mode": "form", "requestedSchema": schema}
+        answer = await self._ask(ElicitationResponse, ids, "elicitation", requested, {"action": "cancel"})
+        completed: dict[str, object] = {"requestId": ids["requestId"], "action": answer.action}
+        if answer.content is not None:
+            completed["content"] = answer.content
+        await self.publish("elicitation.completed", completed, ephemeral=True)
+        return answer
+
+    async def ask_plan_approval(self, plan: str, *, summary: str = "A plan") -> PlanApprovalResponse:
+        """Ask whether a plan may be carried out, and wait for the answer."""
+        ids = _new_ids()
+        requested = {
+            **ids,
+            "summary": summary,
+            "planContent": plan,
+            "actions": _PLAN_ACTIONS,
+            "recommendedAction": _PLAN_ACTIONS[0],
+        }
+        answer = await self._ask(PlanApprovalResponse, ids, "exit_plan_mode", requested, {"approved": False})
+        completed: dict[str, object] = {"requestId": ids["requestId"], "approved": answer.approved}
+        if answer.selected_action is not None:
+            completed["selectedAction"] = answer.selected_action
+        await self.publish("exit_plan_mode.completed", completed, ephemeral=True)
+        return answer
+
+    def take_answer(self, answer: Answer) -> bool:
+        """Give an answer to the question that it is for; ``False`` when no such question is open."""
+        return any(question.take(answer) for question in self._questions.values())
+
+    async def withdraw_questions(self) -> None:
+        """End the open questions without an answer."""
+        while self._questions:
+            _, question = self._questions.popitem()
+            kind, data = question.withdrawn
+            await self.publish(kind, data, ephemeral=kind != "permission.completed")
+
+    async def _ask(
+        self,
+        answer_type: type[_A],
+        ids: Mapping[str, str],
+        topic: str,
+        requested: Mapping[str, object],
+        withdrawn: Mapping[str, object],
+    ) -> _A:
+        request_id = ids["requestId"]
+        answer: asyncio.Future[_A] = asyncio.get_running_loop().create_future()
+
+        def take(given: Answer) -> bool:
+            if answer.done() or not isinstance(given, answer_type) or given.prompt_id not in ids.values():
+                return False
+            answer.set_result(given)
+            return True
+
+        # Open before it is published: the answer may come as soon as a client can read the event.
+        self._questions[request_id] = _Question(
+            take, (f"{topic}.completed", {"requestId": request_id, **withdrawn})
+        )
+        await self.publish(f"{topic}.requested", requested, ephemeral=topic != "permission")
+        given = await answer
+        # Not in a `finally`: a script that is cancelled leaves the question to `withdraw_questions`.
+        del self._questions[request_id]
+        return given
+
+
+def _new_ids() -> dict[str, str]:
+    return {"requestId": str(uuid.uuid4()), "toolCallId": f"call_{uuid.uuid4().hex}"}
+
+
+def _cut(text: str) -> list[str]:
+    words = re.findall(r"\s*\S+\s*$|\s*\S+|\s+", text)
+    size = -(-len(words) // _MAX_DELTAS) or 1
+    return ["".join(words[place : place + size]) for place in range(0, len(words), size)]

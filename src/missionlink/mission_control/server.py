@@ -1,0 +1,195 @@
+"""A running Mission Control: the HTTP server, the workers of the tasks, and the object that users hold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from missionlink.errors import InvalidOption, MissionControlStartFailed
+from missionlink.mission_control.api import MISSION_CONTROL_PATH, HttpFace
+from missionlink.mission_control.crew import Crew
+from missionlink.mission_control.levers import Levers
+from missionlink.mission_control.records import Draft, Limits
+from missionlink.mission_control.scripted import ScriptedWorker
+from missionlink.mission_control.service import TaskService, wall_clock
+from missionlink.mission_control.store import MemoryStore
+from missionlink.mission_control.tasks import Tasks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+
+    from starlette.applications import Starlette
+
+    from missionlink.mission_control.api import SeenRequest
+    from missionlink.mission_control.records import Event
+    from missionlink.mission_control.store import TaskStore
+    from missionlink.mission_control.worker import Worker
+
+__all__ = ("MissionControl", "serve")
+
+# Requests take milliseconds, and those that wait are released first: more than this is a hung client.
+_CLOSE_TIMEOUT_S = 2
+_DEVELOPMENT_TOKEN = "missionlink-development"
+
+
+class MissionControl(Levers):
+    """A Mission Control that is running; made by ``serve``."""
+
+    def __init__(self, url: str, token: str | None, service: TaskService) -> None:
+        super().__init__()
+        self.url = url
+        """Where it listens, for example ``"http://127.0.0.1:41234"``."""
+        self.tasks = Tasks(service)
+        """The tasks, to look at and to wait for."""
+        self._token = token
+        self._service = service
+
+    def __repr__(self) -> str:
+        return f"<MissionControl at {self.url}>"
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment variables that make a runtime use this Mission Control."""
+        return {
+            "COPILOT_API_URL": self.url,
+            "COPILOT_DEBUG_GITHUB_API_URL": self.url,
+            "COPILOT_MC_BASE_URL": self.url + MISSION_CONTROL_PATH,
+            "COPILOT_SDK_AUTH_TOKEN": self._token or _DEVELOPMENT_TOKEN,
+        }
+
+    async def publish(
+        self, task_id: str, kind: str, data: Mapping[str, object], *, ephemeral: bool = False
+    ) -> Event:
+        """Append an event to a task, beside what its worker does.
+
+        Raises:
+            TaskRefused: There is no such task, or it has not started, has finished, or is full.
+        """
+        return await self._service.publish(task_id, Draft(kind, data, ephemeral))
+
+
+class _EmbeddedServer(uvicorn.Server):
+    """A server inside somebody else's event loop: it leaves signals alone and tells when it listens."""
+
+    def __init__(self, application: Starlette) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
+            )
+        )
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+@asynccontextmanager
+async def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    worker: Worker | None = None,
+    token: str | None = None,
+    limits: Limits | None = None,
+    store: TaskStore | None = None,
+    on_request: Callable[[SeenRequest], None] = lambda request: None,
+) -> AsyncGenerator[MissionControl]:
+    """Run a Mission Control in this event loop, until the block is left.
+
+    Args:
+        host: Address to listen on; other machines are let in only when asked for, and with a token.
+        port: Port to listen on; ``0`` takes a free one.
+        worker: What works on the tasks; by default a ``ScriptedWorker``.
+        token: Token that requests must carry. ``None`` is development mode: any token is accepted, and only
+            addresses of this machine can be listened on.
+        limits: Bounds; ``Limits()`` by default.
+        store: Where tasks are kept; in memory by default.
+        on_request: Called with each request that was answered.
+
+    Raises:
+        InvalidOption: Listening for other machines without a token, or an empty token.
+        MissionControlStartFailed: The address cannot be listened on, for example because the port is in use.
+    """
+    _check_exposure(host, token)
+    listener = _listen(host, port)
+    url = _url_of(listener)
+    service = TaskService(MemoryStore() if store is None else store, limits or Limits(), wall_clock())
+    control = MissionControl(url, token, service)
+    crew = Crew(ScriptedWorker() if worker is None else worker, service, control, url + MISSION_CONTROL_PATH)
+    face = HttpFace(service, control, token=token, on_created=crew.begin, on_request=on_request)
+    server = _EmbeddedServer(face.application())
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="missionlink mission control")
+    try:
+        listening = asyncio.create_task(server.listening.wait())
+        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        if serving.done():
+            serving.result()
+        yield control
+    finally:
+        server.should_exit = True
+        face.close()
+        await crew.close()
+        await serving
+
+
+def _check_exposure(host: str, token: str | None) -> None:
+    if token is not None and not token.strip():
+        raise InvalidOption("token", "it is empty; give a token, or None for development mode")
+    if token is None and not _is_loopback(host):
+        raise InvalidOption(
+            "token", f"listening on {host!r} lets other machines in, which needs a token; or listen on 127.0.0.1"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise MissionControlStartFailed(host, port, f"{error}; choose another host or port") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        problem = f"{error.strerror}; stop what uses the port, or choose another (0 takes a free one)"
+        raise MissionControlStartFailed(host, port, problem) from error
+    return listener
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        # Nobody can connect to "any address"; the runtime that gets this URL runs on this machine.
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,201 @@
+"""Tasks in use: the state machine applied to a store, with a clock, ids, and waiting for what comes next.
+
+The HTTP face and the workers both talk to this, so neither knows the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from missionlink.errors import TaskRefused
+from missionlink.mission_control.records import Changes, Draft, Limits, Outcome
+from missionlink.mission_control.state import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from missionlink.mission_control.commands import Command
+    from missionlink.mission_control.records import Event, FinalState, Repository, Work
+    from missionlink.mission_control.store import TaskStore
+
+__all__ = ("TaskService", "wall_clock")
+
+
+def wall_clock() -> Callable[[], int]:
+    """Make a clock: milliseconds since 1970, which never goes back while this process lives."""
+    # A wall clock that is set back would hide new events from readers until it has caught up.
+    offset_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ms() -> int:
+        return (time.monotonic_ns() + offset_ns) // 1_000_000
+
+    return now_ms
+
+
+class TaskService:
+    """All that can be done with tasks.
+
+    Args:
+        store: Where they are kept.
+        limits: Bounds, given to each new task.
+        now_ms: The clock; milliseconds since 1970, never going back.
+    """
+
+    def __init__(self, store: TaskStore, limits: Limits, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self.limits = limits
+        self._now_ms = now_ms
+        self._changed: dict[str, asyncio.Event] = {}
+        self._asked_ms: dict[str, int] = {}
+
+    async def create(self, repository: Repository | None) -> Task:
+        """Make a task that waits for a worker.
+
+        Raises:
+            TaskRefused: There are as many open tasks as may be, and none has been left alone for long enough.
+        """
+        now_ms = self._now_ms()
+        await self._make_place(now_ms)
+        place = "no repository" if repository is None else f"{repository.owner}/{repository.name}"
+        task = Task(
+            id=str(uuid.uuid4()),
+            name=f"Task on {place}",
+            repository=repository,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+            limits=self.limits,
+        )
+        await self._store.add(task)
+        return task
+
+    async def get(self, task_id: str) -> Task:
+        """Read the head of a task."""
+        return await self._store.get(task_id)
+
+    async def tasks(self) -> list[Task]:
+        """Read the heads of all tasks, oldest first."""
+        return await self._store.tasks()
+
+    async def start(self, task_id: str, data: Mapping[str, object], batch: Sequence[Draft] = ()) -> None:
+        """Publish ``session.start`` and, visible at the same moment, the events of ``batch``."""
+        await self._update(task_id, lambda task: task.start(self._now_ms(), data, batch))
+
+    async def publish(self, task_id: str, *drafts: Draft) -> Event:
+        """Append events; gives the last one as it was published."""
+        return (await self._update(task_id, lambda task: task.publish(self._now_ms(), *drafts))).events[-1]
+
+    async def steer(self, task_id: str, command: Command) -> None:
+        """Queue a command for the worker."""
+        await self._update(task_id, lambda task: task.steer(self._now_ms(), command))
+
+    async def submit(self, task_id: str, method: str, params: Mapping[str, object]) -> str:
+        """Queue a call for the worker; gives the call's id."""
+        call_id = str(uuid.uuid4())
+        await self._update(task_id, lambda task: task.submit(self._now_ms(), call_id, method, params))
+        return call_id
+
+    async def settle(self, task_id: str, outcome: Outcome) -> None:
+        """Record how a call ended."""
+        await self._update(task_id, lambda task: task.settle(self._now_ms(), outcome))
+
+    async def finish(self, task_id: str, state: FinalState) -> None:
+        """End a task: clients see ``session.shutdown``, open calls fail, and nothing more is accepted."""
+
+        def end(task: Task) -> Changes:
+            now_ms = self._now_ms()
+            published = Changes() if task.state == "queued" else task.publish(now_ms, _shutdown(task, state))
+            return Changes(published.events, (), task.finish(now_ms, state).outcomes)
+
+        await self._update(task_id, end)
+
+    async def events(self, task_id: str) -> list[Event]:
+        """Read all events whose time has come, for a client."""
+        now_ms = self._now_ms()
+        events = await self._store.events(task_id, now_ms)
+        self._asked_ms[task_id] = now_ms
+        return events
+
+    async def record(self, task_id: str) -> tuple[list[Event], list[Work]]:
+        """Read all events, and the commands and calls that are still kept, for somebody who looks on."""
+        task = await self._store.get(task_id)
+        return await self._store.events(task_id, task.last_stamp_ms), await self._store.work(task_id, 0)
+
+    async def outcome(self, task_id: str, call_id: str, wait_s: float) -> Outcome | None:
+        """Read how a call ended, waiting for it for at most ``wait_s`` seconds; ``None`` if it is open then."""
+        try:
+            async with asyncio.timeout(wait_s):
+                while True:
+                    changed = self.changed(task_id)
+                    outcome = await self._store.outcome(task_id, call_id)
+                    if outcome is not None:
+                        return outcome
+                    await changed.wait()
+        except TimeoutError:
+            return None
+
+    async def next_work(self, task_id: str, after: int) -> Work:
+        """Wait for the first command or call with a number above ``after``, and take it and all before it.
+
+        Raises:
+            TaskRefused: The task has finished.
+        """
+        while True:
+            changed = self.changed(task_id)
+            if (await self._store.get(task_id)).is_finished:
+                raise TaskRefused("conflict", f"task {task_id!r} has finished")
+            waiting = await self._store.work(task_id, after)
+            if waiting:
+                break
+            await changed.wait()
+        await self._store.update(task_id, lambda task: task.take(waiting[0].number))
+        return waiting[0]
+
+    def changed(self, task_id: str) -> asyncio.Event:
+        """Give what the task's next change sets; get it before looking, so that no change is missed."""
+        return self._changed.setdefault(task_id, asyncio.Event())
+
+    async def _update(self, task_id: str, step: Callable[[Task], Changes]) -> Changes:
+        changes = await self._store.update(task_id, step)
+        bell = self._changed.pop(task_id, None)
+        if bell is not None:
+            bell.set()
+        return changes
+
+    async def _make_place(self, now_ms: int) -> None:
+        tasks = await self._store.tasks()
+        finished = [task for task in tasks if task.is_finished]
+        for task in finished[: max(0, len(finished) - self.limits.max_finished_tasks)]:
+            await self._forget(task.id)
+        still_open = [task for task in tasks if not task.is_finished]
+        if len(still_open) < self.limits.max_open_tasks:
+            return
+        oldest = min(still_open, key=self._last_asked_ms)
+        if now_ms - self._last_asked_ms(oldest) < self.limits.expire_after_s * 1000:
+            raise TaskRefused(
+                "full", f"there are {len(still_open)} open tasks; end some, or raise the limit max_open_tasks"
+            )
+        await self.finish(oldest.id, "cancelled")
+
+    def _last_asked_ms(self, task: Task) -> int:
+        return max(task.updated_ms, self._asked_ms.get(task.id, 0))
+
+    async def _forget(self, task_id: str) -> None:
+        await self._store.remove(task_id)
+        self._asked_ms.pop(task_id, None)
+        self._changed.pop(task_id, None)
+
+
+def _shutdown(task: Task, state: FinalState) -> Draft:
+    return Draft(
+        "session.shutdown",
+        {
+            "shutdownType": "error" if state == "failed" else "routine",
+            "totalApiDurationMs": 0,
+            "sessionStartTime": task.created_ms,
+            "codeChanges": {"linesAdded": 0, "linesRemoved": 0, "filesModified": []},
+            "modelMetrics": {},
+        },
+    )

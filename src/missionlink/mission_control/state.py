@@ -1,0 +1,208 @@
+"""The life of a task as a pure state machine: no clock, no loop, no store; ``now`` comes in as milliseconds.
+
+A ``Task`` is the small head that decides what may happen next. A transition checks everything first, then changes
+the head and returns what it made (events, queued work, outcomes) for a store to keep; a transition that raises has
+changed nothing.
+
+    queued --start--> in_progress --finish--> completed | failed | cancelled
+       \\---------------finish--------------------^
+
+Event times obey what runtimes need: they read a task's whole list, sort it by the timestamp as text, and drop for
+ever what sorts below the newest that they delivered. So a task's timestamps have one format with milliseconds and
+increase by at least 1 ms. A burst faster than that is stamped ahead of ``now``, and such an event stays hidden
+(``Event.stamp_ms`` > ``now``) until its time has come: no reader sees an event of the future.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from missionlink.errors import TaskRefused
+from missionlink.mission_control.records import Call, Changes, Draft, Event, Outcome, Steering
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from missionlink.mission_control.commands import Command
+    from missionlink.mission_control.records import FinalState, Limits, Repository, TaskState
+
+__all__ = ("Task", "format_timestamp")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A full task must still be able to say that it ended: these types may use a few places beyond the limit.
+_CLOSING_TYPES = frozenset({"abort", "session.error", "session.idle", "session.shutdown"})
+_CLOSING_PLACES = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class Task:
+    """The head of one task: all that the rules need to know."""
+
+    id: str
+    name: str
+    repository: Repository | None
+    created_ms: int
+    limits: Limits
+    state: TaskState = "queued"
+    updated_ms: int = 0
+    last_stamp_ms: int = 0
+    """Time of the newest event."""
+    last_event_id: str | None = None
+    """Id of the newest event that is not ephemeral."""
+    event_count: int = 0
+    work_count: int = 0
+    """Commands and calls received so far."""
+    work_taken: int = 0
+    """Number of the last command or call that the worker has taken."""
+    open_calls: set[str] = field(default_factory=set[str])
+    """Ids of calls without an outcome."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the task has come to its end."""
+        return self.state not in {"queued", "in_progress"}
+
+    def start(self, now_ms: int, data: Mapping[str, object], batch: Sequence[Draft] = ()) -> Changes:
+        """Publish ``session.start``, and with it, for readers at the same moment, the events of ``batch``.
+
+        Raises:
+            TaskRefused: The task was started before, or has finished.
+        """
+        if self.state != "queued":
+            raise TaskRefused("conflict", f"task {self.id!r} cannot start: it is {self.state}")
+        # Nothing is older than the start, so the batch can be stamped backwards from now and be visible at once.
+        drafts = (Draft("session.start", data), *batch)
+        changes = self._publish(now_ms - len(drafts) + 1, drafts)
+        self.state = "in_progress"
+        self.updated_ms = now_ms
+        return changes
+
+    def publish(self, now_ms: int, *drafts: Draft) -> Changes:
+        """Append events, in the order given.
+
+        Raises:
+            TaskRefused: The task has not started, has finished, or has no place for them; none is published then.
+        """
+        if self.state == "queued":
+            raise TaskRefused("conflict", f"task {self.id!r} has not started: its first event is session.start")
+        self._refuse_if_finished("publish an event")
+        if any(draft.type == "session.start" for draft in drafts):
+            raise TaskRefused("conflict", f"task {self.id!r} has started: session.start is published once")
+        changes = self._publish(now_ms, drafts)
+        self.updated_ms = now_ms
+        return changes
+
+    def steer(self, now_ms: int, command: Command) -> Changes:
+        """Queue a command for the worker.
+
+        Raises:
+            TaskRefused: The task has finished, or too much waits for its worker.
+        """
+        self._make_room("steer")
+        self.work_count += 1
+        self.updated_ms = now_ms
+        return Changes(work=(Steering(self.work_count, command),))
+
+    def submit(self, now_ms: int, call_id: str, method: str, params: Mapping[str, object]) -> Changes:
+        """Queue a call for the worker.
+
+        Raises:
+            TaskRefused: The task has finished, or too much waits for its worker.
+        """
+        self._make_room(f"call {method}")
+        if len(self.open_calls) >= self.limits.max_waiting:
+            raise TaskRefused("full", f"task {self.id!r} has {len(self.open_calls)} calls without an answer")
+        self.work_count += 1
+        self.open_calls.add(call_id)
+        self.updated_ms = now_ms
+        return Changes(work=(Call(self.work_count, call_id, method, params),))
+
+    def take(self, number: int) -> Changes:
+        """Note that the worker has everything up to ``number``; its place in the queue is free again."""
+        self.work_taken = max(self.work_taken, min(number, self.work_count))
+        return Changes()
+
+    def settle(self, now_ms: int, outcome: Outcome) -> Changes:
+        """Record how a call ended; the first outcome counts.
+
+        Raises:
+            TaskRefused: No such call is open.
+        """
+        if outcome.call_id not in self.open_calls:
+            raise TaskRefused("not_found", f"task {self.id!r} has no open call {outcome.call_id!r}")
+        self.open_calls.discard(outcome.call_id)
+        self.updated_ms = now_ms
+        return Changes(outcomes=(outcome,))
+
+    def finish(self, now_ms: int, state: FinalState) -> Changes:
+        """End the task; its open calls fail, and nothing more can be published or asked.
+
+        Raises:
+            TaskRefused: The task has finished before.
+        """
+        self._refuse_if_finished("finish again")
+        left = sorted(self.open_calls)
+        self.open_calls.clear()
+        self.state = state
+        self.updated_ms = now_ms
+        return Changes(outcomes=[Outcome(call_id, error=f"task {self.id!r} is {state}") for call_id in left])
+
+    def _publish(self, now_ms: int, drafts: Sequence[Draft]) -> Changes:
+        places = self.limits.max_events
+        if all(draft.type in _CLOSING_TYPES for draft in drafts):
+            places += _CLOSING_PLACES
+        if self.event_count + len(drafts) > places:
+            raise TaskRefused("full", f"task {self.id!r} has {self.event_count} events, the most it may have")
+        events: list[Event] = []
+        stamp_ms, parent = self.last_stamp_ms, self.last_event_id
+        for number, draft in enumerate(drafts, self.event_count):
+            stamp_ms = max(now_ms, stamp_ms + 1)
+            # Derived from the place, not random: publishing again after a crash gives the same event.
+            event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"missionlink:task/{self.id}/{number}"))
+            events.append(self._encode(draft, event_id, stamp_ms, parent))
+            if not draft.ephemeral:
+                parent = event_id
+        self.last_stamp_ms, self.last_event_id = stamp_ms, parent
+        self.event_count += len(drafts)
+        return Changes(events=events)
+
+    def _encode(self, draft: Draft, event_id: str, stamp_ms: int, parent: str | None) -> Event:
+        members: dict[str, object] = {
+            "id": event_id,
+            "timestamp": format_timestamp(stamp_ms),
+            "parentId": parent,
+            "type": draft.type,
+            "data": draft.data,
+        }
+        if draft.ephemeral:
+            members["ephemeral"] = True
+        try:
+            body = msgspec.json.encode(members)
+        except (TypeError, ValueError) as error:
+            raise TaskRefused("invalid", f"event {draft.type!r} cannot be written as JSON: {error}") from error
+        if len(body) > self.limits.max_event_bytes:
+            raise TaskRefused(
+                "full", f"event {draft.type!r} has {len(body)} bytes; the limit is {self.limits.max_event_bytes}"
+            )
+        return Event(event_id, draft.type, stamp_ms, body)
+
+    def _make_room(self, what: str) -> None:
+        self._refuse_if_finished(what)
+        waiting = self.work_count - self.work_taken
+        if waiting >= self.limits.max_waiting:
+            raise TaskRefused("full", f"task {self.id!r} has {waiting} commands that its worker has not taken")
+
+    def _refuse_if_finished(self, what: str) -> None:
+        if self.is_finished:
+            raise TaskRefused("conflict", f"task {self.id!r} is {self.state}; it cannot {what}")
+
+
+def format_timestamp(milliseconds: int) -> str:
+    """Write a time as ``YYYY-MM-DDTHH:MM:SS.mmmZ``; texts sort as their times do."""
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
