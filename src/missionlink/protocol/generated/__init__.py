@@ -1,0 +1,1 @@
+"""Typed events and methods, made from the schemas: import them from the facades."""

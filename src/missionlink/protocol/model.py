@@ -1,0 +1,153 @@
+"""The base of all generated types: how optional, opaque and open-ended JSON is read.
+
+- Opaque JSON stays ``msgspec.Raw``: the exact bytes, read with ``decode_json`` when somebody wants them.
+- An open union (objects told apart by a tag such as ``kind``) holds one of its known members, or ``Raw`` when a
+  newer runtime sends a member that is unknown here or does not fit. So one odd member never costs the event.
+
+msgspec refuses both ``Raw | None`` and tagged unions with a fallback. Hence open unions are ``Raw`` to msgspec and
+are resolved in ``OpenModel.__post_init__``, and ``Maybe[X]`` is ``X | None`` for type checkers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final, Optional, TypeAlias, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Raw
+
+__all__ = ("Maybe", "Model", "OpenModel", "decode_json", "decoder_for", "encode_json", "open_union", "resolved_by")
+
+Resolver: TypeAlias = Callable[[Any], Any]
+
+# Values of fields with these words in their names never show in a ``repr``: logs outlive tokens.
+SECRET_WORDS: Final = ("token", "secret", "password", "api_key", "authorization", "headers", "credential")
+
+if TYPE_CHECKING:
+    Maybe = Optional
+else:
+
+    class Maybe:
+        """``X | None`` to type checkers, ``X`` to msgspec, for the types that msgspec allows in no union."""
+
+        def __class_getitem__(cls, item: object) -> object:
+            """Return the type itself."""
+            return item
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A typed JSON object: immutable, compared by value; unknown members are ignored when it is decoded."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object as plain Python values under the names of the wire."""
+        result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return result
+
+    def __repr__(self) -> str:
+        """Show the fields that are set, without secrets."""
+        shown: list[str] = []
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            if value is None and not field.required:
+                continue
+            if isinstance(value, str | dict | Raw) and any(word in field.name for word in SECRET_WORDS):
+                value = "..."
+            shown.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class OpenModel(Model, frozen=True, kw_only=True):
+    """A model with fields that hold open unions."""
+
+    def __post_init__(self) -> None:
+        """Resolve the open unions that msgspec left raw."""
+        for name, resolve in _resolvers_of(type(self)):
+            value = getattr(self, name)
+            if value is not None:
+                msgspec.structs.force_setattr(self, name, resolve(value))
+
+
+class Resolution:
+    """Stands in a type, as metadata, for what turns raw JSON into the final value."""
+
+    __slots__ = ("resolve",)
+
+    def __init__(self, resolve: Resolver) -> None:
+        self.resolve = resolve
+
+
+def resolved_by(resolve: Callable[[Raw], object]) -> Any:
+    """Return a type that msgspec decodes as ``Raw`` and ``resolve`` turns into the final value."""
+    return Annotated[Raw, Resolution(lambda value: resolve(value) if isinstance(value, Raw) else value)]
+
+
+def open_union(members: Callable[[], object]) -> Any:
+    """Return the run-time form of an open union; ``members`` is called once, when the first value arrives."""
+    decoder: msgspec.json.Decoder[Any] | None = None
+
+    def resolve(raw: Raw) -> object:
+        nonlocal decoder
+        if decoder is None:
+            decoder = msgspec.json.Decoder(members())
+        try:
+            return decoder.decode(raw)
+        except (ValueError, RecursionError):
+            return None if bytes(raw) == b"null" else raw
+
+    return resolved_by(resolve)
+
+
+def decoder_for(kind: Any) -> Callable[[Raw | bytes], Any]:
+    """Return a function that decodes JSON to ``kind``, which may be or contain an open union.
+
+    The function raises ``msgspec.ValidationError`` for JSON that does not fit.
+    """
+    resolve = _resolver(kind)
+    decode = msgspec.json.Decoder(kind).decode
+    return decode if resolve is None else lambda raw: resolve(decode(raw))
+
+
+def decode_json(raw: Raw | bytes) -> Any:
+    """Return opaque JSON as plain Python values.
+
+    Raises:
+        ValueError: The bytes are no valid JSON.
+    """
+    return msgspec.json.decode(raw)
+
+
+def encode_json(value: object) -> Raw:
+    """Return plain Python values as opaque JSON, for the fields that hold it.
+
+    Raises:
+        TypeError: The value holds what JSON cannot carry.
+    """
+    return Raw(msgspec.json.encode(value))
+
+
+_resolvers: dict[type, tuple[tuple[str, Resolver], ...]] = {}
+
+
+def _resolvers_of(kind: type) -> tuple[tuple[str, Resolver], ...]:
+    known = _resolvers.get(kind)
+    if known is None:
+        hints = get_type_hints(kind, include_extras=True)
+        found = ((name, _resolver(hint)) for name, hint in hints.items())
+        known = _resolvers[kind] = tuple((name, resolve) for name, resolve in found if resolve is not None)
+    return known
+
+
+def _resolver(kind: Any) -> Resolver | None:
+    """Return what turns a value, decoded with ``kind`` by msgspec, into its final form; ``None``: nothing does."""
+    for extra in getattr(kind, "__metadata__", ()):
+        if isinstance(extra, Resolution):
+            return extra.resolve
+    resolve = next((x for x in map(_resolver, get_args(kind)) if x is not None), None)
+    if resolve is None:
+        return None
+    if get_origin(kind) is list:
+        return lambda values: [resolve(x) for x in values]
+    if get_origin(kind) is dict:
+        return lambda values: {key: resolve(x) for key, x in values.items()}
+    # A union with null, such as ``list[X] | None``.
+    return lambda value: None if value is None else resolve(value)
