@@ -1,1 +1,83 @@
-"""Doubles for tests: a fake runtime and a scripted model."""
+"""Doubles for tests: a fake runtime on the real protocol core, and a scripted model on loopback.
+
+Names load what they need when they are first used; the model server needs the extra ``testing``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from missionlink.testing.calls import Answer, Asked, ReceivedCall
+    from missionlink.testing.clock import Gate, ManualClock, SystemClock
+    from missionlink.testing.expect import LATER, Expectation
+    from missionlink.testing.fake import FakeRuntime
+    from missionlink.testing.model_replies import (
+        call,
+        disconnect,
+        fail,
+        forever,
+        hold,
+        pause,
+        say,
+        stall,
+        think,
+    )
+    from missionlink.testing.model_request import ModelRequest
+    from missionlink.testing.scripted_model import ModelServer, model_server
+    from missionlink.testing.traffic import Entry, Traffic
+    from missionlink.testing.turns import TurnRequest
+
+__all__ = (
+    "LATER",
+    "Answer",
+    "Asked",
+    "Entry",
+    "Expectation",
+    "FakeRuntime",
+    "Gate",
+    "ManualClock",
+    "ModelRequest",
+    "ModelServer",
+    "ReceivedCall",
+    "SystemClock",
+    "Traffic",
+    "TurnRequest",
+    "call",
+    "disconnect",
+    "fail",
+    "forever",
+    "hold",
+    "model_server",
+    "pause",
+    "say",
+    "stall",
+    "think",
+)
+
+_MODULES = {
+    "calls": ("Answer", "Asked", "ReceivedCall"),
+    "clock": ("Gate", "ManualClock", "SystemClock"),
+    "expect": ("LATER", "Expectation"),
+    "fake": ("FakeRuntime",),
+    "model_replies": ("call", "disconnect", "fail", "forever", "hold", "pause", "say", "stall", "think"),
+    "model_request": ("ModelRequest",),
+    "scripted_model": ("ModelServer", "model_server"),
+    "traffic": ("Entry", "Traffic"),
+    "turns": ("TurnRequest",),
+}
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    module = _PLACES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

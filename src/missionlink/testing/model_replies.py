@@ -1,7 +1,7 @@
 """What a scripted model says: replies as values, built with a few verbs and joined with ``+``.
 
 A reply is a row of steps that are played in order. ``say("Let me look. ") + call("view", {"path": "a.txt"})`` is
-text followed by a tool call; ``say("half") + hold(gate) + say("way")`` stops in the middle until the test sets
+text followed by a tool call; ``say("half") + hold(gate) + say("way")`` stops in the middle until the test opens
 ``gate``. Nothing here does I/O: the server plays the steps.
 """
 
@@ -16,8 +16,9 @@ import msgspec
 from missionlink.errors import InvalidOption
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping
+
+    from missionlink.testing.clock import Gate
 
 __all__ = (
     "Answer",
@@ -66,12 +67,20 @@ class Call:
     pieces: tuple[str, ...]
     call_id: str | None = None
 
+    @property
+    def decoded_arguments(self) -> object:
+        """The arguments as plain values; the text itself if it is no JSON."""
+        try:
+            return msgspec.json.decode(self.arguments)
+        except msgspec.DecodeError:
+            return self.arguments
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Send nothing until the gate is set, or for ever when there is none."""
+    """Send nothing until the gate is open, or for ever when there is none."""
 
-    gate: asyncio.Event | None = None
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +210,8 @@ def stall() -> Reply:
     return Reply((Hold(),))
 
 
-def hold(gate: asyncio.Event) -> Reply:
-    """Build a step that waits until the test sets ``gate``."""
+def hold(gate: Gate) -> Reply:
+    """Build a step that waits until the test opens ``gate``."""
     return Reply((Hold(gate),))
 
 

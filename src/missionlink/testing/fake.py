@@ -1,0 +1,253 @@
+"""A fake runtime on the same protocol core as the client, for tests: in memory, over stdio and over TCP.
+
+Without a script it answers plausibly. With a function it does what the function says, with a text it replays that
+text (see ``missionlink.testing.script``). Whatever the client asks that nobody foresaw, and whatever was expected
+and did not come, fails the test when the fake is checked.
+
+    async with FakeRuntime() as fake:
+        creation = fake.expect("session.create")
+        client = AsyncClient(transport=fake.transport())
+        ...
+        call = await creation
+        fake.emit("task-1", "session.start")
+        call.reply({"sessionId": "task-1"})
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from missionlink.testing.clock import Clock, ManualClock
+from missionlink.testing.expect import Expectation, Handler, Where
+from missionlink.testing.family import Family, family_of
+from missionlink.testing.faults import Faults
+from missionlink.testing.links import LinkServer, client_end
+from missionlink.testing.peer import Link, Peer
+from missionlink.testing.referee import Referee
+from missionlink.testing.script import Replay
+from missionlink.testing.sessions import SessionBook
+from missionlink.testing.turns import Agent, Turns
+
+if TYPE_CHECKING:
+    from missionlink._io.transport import Transport
+    from missionlink.testing.calls import Asked
+    from missionlink.testing.traffic import Traffic
+
+__all__ = ("FakeRuntime", "FakeScript")
+
+FakeScript = Callable[["FakeRuntime"], Awaitable[None]] | str
+"""A function that drives the runtime once a client is there, or the text of a conversation."""
+
+
+class FakeRuntime:
+    """A runtime that a test holds in its hand.
+
+    Args:
+        script: Function or text; ``None`` answers plausibly.
+        family: Generation to imitate, by version: ``"1.0.102"`` or ``"1.0.60"``.
+        token: Connection token that TCP clients have to present; ``None`` asks for none.
+        turns: What the agent says: replies in order, or a function of the request; ``None`` echoes.
+        clock: The time; by default one that stands still until the test moves it.
+        strict: Whether requests that nobody foresaw are faults.
+    """
+
+    def __init__(
+        self,
+        script: FakeScript | None = None,
+        *,
+        family: str | Family = "1.0.102",
+        token: str | None = None,
+        turns: Turns | None = None,
+        clock: Clock | None = None,
+        strict: bool = True,
+    ) -> None:
+        self.family = family_of(family)
+        self.token = token
+        self.clock = clock or ManualClock()
+        self.agent = Agent(turns)
+        self.peers: list[Peer] = []
+        """All connections there ever were, oldest first."""
+        self.sessions = SessionBook(self.clock)
+        """The sessions, also those that were destroyed."""
+        self.faults = Faults(self)
+        """What can go wrong, as verbs."""
+        self.forwards_first_events = True
+        """Whether the first events of a cloud session are sent; newer runtimes leave them out at times."""
+        self.is_shutting_down = False
+        """Whether ``runtime.shutdown`` was called."""
+        self._script = None if isinstance(script, str) else script
+        replay = Replay(script) if isinstance(script, str) else None
+        self._referee = Referee(self, strict=strict, replay=replay)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[LinkServer] = []
+        self._came = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<FakeRuntime {self.family.version} peers={len(self.peers)} traffic={len(self.traffic)}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            # Before the end of the connections, which would excuse what was not answered.
+            if kind is None:
+                self.check()
+        finally:
+            await self.close()
+
+    @property
+    def traffic(self) -> Traffic:
+        """All messages of all connections, in order; print it."""
+        return self._referee.traffic
+
+    # Where clients come in.
+
+    def transport(self) -> Transport:
+        """Return a new transport within this event loop, for ``AsyncClient(transport=...)``."""
+        return client_end(self.accept)
+
+    async def listen(self, port: int = 0) -> tuple[str, int]:
+        """Listen on TCP, and return host and port."""
+        server = await LinkServer.tcp(self.accept, port, self.token)
+        self._servers.append(server)
+        return server.address
+
+    async def command(self) -> tuple[str, ...]:
+        """Return a command line whose process speaks for this object, over stdio or TCP as its flags say."""
+        server = await LinkServer.relay(self.accept, self.token)
+        self._servers.append(server)
+        return server.command
+
+    def accept(self, link: Link) -> Peer:
+        """Take a new connection; the link feeds the peer that is returned."""
+        peer = Peer(self._referee, link, len(self.peers) + 1, self.family.first_request_id)
+        self.peers.append(peer)
+        self._came.set()
+        script, self._script = self._script, None
+        if script is not None:
+            self.run(script(self))
+        self._referee.go_on()
+        return peer
+
+    async def connected(self, count: int = 1, timeout: float = 10.0) -> Peer:
+        """Wait until ``count`` connections have been made in all, and return the last of these."""
+        async with asyncio.timeout(timeout):
+            while len(self.peers) < count:
+                self._came.clear()
+                await self._came.wait()
+        return self.peers[count - 1]
+
+    async def close(self) -> None:
+        """End the connections, the servers and everything that runs for this object."""
+        for peer in self.peers:
+            peer.end()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for server in self._servers:
+            await server.close()
+        self._servers.clear()
+
+    # What the test says beforehand, and asks afterwards.
+
+    def on(self, method: str, handler: Handler) -> None:
+        """Answer all requests of a kind with a function, in place of what is plausible."""
+        self._referee.handlers[method] = handler
+
+    def expect(self, method: str, where: Where | None = None, *, times: int = 1) -> Expectation:
+        """Say that the client will make a request; say there, or await it to say later, what it is answered.
+
+        Args:
+            method: Wire name.
+            where: Part that the parameters must have, or a function that looks at them.
+            times: How often it will come.
+        """
+        expectation = Expectation(method, where, times=times)
+        self._referee.expected.append(expectation)
+        return expectation
+
+    def check(self) -> None:
+        """Compare what happened with what was foreseen.
+
+        Raises:
+            ScriptMismatch: Something came that nobody foresaw, or did not come, or the client broke the protocol.
+        """
+        self._referee.check()
+
+    def blame(self, fault: str, cause: BaseException | None = None) -> None:
+        """Take note of something that must not happen; ``check`` will raise it."""
+        self._referee.blame(fault, cause)
+
+    # What the runtime says.
+
+    @property
+    def peer(self) -> Peer:
+        """The newest connection that is open, else the newest of all."""
+        return next((peer for peer in reversed(self.peers) if peer.is_open), self.peers[-1])
+
+    def ask(self, method: str, params: Mapping[str, object] | None = None, *, request_id: object = None) -> Asked:
+        """Send a request to the client; await what is returned for the answer.
+
+        Args:
+            method: Wire name.
+            params: The parameters; ``None`` leaves them out.
+            request_id: Any JSON value in place of the next number.
+        """
+        session_id = (params or {}).get("sessionId")
+        session = self.sessions.live(session_id if isinstance(session_id, str) else None)
+        listeners = session.listeners() if session else []
+        return (listeners[-1] if listeners else self.peer).ask(method, params, request_id=request_id)
+
+    def notify(self, method: str, params: Mapping[str, object] | None = None) -> None:
+        """Send a notification to every client."""
+        for peer in self.peers:
+            peer.notify(method, params)
+
+    def emit(
+        self,
+        session_id: str,
+        type: str,  # noqa: A002  the wire's word
+        data: Mapping[str, object] | None = None,
+        *,
+        ephemeral: bool | None = None,
+        agent_id: str | None = None,
+        event_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Send an event, to those who have the session, or to the newest client if nobody has.
+
+        Args:
+            session_id: The session, which need not exist.
+            type: Wire name.
+            data: The payload.
+            ephemeral: Whether history leaves it out; ``None`` goes by the type.
+            agent_id: The sub-agent that it belongs to.
+            event_id: Its id; ``None`` makes one.
+
+        Returns:
+            The event as it was sent.
+        """
+        event = self.sessions.record(
+            session_id, type, data or {}, ephemeral=ephemeral, agent_id=agent_id, event_id=event_id
+        )
+        session = self.sessions.by_id.get(session_id)
+        params = {"sessionId": session_id, "event": event}
+        for peer in session.listeners() if session else [self.peer]:
+            peer.notify("session.event", params)
+        return event
+
+    def run(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        """Let something run beside the test; what it raises is a fault."""
+
+        async def supervised() -> None:
+            try:
+                await work
+            except Exception as exc:
+                self.blame(f"a script or handler raised {exc!r}", exc)
+
+        task = asyncio.get_running_loop().create_task(supervised())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,104 @@
+"""Decides who answers a request of the client, and keeps account of what nobody foresaw."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from missionlink.errors import ScriptMismatch
+from missionlink.protocol.messages import INTERNAL_ERROR, METHOD_NOT_FOUND
+from missionlink.testing import plausible
+from missionlink.testing.expect import Expectation, Handler, answer_with, finish
+from missionlink.testing.traffic import Traffic
+
+if TYPE_CHECKING:
+    from missionlink.testing.calls import ReceivedCall
+    from missionlink.testing.fake import FakeRuntime
+    from missionlink.testing.script import Replay
+
+__all__ = ("Referee",)
+
+
+class Referee:
+    """What was foreseen, and what went against it.
+
+    Expectations go before handlers, and these before what is plausible.
+
+    Args:
+        fake: The runtime.
+        strict: Whether requests that nobody foresaw are faults.
+        replay: A text that says all; then nothing else is looked at.
+    """
+
+    def __init__(self, fake: FakeRuntime, *, strict: bool, replay: Replay | None = None) -> None:
+        self.traffic = Traffic()
+        self.replay = replay
+        self.handlers: dict[str, Handler] = {}
+        self.expected: list[Expectation] = []
+        self._fake = fake
+        self._strict = strict
+        self._blames: list[str] = []
+        self._cause: BaseException | None = None
+
+    def blame(self, fault: str, cause: BaseException | None = None) -> None:
+        """Take note of something that must not happen."""
+        self._cause = self._cause or cause
+        self._blames.append(fault)
+
+    def check(self) -> None:
+        """Raise ``ScriptMismatch`` if there is any fault."""
+        faults = [*self._blames, *self._fake.agent.faults(), *(self.replay.faults() if self.replay else ())]
+        for expectation in self.expected:
+            faults += expectation.faults()
+        for peer in self._fake.peers:
+            faults += [f"the client never answered {asked!r}" for asked in peer.asked if asked.is_open]
+        if faults:
+            traffic = [str(entry) for entry in self.traffic]
+            raise ScriptMismatch("the fake runtime", faults, traffic) from self._cause
+
+    def call_received(self, call: ReceivedCall) -> None:
+        """Let a request of a client be answered, or wait for whoever expects it."""
+        if self.replay is not None:
+            self.replay.take_call(call)
+            self.go_on()
+            return
+        if not plausible.admits(self._fake, call):
+            return
+        expectation = next((entry for entry in self.expected if entry.matches(call)), None)
+        if expectation is not None:
+            self._handle(call, expectation.take(call))
+            return
+        handler = self.handlers.get(call.method) or plausible.handler_of(self._fake, call.method)
+        if handler is not None:
+            self._handle(call, handler)
+            return
+        call.refuse(METHOD_NOT_FOUND, f"Unhandled method {call.method}")
+        if self._strict and call.method not in self._fake.family.missing:
+            advice = "say what it is answered with fake.on or fake.expect"
+            self.blame(f"nobody foresaw {call.method}#{call.id}; {advice}")
+
+    def notification_received(self, method: str, params: object) -> None:
+        """Take a notification; runtimes act on none, ``$/cancelRequest`` included."""
+        if self.replay is not None:
+            self.replay.take_notification(method, params)
+            self.go_on()
+
+    def answer_received(self) -> None:
+        """Let a script go on that waits for an answer."""
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Play what the script says next."""
+        if self.replay is not None:
+            self.replay.go_on(self._fake)
+
+    def _handle(self, call: ReceivedCall, handler: Handler) -> None:
+        try:
+            returned = handler(call)
+            if inspect.isawaitable(returned):
+                self._fake.run(finish(call, returned))
+            else:
+                answer_with(call, returned)
+        except Exception as exc:
+            self.blame(f"the handler of {call.method} raised {exc!r}", exc)
+            call.refuse(INTERNAL_ERROR, "the handler in the test raised")
