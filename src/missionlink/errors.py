@@ -15,11 +15,13 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  └─ ConnectionClosed
     ├─ ProtocolError
     │  ├─ RemoteProtocolError
-    │  └─ LocalProtocolError
+    │  ├─ LocalProtocolError
+    │  └─ UnexpectedResult
     ├─ RequestFailed
     │  ├─ RequestRejected
     │  │  ├─ AuthenticationFailed
     │  │  └─ UnsupportedByRuntime
+    │  ├─ RequestRefused
     │  └─ RequestTimeout (also TimeoutError)
     ├─ SessionError
     │  ├─ SessionNotFound
@@ -72,6 +74,7 @@ __all__ = (
     "ProtocolError",
     "RemoteProtocolError",
     "RequestFailed",
+    "RequestRefused",
     "RequestRejected",
     "RequestTimeout",
     "RuntimeIncompatible",
@@ -88,6 +91,7 @@ __all__ = (
     "TurnAborted",
     "TurnFailed",
     "TurnTimeout",
+    "UnexpectedResult",
     "UnsupportedByRuntime",
 )
 
@@ -231,6 +235,16 @@ class LocalProtocolError(ProtocolError):
     """Our side was asked to break the protocol, for example to answer one request twice."""
 
 
+class UnexpectedResult(ProtocolError):
+    """The runtime answered a request with a result that does not have the form that is known for the method."""
+
+    def __init__(self, method: str, raw: bytes, problem: str) -> None:
+        super().__init__(f"the result of {method} has an unknown form ({problem}); its JSON is in the attribute 'raw'")
+        self.method = method
+        self.raw = raw
+        """The result's exact JSON; nothing of it is lost."""
+
+
 class RequestFailed(MissionlinkError):
     """A request to the runtime brought no result."""
 
@@ -266,6 +280,18 @@ class UnsupportedByRuntime(RequestRejected):
         self.runtime_version = runtime_version
         self.options = tuple(options)
         """Names of the options that cannot be served; empty when the whole method is unknown."""
+
+
+class RequestRefused(RequestFailed):
+    """The runtime answered a request, and its result says that nothing was done."""
+
+    def __init__(self, method: str, reason: str, result: object) -> None:
+        super().__init__(f"the runtime did not carry out {method}" + (f": {reason}" if reason else ""))
+        self.method = method
+        self.reason = reason
+        """The runtime's text, empty when there was none."""
+        self.result = result
+        """The whole result as plain Python values."""
 
 
 class RequestTimeout(RequestFailed, TimeoutError):
@@ -404,7 +430,9 @@ class ScriptMismatch(MissionlinkError, AssertionError):
     def __init__(self, double: str, faults: Sequence[str], traffic: Sequence[str] = ()) -> None:
         seen = "".join(f"\n    {line}" for line in traffic[-50:])
         listed = "".join(f"\n  {fault}" for fault in faults)
-        super().__init__(f"{double} was not used as its script says:{listed}" + (f"\n  it saw:{seen}" if seen else ""))
+        super().__init__(
+            f"{double} was not used as its script says:{listed}" + (f"\n  it saw:{seen}" if seen else "")
+        )
         self.double = double
         """Which double complains."""
         self.faults = tuple(faults)
