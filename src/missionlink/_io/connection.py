@@ -157,6 +157,10 @@ class Connection:
         """Process id of the runtime, if we started it."""
         return self._transport.pid
 
+    def ended_error(self) -> MissionlinkError:
+        """Return a fresh copy of the error that says why the connection cannot be used."""
+        return copy.copy(self._ended) if self._ended else ConnectionClosed("the connection is being closed")
+
     async def open(self) -> None:
         """Open the transport. Raises what the transport raises."""
         await self._transport.open(self)

@@ -48,6 +48,9 @@ class UnknownEvent(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.raw)
 
 
+LOST_TYPE = "missionlink.events_lost"
+
+
 class EventsLost(msgspec.Struct, frozen=True):
     """The payload of a marker that stands in the place of events which a full buffer let go."""
 
@@ -81,6 +84,8 @@ class Event(msgspec.Struct, rename="camel", dict=True):
     # What this was read from: a frame (bytes or bytearray) or the event's own JSON (Raw). The reader sets it after
     # decoding, whatever the wire said under this name: that costs less than a Python constructor for each event.
     source: Any = msgspec.field(default=b"", name=" source")
+    size: int = msgspec.field(default=0, name=" size")
+    """Bytes of the message that brought the event, for the bounds of queues."""
 
     @property
     def data(self) -> Any:
@@ -165,6 +170,7 @@ def decode_event(raw: msgspec.Raw) -> Event:
     except (ValueError, RecursionError) as error:
         return _salvage(raw, str(error))
     event.source = raw
+    event.size = memoryview(raw).nbytes
     return event
 
 
@@ -190,6 +196,7 @@ def _salvage(raw: msgspec.Raw, problem: str) -> Event:
         agent_id=_text_or_none(loose.agent_id),
         data_json=loose.data,
         source=raw,
+        size=memoryview(raw).nbytes,
     )
     event.__dict__["data"] = UnknownEvent(event.type, bytes(raw), problem)
     return event
@@ -221,6 +228,6 @@ def _encode_made_here(event: Event) -> bytes:
 
 def lost_marker(count: int, reason: str) -> Event:
     """Make the event that tells a consumer of lost events, in their place."""
-    event = Event(type="missionlink.events_lost", ephemeral=True)
+    event = Event(type=LOST_TYPE, ephemeral=True)
     event.__dict__["data"] = EventsLost(count, reason)
     return event

@@ -130,7 +130,9 @@ def decode_message(body: bytes | bytearray) -> Message:
             pass
         else:
             if message.id is NO_JSON and message.method == "session.event":
-                message.params.event.source = body
+                event = message.params.event
+                event.source = body
+                event.size = len(body)
                 return message
     try:
         envelope = _envelope.decode(body)

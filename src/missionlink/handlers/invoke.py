@@ -1,0 +1,67 @@
+"""Calls a function of the program, whatever it is: coroutine function, plain function, or one that is quick."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("HandlerPool", "is_nonblocking", "nonblocking")
+
+_MARK = "__missionlink_nonblocking__"
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+def nonblocking(function: _Function) -> _Function:
+    """Mark a plain function as quick, so that it is called in the event loop.
+
+    A plain function that answers the runtime normally runs in a thread, since it might block. That costs some tens
+    of microseconds for each call; a function that only computes can save them.
+    """
+    setattr(function, _MARK, True)
+    return function
+
+
+def is_nonblocking(function: Callable[..., Any]) -> bool:
+    """Whether the function was marked with ``nonblocking``."""
+    return getattr(function, _MARK, False) is True
+
+
+class HandlerPool:
+    """Runs plain functions in threads of its own, so that neither the loop nor the program's threads wait for them.
+
+    Args:
+        threads: Most functions that run at once; more wait for their turn.
+    """
+
+    def __init__(self, threads: int = 8) -> None:
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+
+    async def call(self, function: Callable[..., Any], *arguments: object) -> Any:
+        """Call the function and return its result; what it raises comes through."""
+        if inspect.iscoroutinefunction(function):
+            return await function(*arguments)
+        if is_nonblocking(function):
+            result = function(*arguments)
+        else:
+            context = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
+            result = await loop.run_in_executor(self._executor(), lambda: context.run(function, *arguments))
+        # A plain function may hand out a coroutine, and an object may have an async __call__.
+        return await result if inspect.isawaitable(result) else result
+
+    def close(self) -> None:
+        """Start no further functions; those that run are left to end."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _executor(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="missionlink-handler")
+        return self._pool

@@ -1,0 +1,161 @@
+"""Questions to a person: free text and choices, forms, plans, and whether to switch the model.
+
+Each comes as a request of the runtime, or, in a cloud session, as an event that is answered by a request of ours.
+Both carry the same members.
+
+Source: ``userInput.request``, ``exitPlanMode.request``, ``autoModeSwitch.request`` and the events
+``user_input.requested``, ``elicitation.requested``, ``exit_plan_mode.requested``, ``auto_mode_switch.requested``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from missionlink.errors import InvalidOption
+
+__all__ = (
+    "Answer",
+    "AutoModeSwitch",
+    "AutoModeSwitchHandler",
+    "ElicitationHandler",
+    "ExitPlanHandler",
+    "Form",
+    "FormAnswer",
+    "Plan",
+    "PlanAnswer",
+    "Question",
+    "UserInputHandler",
+)
+
+
+class Question(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """The agent asks the user something."""
+
+    question: str = ""
+    choices: list[str] = []
+    """Offered answers; may be empty."""
+    allow_freeform: bool = True
+    """Whether an answer outside ``choices`` is welcome."""
+    session_id: str = ""
+    request_id: str | None = None
+    """Set where the question can also be answered later by its id."""
+
+
+class Answer(msgspec.Struct, rename="camel", frozen=True):
+    """The user's answer."""
+
+    answer: str
+    was_freeform: bool = False
+    """Whether it is none of the offered choices."""
+
+
+class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """The agent, or one of its tools, asks for structured data (an *elicitation*)."""
+
+    message: str = ""
+    requested_schema: dict[str, Any] = {}
+    """JSON schema of the data."""
+    mode: str | None = None
+    """``"form"`` or ``"url"`` where the runtime says it."""
+    url: str | None = None
+    tool_call_id: str | None = None
+    session_id: str = ""
+    request_id: str = ""
+
+
+class FormAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to a form."""
+
+    action: Literal["accept", "decline", "cancel"]
+    content: dict[str, Any] | None = None
+    """The data; only with ``"accept"``."""
+
+
+class Plan(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """The agent has made a plan and wants to leave the plan mode."""
+
+    summary: str = ""
+    plan_content: str | None = None
+    """The whole plan in Markdown."""
+    actions: list[str] = []
+    """What the user may choose, for example ``"interactive"`` or ``"autopilot"``."""
+    recommended_action: str | None = None
+    session_id: str = ""
+    request_id: str | None = None
+
+
+class PlanAnswer(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+    """The answer to a plan."""
+
+    approved: bool
+    selected_action: str | None = None
+    """One of the plan's ``actions``."""
+    feedback: str | None = None
+    auto_approve_edits: bool | None = None
+
+
+class AutoModeSwitch(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """A rate limit was met; the runtime asks whether to go on with an automatically chosen model."""
+
+    error_code: str | None = None
+    retry_after_seconds: float | None = None
+    session_id: str = ""
+    request_id: str | None = None
+
+
+UserInputHandler = Callable[[Question], Answer | str | Awaitable[Answer | str]]
+"""Takes the question; a plain string counts as free form unless it is one of the choices."""
+ElicitationHandler = Callable[
+    [Form], FormAnswer | Mapping[str, Any] | None | Awaitable[FormAnswer | Mapping[str, Any] | None]
+]
+"""Takes the form; a mapping is accepted data, ``None`` declines."""
+ExitPlanHandler = Callable[[Plan], PlanAnswer | bool | Awaitable[PlanAnswer | bool]]
+"""Takes the plan; ``True`` approves it with the recommended action."""
+AutoModeSwitchHandler = Callable[[AutoModeSwitch], str | bool | Awaitable[str | bool]]
+"""Takes the offer; returns ``"yes"``, ``"yes_always"`` or ``"no"``, or a bool."""
+
+
+def answer_to_wire(question: Question, answer: object) -> Answer:
+    """Return what the protocol wants for a question."""
+    if isinstance(answer, str):
+        answer = Answer(answer, was_freeform=answer not in question.choices)
+    if not isinstance(answer, Answer):
+        raise InvalidOption(
+            "answer", f"a user input handler returned {type(answer).__name__}, not an Answer or str"
+        )
+    return answer
+
+
+def form_answer_to_wire(form: Form, answer: object) -> FormAnswer:
+    """Return what the protocol wants for a form."""
+    if answer is None:
+        return FormAnswer("decline")
+    if isinstance(answer, FormAnswer):
+        return answer
+    if not isinstance(answer, Mapping):
+        raise InvalidOption("answer", f"an elicitation handler returned {type(answer).__name__}, not a FormAnswer")
+    content: dict[str, Any] = {str(key): value for key, value in answer.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return FormAnswer("accept", content)
+
+
+def plan_answer_to_wire(plan: Plan, answer: object) -> PlanAnswer:
+    """Return what the protocol wants for a plan."""
+    if isinstance(answer, bool):
+        return PlanAnswer(answer, plan.recommended_action if answer else None)
+    if not isinstance(answer, PlanAnswer):
+        raise InvalidOption("answer", f"an exit plan handler returned {type(answer).__name__}, not a PlanAnswer")
+    return answer
+
+
+def switch_to_wire(offer: AutoModeSwitch, answer: object) -> str:
+    """Return what the protocol wants for an offer to switch the model."""
+    if isinstance(answer, bool):
+        return "yes" if answer else "no"
+    if answer not in ("yes", "yes_always", "no"):
+        raise InvalidOption(
+            "answer", f"an auto mode switch handler returned {answer!r}, not yes, yes_always or no"
+        )
+    return str(answer)

@@ -1,0 +1,75 @@
+"""From client options to a transport: the runtime's command line and environment.
+
+Source: the runtime's headless mode (``--headless``), which speaks JSON-RPC over stdio or TCP.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from missionlink._io.stdio import StdioTransport
+from missionlink._io.tcp import TcpServerTransport, TcpTransport
+from missionlink.options.client import parse_address
+from missionlink.runtime import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from missionlink._io.transport import Transport
+    from missionlink.options.client import ClientOptions
+
+__all__ = ("arguments", "environment", "transport_for")
+
+_TOKEN_VARIABLE = "COPILOT_SDK_AUTH_TOKEN"
+_CONNECTION_TOKEN_VARIABLE = "COPILOT_CONNECTION_TOKEN"
+
+
+def transport_for(options: ClientOptions) -> tuple[Transport, str | None]:
+    """Return a transport that is not opened yet, and the connection token to present.
+
+    Raises:
+        RuntimeNotFound: No runtime is installed.
+    """
+    if options.url is not None:
+        return TcpTransport(*parse_address(options.url)), options.connection_token
+    program = locate(options.runtime)
+    argv = (*program.argv, *arguments(options))
+    cwd = None if options.working_directory is None else os.fspath(options.working_directory)
+    if options.channel == "stdio":
+        return StdioTransport(argv, env=environment(options, None), cwd=cwd), None
+    token = options.connection_token or secrets.token_urlsafe(24)
+    return TcpServerTransport(argv, env=environment(options, token), cwd=cwd), token
+
+
+def arguments(options: ClientOptions) -> tuple[str, ...]:
+    """Return the runtime's arguments; secrets are never among them."""
+    argv = ["--headless", "--no-auto-update", "--log-level", options.log_level]
+    argv += ["--stdio"] if options.channel == "stdio" else ["--port", "0"]
+    # The token's variable may also come with the caller's environment.
+    if options.github_token is not None or _TOKEN_VARIABLE in _outer(options):
+        argv += ["--auth-token-env", _TOKEN_VARIABLE]
+        uses_login = options.use_logged_in_user or False
+    else:
+        uses_login = options.use_logged_in_user is not False
+    if not uses_login:
+        argv.append("--no-auto-login")
+    return (*argv, *options.runtime_args)
+
+
+def environment(options: ClientOptions, connection_token: str | None) -> dict[str, str]:
+    """Return the whole environment of the runtime."""
+    env = dict(_outer(options))
+    if options.github_token is not None:
+        env[_TOKEN_VARIABLE] = options.github_token
+    if options.base_directory is not None:
+        env["COPILOT_HOME"] = os.fspath(options.base_directory)
+    if connection_token is not None:
+        env[_CONNECTION_TOKEN_VARIABLE] = connection_token
+    return env
+
+
+def _outer(options: ClientOptions) -> Mapping[str, str]:
+    inherited = dict(os.environ) if options.inherit_env else {}
+    return {**inherited, **(options.env or {})}

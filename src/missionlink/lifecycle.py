@@ -1,0 +1,141 @@
+"""The comings and goings of all sessions of a runtime, and the list of stored ones."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from missionlink.errors import MissionlinkError, ProtocolError, RequestRejected, SessionNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("LifecycleEvent", "LifecycleStream", "SessionInfo")
+
+# Runtimes send one for every persisted event; a reader that far behind wants the newest.
+_MOST_WAITING = 4096
+
+
+class SessionInfo(msgspec.Struct, rename="camel", frozen=True):
+    """A stored session."""
+
+    session_id: str
+    start_time: str | None = None
+    """ISO 8601."""
+    modified_time: str | None = None
+    """ISO 8601."""
+    summary: str | None = None
+    name: str | None = None
+    client_name: str | None = None
+    is_remote: bool = False
+    context: dict[str, Any] | None = None
+    """Working directory and repository, in wire spelling."""
+
+    @classmethod
+    def decode_list(cls, result: msgspec.Raw) -> list[SessionInfo]:
+        """Read the result of ``session.list``.
+
+        Raises:
+            ProtocolError: It has no list of sessions.
+        """
+        try:
+            return msgspec.json.decode(result, type=_Listed).sessions
+        except ValueError as error:
+            raise ProtocolError(f"the list of sessions cannot be read: {error}") from error
+
+    @classmethod
+    def check_deleted(cls, session_id: str, result: msgspec.Raw, *, missing_ok: bool) -> None:
+        """Turn a failed result of ``session.delete`` into an error."""
+        outcome = msgspec.json.decode(result, type=_Deleted)
+        if outcome.success:
+            return
+        text = outcome.error or "the runtime gave no reason"
+        if "not found" not in text:
+            raise RequestRejected("session.delete", 0, text)
+        if not missing_ok:
+            raise SessionNotFound(session_id, text)
+
+
+class _Listed(msgspec.Struct):
+    sessions: list[SessionInfo]
+
+
+class _Deleted(msgspec.Struct):
+    success: bool = True
+    error: str | None = None
+
+
+class LifecycleEvent(msgspec.Struct, rename="camel", frozen=True):
+    """Something happened to some session of the runtime, not necessarily one of ours."""
+
+    type: str = ""
+    """``"session.created"``, ``"session.updated"``, ``"session.deleted"`` or newer; some come twice."""
+    session_id: str = ""
+    metadata: dict[str, Any] | None = None
+
+    @classmethod
+    def read(cls, params: msgspec.Raw) -> LifecycleEvent:
+        """Read a ``session.lifecycle`` notification; odd ones become an event without a type."""
+        try:
+            return msgspec.json.decode(params, type=cls)
+        except ValueError:
+            return cls()
+
+
+class LifecycleStream:
+    """An asynchronous iterator over ``LifecycleEvent``; made by ``client.lifecycle()``.
+
+    Holds the newest 4,096 events for its reader; ``omitted`` counts what fell out.
+    """
+
+    def __init__(self, detach: Callable[[LifecycleStream], None]) -> None:
+        self.omitted = 0
+        """Events that the reader was too slow for."""
+        self._detach = detach
+        self._queue: deque[LifecycleEvent] = deque()
+        self._news = asyncio.Event()
+        self._closed = False
+        self._error: MissionlinkError | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> LifecycleEvent:
+        while not self._queue:
+            if self._closed:
+                if self._error is not None:
+                    raise copy.copy(self._error)
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._queue.popleft()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop taking events."""
+        self.end(None)
+        self._detach(self)
+
+    def push(self, event: LifecycleEvent) -> None:
+        """Take an event."""
+        self._queue.append(event)
+        if len(self._queue) > _MOST_WAITING:
+            self._queue.popleft()
+            self.omitted += 1
+        self._news.set()
+
+    def end(self, error: MissionlinkError | None) -> None:
+        """Let the iteration end after what waits."""
+        if not self._closed:
+            self._closed = True
+            self._error = error
+            self._news.set()

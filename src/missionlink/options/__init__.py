@@ -1,0 +1,1 @@
+"""What a program can set: frozen objects with documented fields, checked when they are made."""

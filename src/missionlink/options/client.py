@@ -1,0 +1,118 @@
+"""Options of a client: which runtime, how it is started and reached, and the bounds of the connection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES
+from missionlink._wire.routes import HeldLimits
+from missionlink.errors import HandlerFailed, InvalidOption
+from missionlink.options.checks import (
+    check_callable,
+    check_choice,
+    check_positive,
+    check_text,
+    check_texts,
+    freeze,
+)
+
+__all__ = ("ClientOptions", "ErrorHandler")
+
+ErrorHandler = Callable[[HandlerFailed], Any]
+"""Gets what a function of the program raised while it was answering or listening."""
+
+_LOG_LEVELS = ("none", "error", "warning", "info", "debug", "all", "default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """How a client finds, starts and speaks to its runtime."""
+
+    runtime: str | os.PathLike[str] | None = None
+    """The runtime's program; ``None`` searches for it (see ``missionlink doctor``)."""
+    runtime_args: Sequence[str] = ()
+    """Further arguments for the runtime."""
+    url: str | None = None
+    """Address of a runtime that is running already, ``"host:port"`` or ``"tcp://host:port"``; nothing is started."""
+    channel: Literal["stdio", "tcp"] = "stdio"
+    """How a started runtime is spoken to; with ``"tcp"`` further clients can connect to it."""
+    connection_token: str | None = field(default=None, repr=False)
+    """Secret that a TCP runtime asks for; with ``channel="tcp"`` one is made if there is none."""
+
+    github_token: str | None = field(default=None, repr=False)
+    """Token for GitHub; passed to the runtime by environment, never by argument."""
+    use_logged_in_user: bool | None = None
+    """Whether the runtime may use stored credentials; ``None``: only if there is no token."""
+    base_directory: str | os.PathLike[str] | None = None
+    """Where the runtime keeps its state (``COPILOT_HOME``)."""
+    working_directory: str | os.PathLike[str] | None = None
+    """Working directory of the runtime."""
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    """Environment variables for the runtime, on top of this program's own."""
+    inherit_env: bool = True
+    """Whether this program's own environment is passed on."""
+    log_level: str = "none"
+    """How much the runtime logs into its files."""
+
+    start_timeout: float | None = 30.0
+    """Seconds that start and handshake may take together."""
+    request_timeout: float | None = 60.0
+    """Seconds that a request may take where the call names no other time."""
+    create_timeout: float | None = 120.0
+    """Seconds that opening a session may take."""
+    close_timeout: float = 10.0
+    """Seconds that closing may take before what is left is killed."""
+
+    max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
+    """Largest message accepted."""
+    held: HeldLimits = field(default_factory=HeldLimits)
+    """Bounds of what is held for cloud sessions that are being created."""
+    adoption_patience: float = 0.25
+    """Seconds after which an early request is answered by the only creation that is pending."""
+    handler_threads: int = 8
+    """Threads for plain functions that answer the runtime."""
+    on_error: ErrorHandler | None = None
+    """Gets every failure of your functions, besides the log."""
+
+    def __post_init__(self) -> None:
+        for option in ("url", "connection_token", "github_token"):
+            check_text(option, getattr(self, option))
+        check_choice("channel", self.channel, ("stdio", "tcp"))
+        check_choice("log_level", self.log_level, _LOG_LEVELS)
+        for option in ("start_timeout", "request_timeout", "create_timeout"):
+            check_positive(option, getattr(self, option))
+        for option in ("close_timeout", "adoption_patience"):
+            check_positive(option, getattr(self, option), allow_none=False)
+        for option in ("max_frame_bytes", "handler_threads"):
+            check_positive(option, getattr(self, option), allow_none=False, whole=True)
+        check_callable("on_error", self.on_error)
+        freeze(self, "runtime_args", check_texts("runtime_args", self.runtime_args))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.url is not None:
+            parse_address(self.url)
+            for option in ("runtime", "base_directory", "working_directory", "env"):
+                if getattr(self, option) is not None:
+                    raise InvalidOption(option, "has no effect on a runtime that is running already (url is set)")
+        if self.env is not None and not isinstance(self.env, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("env", f"must be a mapping, not {type(self.env).__name__}")
+        for name, value in (self.env or {}).items():
+            if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidOption("env", f"names and values must be str; {name!r} is not")
+
+
+def parse_address(url: str) -> tuple[str, int]:
+    """Return host and port of ``"host:port"``, ``"tcp://host:port"`` or a lone port.
+
+    Raises:
+        InvalidOption: The text has another form.
+    """
+    text = url.removeprefix("tcp://").removesuffix("/")
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidOption("url", f"{url!r} is not of the form 'host:port'")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -1,0 +1,119 @@
+"""Session options to the parameters of ``session.create`` and ``session.resume``: one table for all ways to open.
+
+A field that was not set is absent, never ``false``, ``null`` or ``[]``: runtimes treat an empty list in a cloud
+creation differently from none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from missionlink.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from missionlink.options.cloud import CloudOptions, Repository
+    from missionlink.options.session import SessionOptions
+
+__all__ = ("NOT_IN_CLOUD", "check_cloud", "cloud_params", "lean", "session_params", "unserved")
+
+# Option, member on the wire.
+_PLAIN = (
+    ("model", "model"),
+    ("reasoning_effort", "reasoningEffort"),
+    ("streaming", "streaming"),
+    ("sub_agent_streaming", "includeSubAgentStreamingEvents"),
+    ("name", "name"),
+    ("client_name", "clientName"),
+    ("working_directory", "workingDirectory"),
+    ("additional_directories", "additionalDirectories"),
+    ("config_directory", "configDir"),
+    ("available_tools", "availableTools"),
+    ("excluded_tools", "excludedTools"),
+    ("mcp_servers", "mcpServers"),
+    ("github_token", "gitHubToken"),
+)
+_FLAGS = (
+    ("on_permission", "requestPermission"),
+    ("on_user_input", "requestUserInput"),
+    ("on_elicitation", "requestElicitation"),
+    ("on_exit_plan", "requestExitPlanMode"),
+    ("on_auto_mode_switch", "requestAutoModeSwitch"),
+)
+
+# Members that runtimes from 1.0.81 on answer with "unhandled method" in a cloud creation. The first group is served
+# from events instead; what the second group asks for cannot be had there.
+_SERVED_FROM_EVENTS = (*(member for _, member in _FLAGS), "includeSubAgentStreamingEvents")
+_NOT_SERVED = (
+    "hooks",
+    "tools",
+    "commands",
+    "canvases",
+    "canvasProvider",
+    "requestMcpApps",
+    "requestCanvasRenderer",
+)
+
+NOT_IN_CLOUD = {
+    "provider": "a cloud session uses the models of its Mission Control",
+    "name": "a cloud session is named by its Mission Control",
+}
+_NOT_IN_CLOUD_EXTRA = ("provider", "name", "hasSkillProvider", "sessionFs", "managedSettings")
+
+
+def session_params(options: SessionOptions) -> dict[str, Any]:
+    """Return the parameters that all ways to open a session share."""
+    params: dict[str, Any] = {}
+    for option, member in _PLAIN:
+        value = getattr(options, option)
+        if value is not None:
+            params[member] = value
+    if options.provider is not None:
+        params["provider"] = options.provider.to_wire()
+    if options.system_message is not None:
+        params["systemMessage"] = options.system_message.to_wire()
+    for option, member in _FLAGS:
+        if getattr(options, option) is not None:
+            params[member] = True
+    if "hooks.invoke" in options.on_request:
+        params["hooks"] = True
+    params.update(options.extra)
+    return params
+
+
+def check_cloud(options: SessionOptions) -> None:
+    """Refuse, by name, what a cloud session cannot have.
+
+    Raises:
+        InvalidOption: Such an option is set.
+    """
+    for option, reason in NOT_IN_CLOUD.items():
+        if getattr(options, option) is not None:
+            raise InvalidOption(option, f"is not for cloud sessions: {reason}")
+    for member in _NOT_IN_CLOUD_EXTRA:
+        if member in options.extra:
+            raise InvalidOption("extra", f"{member!r} is not for cloud sessions")
+    for method in options.on_request:
+        if method.startswith(("sessionFs.", "skillProvider.", "providerToken.")):
+            raise InvalidOption("on_request", f"{method!r} is not for cloud sessions: the storage is remote")
+
+
+def cloud_params(options: SessionOptions, repository: Repository | None, cloud: CloudOptions) -> dict[str, Any]:
+    """Return the parameters of a cloud creation; there is no ``sessionId`` in them."""
+    target: dict[str, Any] = {}
+    if repository is not None:
+        place = {"owner": repository.owner, "name": repository.name, "branch": repository.branch}
+        target["repository"] = {name: value for name, value in place.items() if value is not None}
+    if cloud.owner is not None:
+        target["owner"] = cloud.owner
+    return {**session_params(options), "cloud": target}
+
+
+def unserved(params: dict[str, Any]) -> list[str]:
+    """Return the members that a runtime which refuses handler flags cannot serve in a cloud session."""
+    return [member for member in _NOT_SERVED if params.get(member)]
+
+
+def lean(params: dict[str, Any]) -> dict[str, Any]:
+    """Return cloud parameters without what runtimes from 1.0.81 on refuse."""
+    dropped = (*_SERVED_FROM_EVENTS, *_NOT_SERVED)
+    return {member: value for member, value in params.items() if member not in dropped}

@@ -1,0 +1,101 @@
+"""Options that concern the model: where it is, and what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from missionlink.errors import InvalidOption
+from missionlink.options.checks import check_choice, check_positive, check_text
+
+__all__ = ("Provider", "SystemMessage")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A model server of your own (bring your own key)."""
+
+    base_url: str
+    """Address of the API, for example ``"http://127.0.0.1:8000/v1"``."""
+    type: Literal["openai", "azure", "anthropic"] = "openai"
+    """Which API it speaks."""
+    api_key: str | None = field(default=None, repr=False)
+    """Key sent with each request."""
+    bearer_token: str | None = field(default=None, repr=False)
+    """Token sent instead of a key."""
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    """Further headers of each request."""
+    wire_api: Literal["completions", "responses"] | None = None
+    """Which of OpenAI's interfaces is spoken."""
+    model_id: str | None = None
+    """The model's name at the provider, where it differs."""
+    max_prompt_tokens: int | None = None
+    """Most tokens of a prompt."""
+    max_output_tokens: int | None = None
+    """Most tokens of an answer."""
+    api_version: str | None = None
+    """Azure only: version of the API."""
+
+    def __post_init__(self) -> None:
+        check_text("base_url", self.base_url, allow_none=False)
+        if not self.base_url.startswith(("http://", "https://")):
+            raise InvalidOption("base_url", f"must begin with http:// or https://, not {self.base_url[:20]!r}")
+        check_choice("type", self.type, ("openai", "azure", "anthropic"))
+        check_choice("wire_api", self.wire_api, ("completions", "responses"))
+        for option in ("api_key", "bearer_token", "model_id", "api_version"):
+            check_text(option, getattr(self, option))
+        for option in ("max_prompt_tokens", "max_output_tokens"):
+            check_positive(option, getattr(self, option), whole=True)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the ``provider`` member."""
+        wire: dict[str, Any] = {
+            "type": self.type,
+            "baseUrl": self.base_url,
+            "apiKey": self.api_key,
+            "bearerToken": self.bearer_token,
+            "headers": dict(self.headers) if self.headers is not None else None,
+            "wireApi": self.wire_api,
+            "modelId": self.model_id,
+            "maxPromptTokens": self.max_prompt_tokens,
+            "maxOutputTokens": self.max_output_tokens,
+            "azure": {"apiVersion": self.api_version} if self.api_version else None,
+        }
+        return {name: value for name, value in wire.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class SystemMessage:
+    """What is said to the agent before the first prompt; made by ``append``, ``replace`` and ``customize``."""
+
+    mode: Literal["append", "replace", "customize"]
+    """How the text meets the runtime's own instructions."""
+    content: str | None = None
+    """The text."""
+    sections: Mapping[str, Mapping[str, str]] | None = None
+    """With ``customize``: what happens to each section, in wire spelling."""
+
+    def __post_init__(self) -> None:
+        check_choice("mode", self.mode, ("append", "replace", "customize"))
+        check_text("content", self.content, allow_none=self.mode == "customize", allow_empty=True)
+
+    @classmethod
+    def append(cls, content: str) -> SystemMessage:
+        """Add a text to the runtime's own instructions."""
+        return cls("append", content)
+
+    @classmethod
+    def replace(cls, content: str) -> SystemMessage:
+        """Give a text instead of the runtime's own instructions."""
+        return cls("replace", content)
+
+    @classmethod
+    def customize(cls, sections: Mapping[str, Mapping[str, str]], content: str | None = None) -> SystemMessage:
+        """Change single sections, for example ``{"tone": {"action": "replace", "content": "Be brief."}}``."""
+        return cls("customize", content, sections)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the ``systemMessage`` member."""
+        wire: dict[str, Any] = {"mode": self.mode, "content": self.content, "sections": self.sections}
+        return {name: value for name, value in wire.items() if value is not None}

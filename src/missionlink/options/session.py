@@ -1,0 +1,161 @@
+"""Options of a session: the same object creates, resumes and creates in the cloud."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from missionlink.errors import InvalidOption
+from missionlink.handlers.permissions import PermissionHandler
+from missionlink.handlers.questions import (
+    AutoModeSwitchHandler,
+    ElicitationHandler,
+    ExitPlanHandler,
+    UserInputHandler,
+)
+from missionlink.handlers.registry import RequestHandler
+from missionlink.options.checks import (
+    check_callable,
+    check_functions,
+    check_positive,
+    check_text,
+    check_texts,
+    freeze,
+)
+from missionlink.options.model import Provider, SystemMessage
+from missionlink.protocol.envelope import Event
+
+__all__ = ("EventHandler", "SessionOptions")
+
+EventHandler = Callable[[Event], Any]
+"""Takes an event; a plain function must not block, a coroutine function is awaited before the next event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """Everything that a session can be opened with. A field that is not set is not sent."""
+
+    model: str | None = None
+    """Name of the model."""
+    reasoning_effort: str | None = None
+    """How much the model thinks, for example ``"low"`` or ``"high"``."""
+    provider: Provider | None = None
+    """A model server of your own; without one GitHub's models are used. Not for cloud sessions."""
+    system_message: SystemMessage | None = None
+    """What is added to the agent's instructions, or replaces them."""
+    streaming: bool | None = None
+    """Whether answers come in pieces (``assistant.message_delta``) before they are complete."""
+    sub_agent_streaming: bool | None = None
+    """Whether sub-agents stream as well."""
+    name: str | None = None
+    """Name of the session in lists. Not for cloud sessions."""
+    client_name: str | None = None
+    """Name of your program in the runtime's listings."""
+
+    working_directory: str | os.PathLike[str] | None = None
+    """Where the agent works; the runtime's own directory if not set."""
+    additional_directories: Sequence[str] | None = None
+    """Further directories that the agent may use."""
+    config_directory: str | os.PathLike[str] | None = None
+    """Where the runtime reads its configuration for this session."""
+
+    available_tools: Sequence[str] | None = None
+    """Names of the only tools that the agent may use."""
+    excluded_tools: Sequence[str] | None = None
+    """Names of tools that the agent may not use."""
+    mcp_servers: Mapping[str, Mapping[str, Any]] | None = None
+    """MCP servers by name, in wire spelling."""
+
+    github_token: str | None = field(default=None, repr=False)
+    """A token for this session alone."""
+
+    on_permission: PermissionHandler | None = None
+    """Decides what the agent may do; without it everything that needs approval is denied."""
+    permission_timeout: float | None = None
+    """Seconds after which an undecided permission is denied; ``None`` for no limit."""
+    on_user_input: UserInputHandler | None = None
+    """Answers the agent's questions; without it the agent cannot ask."""
+    on_elicitation: ElicitationHandler | None = None
+    """Fills forms in."""
+    on_exit_plan: ExitPlanHandler | None = None
+    """Approves plans."""
+    on_auto_mode_switch: AutoModeSwitchHandler | None = None
+    """Answers whether to switch the model at a rate limit."""
+    on_request: Mapping[str, RequestHandler] = field(default_factory=dict[str, RequestHandler])
+    """Functions for other requests of the runtime, by wire name, for example ``"sessionFs.readFile"``."""
+    on_event: EventHandler | None = None
+    """Gets every event from the first on."""
+
+    backlog_events: int = 128
+    """Most events that are kept for the first consumer."""
+    backlog_bytes: int = 1024 * 1024
+    """Most bytes of events that are kept for the first consumer."""
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    """Further parameters of ``session.create`` in wire spelling, for what has no field here."""
+
+    def __post_init__(self) -> None:
+        for option in ("model", "reasoning_effort", "name", "client_name", "github_token"):
+            check_text(option, getattr(self, option))
+        for option in ("additional_directories", "available_tools", "excluded_tools"):
+            freeze(self, option, check_texts(option, getattr(self, option)))
+        for option in ("working_directory", "config_directory"):
+            value = getattr(self, option)
+            if value is not None:
+                freeze(self, option, _path(option, value))
+        for option in ("streaming", "sub_agent_streaming"):
+            if not isinstance(getattr(self, option), bool | None):
+                raise InvalidOption(option, "must be True, False or None")
+        for option in HANDLERS:
+            check_callable(option, getattr(self, option))
+        check_positive("permission_timeout", self.permission_timeout)
+        for option in ("backlog_events", "backlog_bytes"):
+            check_positive(option, getattr(self, option), allow_none=False, whole=True)
+        freeze(self, "on_request", check_functions("on_request", self.on_request))
+        self._check_objects()
+
+    def _check_objects(self) -> None:
+        for option, kind in (("provider", Provider), ("system_message", SystemMessage)):
+            value = getattr(self, option)
+            if value is not None and not isinstance(value, kind):
+                raise InvalidOption(option, f"must be a {kind.__name__}, not {type(value).__name__}")
+        for option in ("mcp_servers", "extra"):
+            value = getattr(self, option)
+            if value is not None and not isinstance(value, Mapping):
+                raise InvalidOption(option, f"must be a mapping, not {type(value).__name__}")
+        for member in ("sessionId", "cloud"):
+            if member in self.extra:
+                raise InvalidOption("extra", f"{member!r} is set by the method that opens the session")
+
+    def replace(self, **changes: Any) -> SessionOptions:
+        """Return a copy with some fields changed.
+
+        Raises:
+            InvalidOption: A field is unknown or its value is wrong.
+        """
+        try:
+            return dataclasses.replace(self, **changes)
+        except TypeError:
+            known = {one.name for one in dataclasses.fields(self)}
+            unknown = ", ".join(sorted(set(changes) - known))
+            raise InvalidOption(unknown or "options", "is no field of SessionOptions") from None
+
+
+HANDLERS = (
+    "on_permission",
+    "on_user_input",
+    "on_elicitation",
+    "on_exit_plan",
+    "on_auto_mode_switch",
+    "on_event",
+)
+
+
+def _path(option: str, value: object) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise InvalidOption(option, f"must be a path, not {type(value).__name__}")
+    path = os.fspath(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    check_text(option, path, allow_none=False)
+    return str(path)

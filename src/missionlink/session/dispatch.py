@@ -1,0 +1,252 @@
+"""One session's way from the reader to its subscribers and handlers, in arrival order.
+
+The reader only appends; a callback of the event loop takes all that has gathered. An event is handed to every
+consumer before the handler of a later request starts, and no later event is handed on before that handler has
+taken its first step. Handlers then run side by side.
+
+Until the first consumer comes, events wait in a bounded backlog for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from missionlink._io.tasks import STARTS_AT_ONCE
+from missionlink._wire.calls import Call
+from missionlink._wire.inbox import Inbox
+from missionlink.protocol.envelope import LOST_TYPE, Event, lost_marker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from missionlink.errors import MissionlinkError
+    from missionlink.session.stream import Consumer, ReadingGate
+
+__all__ = ("BacklogLimits", "Dispatcher", "Owner")
+
+_log = logging.getLogger("missionlink.session")
+
+# Reading pauses while this much waits to be handed on: happens only when events and requests alternate at a rate
+# that one round of the event loop for each request cannot keep up with.
+_MOST_ITEMS_WAITING = 8192
+_MOST_BYTES_WAITING = 32 * 1024 * 1024
+# A longer list of ids from the history is forgotten as early as possible.
+_MOST_IDS_KEPT = 256
+
+
+class BacklogLimits(Protocol):
+    """Bounds of what waits for the first consumer."""
+
+    backlog_events: int
+    backlog_bytes: int
+
+
+class Owner(Protocol):
+    """The session that the dispatcher works for."""
+
+    id: str
+
+    def observe(self, event: Event) -> None:
+        """Note what the event says about the session, before anybody sees it."""
+        ...
+
+    def act_on(self, event: Event) -> bool:
+        """Answer what the event asks, after everybody has seen it; say whether a handler was started."""
+        ...
+
+    def serve(self, call: Call) -> bool:
+        """Start the handler of a request; say whether its first step is still to run."""
+        ...
+
+    def connection_ended(self, error: MissionlinkError) -> None:
+        """Learn of the connection's end, before the consumers do."""
+        ...
+
+
+class Dispatcher:
+    """Hands the items of one session on.
+
+    Args:
+        owner: The session.
+        gate: What stops the reading.
+        limits: Bounds of the backlog.
+    """
+
+    __slots__ = (
+        "_backlog", "_bytes", "_consumers", "_gate", "_items", "_kept_back", "_loop", "_owner", "_scheduled", "_seen",
+        "_trackers",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, gate: ReadingGate, limits: BacklogLimits) -> None:
+        self._owner = owner
+        self._gate = gate
+        self._loop = asyncio.get_running_loop()
+        self._items: list[Event | Call] = []
+        self._bytes = 0
+        self._scheduled = False
+        self._consumers: tuple[Consumer, ...] = ()
+        # Consumers of our own, for example the turns: they do not end the backlog.
+        self._trackers: tuple[Consumer, ...] = ()
+        self._backlog: Inbox[Event] | None = Inbox(limits.backlog_events, limits.backlog_bytes)
+        # Events that wait until the session's history has been read; requests do not wait.
+        self._kept_back: list[Event] | None = None
+        # Ids that the history brought: the wire may bring them once more.
+        self._seen: frozenset[str] = frozenset()
+
+    # Called by the router.
+
+    def event_received(self, event: Event, size: int) -> None:
+        """Take an event."""
+        self._items.append(event)
+        self._bytes += size
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._drain)
+        elif self._bytes > _MOST_BYTES_WAITING or len(self._items) > _MOST_ITEMS_WAITING:
+            self._gate.pause(self)
+
+    def call_received(self, call: Call) -> None:
+        """Take a request."""
+        self._items.append(call)
+        self._bytes += call.size
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._drain)
+        elif self._bytes > _MOST_BYTES_WAITING or len(self._items) > _MOST_ITEMS_WAITING:
+            self._gate.pause(self)
+
+    def events_lost(self, count: int) -> None:
+        """Put a marker in the place of events that were let go before the session was known."""
+        self.event_received(lost_marker(count, "the buffer for sessions that are being created was full"), 0)
+
+    def connection_ended(self, error: MissionlinkError) -> None:
+        """Hand on what is there, then tell every consumer."""
+        self._owner.connection_ended(error)
+        self._loop.call_soon(self.end, error)
+
+    # Handing on.
+
+    def _drain(self) -> None:
+        items, self._items = self._items, []
+        self._bytes = 0
+        handler_waits = False
+        for position, item in enumerate(items):
+            if isinstance(item, Call):
+                if item.is_open:
+                    handler_waits |= self._owner.serve(item)
+                continue
+            if handler_waits and not STARTS_AT_ONCE:
+                # The handler's first step is in the loop's queue already: come back right behind it.
+                self._items = items[position:] + self._items
+                self._bytes += sum(rest.size for rest in items[position:])
+                self._loop.call_soon(self._drain)
+                return
+            if self._kept_back is not None:
+                self._kept_back.append(item)
+            elif not self._seen or self._is_news(item):
+                handler_waits |= self.deliver(item)
+        self._scheduled = bool(self._items)
+        if self._scheduled:
+            self._loop.call_soon(self._drain)
+        else:
+            self._gate.resume(self)
+
+    def deliver(self, event: Event) -> bool:
+        """Hand one event to everybody; say whether a handler was started for it."""
+        self._owner.observe(event)
+        for consumer in self._trackers:
+            consumer.push(event)
+        for consumer in self._consumers:
+            consumer.push(event)
+        if self._backlog is not None:
+            self._keep_for_first(event, self._backlog)
+        return self._owner.act_on(event)
+
+    def _keep_for_first(self, event: Event, backlog: Inbox[Event]) -> None:
+        if event.type == LOST_TYPE:
+            backlog.note_lost(event.data.count)
+            return
+        fallen = backlog.push(event, event.size)
+        if fallen:
+            if not backlog.lost:
+                # A program that only awaits its turns never asks for events: that is no fault to warn of.
+                level = logging.DEBUG if self._trackers else logging.WARNING
+                _log.log(level, "session %r has no consumer; its oldest events are let go", self._owner.id)
+            backlog.note_lost(len(fallen))
+
+    def flush(self) -> None:
+        """Hand on at once what has arrived, before the event loop would."""
+        while self._items:
+            items, self._items = self._items, []
+            for item in items:
+                if isinstance(item, Call):
+                    self._owner.serve(item)
+                elif not self._seen or self._is_news(item):
+                    self.deliver(item)
+        self._bytes = 0
+
+    def _is_news(self, event: Event) -> bool:
+        """Whether the history did not have this event."""
+        if event.id in self._seen:
+            return False
+        if len(self._seen) > _MOST_IDS_KEPT and not event.ephemeral and event.type != LOST_TYPE:
+            # The wire is in the history's order: behind the first new event nothing old should come.
+            self._seen = frozenset()
+        return True
+
+    # While the history is read.
+
+    def keep_back(self) -> None:
+        """Keep events back until ``let_go``; requests go on."""
+        self._kept_back = []
+
+    def let_go(
+        self,
+        merge: Callable[[list[Event]], list[Event]],
+        seen: Collection[str] = (),
+        act_on: Sequence[Event] = (),
+    ) -> None:
+        """Hand on what ``merge`` makes of the events kept back, then go on as usual.
+
+        Args:
+            merge: Takes the events kept back, returns those to hand on.
+            seen: Ids of the history's events: what the wire brings of them later is left out.
+            act_on: Events of the history that still ask something.
+        """
+        if self._kept_back is None:
+            return
+        kept, self._kept_back = self._kept_back, None
+        for event in act_on:
+            self._owner.act_on(event)
+        for event in merge(kept):
+            self.deliver(event)
+        self._seen = frozenset(seen)
+
+    # Consumers.
+
+    def attach(self, consumer: Consumer, *, tracks: bool = False) -> None:
+        """Add a consumer; the first one that does not merely track gets the backlog."""
+        if tracks:
+            self._trackers += (consumer,)
+            return
+        self._consumers += (consumer,)
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            if lost := backlog.take_lost():
+                consumer.push(lost_marker(lost, "more events came before the first consumer than are kept for it"))
+            for event, _ in backlog.take_all():
+                consumer.push(event)
+
+    def detach(self, consumer: Consumer) -> None:
+        """Remove a consumer; removing twice is nothing."""
+        self._consumers = tuple(one for one in self._consumers if one is not consumer)
+        self._trackers = tuple(one for one in self._trackers if one is not consumer)
+
+    def end(self, error: MissionlinkError | None) -> None:
+        """Hand on what is there and tell every consumer that no more comes."""
+        self.let_go(lambda kept: kept)
+        self.flush()
+        for consumer in self._trackers + self._consumers:
+            consumer.end(error)

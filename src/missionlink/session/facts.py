@@ -1,0 +1,110 @@
+"""What is known about a session: filled from the response that opened it, kept up to date by its events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from missionlink.protocol.envelope import Event
+
+__all__ = ("Facts", "OpenedResult")
+
+
+class OpenedResult(msgspec.Struct, rename="camel"):
+    """The result of ``session.create`` and ``session.resume``, as far as it is used."""
+
+    session_id: str
+    workspace_path: str | None = None
+    capabilities: dict[str, Any] | None = None
+    remote_url: str | None = None
+
+
+class _Info(msgspec.Struct, rename="camel"):
+    info_type: str = ""
+    url: str | None = None
+
+
+class Facts:
+    """Changeable facts of one session."""
+
+    __slots__ = ("_ready", "_url_waiters", "capabilities", "is_ready", "remote_url", "workspace_path")
+
+    def __init__(self, *, is_ready: bool) -> None:
+        self.capabilities: dict[str, Any] = {}
+        self.workspace_path: str | None = None
+        self.remote_url: str | None = None
+        self.is_ready = is_ready
+        # Made when somebody waits: most sessions never need them.
+        self._ready: asyncio.Event | None = None
+        self._url_waiters: asyncio.Event | None = None
+
+    def opened(self, result: OpenedResult) -> None:
+        """Take the response that opened the session."""
+        self.capabilities = result.capabilities or {}
+        self.workspace_path = result.workspace_path
+        if result.remote_url:
+            self._set_url(result.remote_url)
+
+    def observe(self, event: Event) -> None:
+        """Take an event; cheap for the many that say nothing about the session."""
+        kind = event.type
+        if kind not in _TELLING or event.agent_id is not None:
+            return
+        if kind == "session.start":
+            self.set_ready()
+        elif kind == "session.info":
+            info = _decode(event, _Info)
+            if info is not None and info.info_type == "remote" and info.url:
+                self._set_url(info.url)
+        elif kind == "capabilities.changed":
+            changed = _decode(event, dict[str, Any])
+            if changed is not None:
+                self.capabilities = _merged(self.capabilities, changed)
+
+    def set_ready(self) -> None:
+        """Note that the agent takes prompts."""
+        self.is_ready = True
+        if self._ready is not None:
+            self._ready.set()
+
+    async def wait_ready(self) -> None:
+        """Wait until the agent takes prompts."""
+        if not self.is_ready:
+            if self._ready is None:
+                self._ready = asyncio.Event()
+            await self._ready.wait()
+
+    async def wait_url(self) -> str:
+        """Wait until the address of the session on the web is known."""
+        while self.remote_url is None:
+            if self._url_waiters is None:
+                self._url_waiters = asyncio.Event()
+            await self._url_waiters.wait()
+        return self.remote_url
+
+    def _set_url(self, url: str) -> None:
+        self.remote_url = url
+        if self._url_waiters is not None:
+            self._url_waiters.set()
+
+
+_TELLING = frozenset({"session.start", "session.info", "capabilities.changed"})
+
+
+def _decode(event: Event, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(event.data_json, type=kind)
+    except ValueError:
+        # Odd data say nothing about the session; the event itself is still delivered.
+        return None
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for name, value in new.items():
+        known = merged.get(name)
+        merged[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,85 @@
+"""Past events of a session, and how they are merged with the ones that came over the wire.
+
+Runtimes from 1.0.81 on forward the first events of a cloud session only about half of the time, but their history
+always has them. Persisted events have the same ids in both; ephemeral ones are in the wire only and name the last
+persisted event before them as their parent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from missionlink.errors import ProtocolError
+from missionlink.protocol.envelope import decode_event
+
+if TYPE_CHECKING:
+    from missionlink.protocol.envelope import Event
+
+__all__ = ("decode_history", "merge", "open_questions")
+
+
+class _History(msgspec.Struct):
+    events: list[msgspec.Raw]
+
+
+def decode_history(result: msgspec.Raw) -> list[Event]:
+    """Read the result of ``session.getMessages``.
+
+    Raises:
+        ProtocolError: It has no list of events.
+    """
+    try:
+        return [decode_event(raw) for raw in msgspec.json.decode(result, type=_History).events]
+    except ValueError as error:
+        raise ProtocolError(f"the session's history cannot be read: {error}") from error
+
+
+def merge(history: list[Event], wire: list[Event]) -> list[Event]:
+    """Return each event of both lists once, in the order in which the runtime made them.
+
+    ``history`` is in order, and so is ``wire``, in which events of the history may be missing. Events of the wire
+    that the history lacks keep their place behind their parent, where that is known, and else behind what the wire
+    brought before them; what the history has beyond all that goes in front of the rest.
+    """
+    place = {event.id: number for number, event in enumerate(history) if event.id}
+    merged: list[Event] = []
+    done = 0
+    last_known = max((number for number, event in enumerate(wire) if event.id in place), default=-1)
+    for number, event in enumerate(wire):
+        own = place.get(event.id)
+        if own is not None:
+            if own >= done:
+                merged += history[done : own + 1]
+                done = own + 1
+            continue
+        parent = place.get(event.parent_id) if event.parent_id else None
+        if parent is not None and parent >= done:
+            merged += history[done : parent + 1]
+            done = parent + 1
+        elif number > last_known and event.parent_id not in place:
+            merged += history[done:]
+            done = len(history)
+        merged.append(event)
+    return merged + history[done:]
+
+
+class _RequestId(msgspec.Struct, rename="camel"):
+    request_id: str = ""
+
+
+def open_questions(history: list[Event]) -> list[Event]:
+    """Return the events that ask something and whose answer the history does not have."""
+    asked: dict[str, Event] = {}
+    for event in history:
+        if event.type.endswith((".requested", ".completed")):
+            try:
+                request_id = msgspec.json.decode(event.data_json, type=_RequestId).request_id
+            except ValueError:
+                continue
+            if event.type.endswith(".requested"):
+                asked[request_id] = event
+            else:
+                asked.pop(request_id, None)
+    return list(asked.values())

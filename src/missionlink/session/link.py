@@ -1,0 +1,65 @@
+"""What a session needs of its client: one object, made when the connection is up."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRuntime
+from missionlink.protocol.messages import METHOD_NOT_FOUND
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from missionlink._io.connection import Connection
+    from missionlink._io.router import Router
+    from missionlink._io.tasks import Tasks
+    from missionlink.handlers.invoke import HandlerPool
+    from missionlink.options.client import ClientOptions
+
+__all__ = ("Link",)
+
+_log = logging.getLogger("missionlink.handlers")
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """The parts of a running client that its sessions share."""
+
+    connection: Connection
+    router: Router
+    tasks: Tasks
+    pool: HandlerPool
+    options: ClientOptions
+    runtime_version: str | None = None
+
+    async def call(
+        self, method: str, params: object = None, *, timeout: float | None | object = ...
+    ) -> msgspec.Raw:
+        """Send a request with the client's time limit unless another is given.
+
+        Raises:
+            UnsupportedByRuntime: The runtime does not know the method.
+            RequestFailed, ConnectionFailed: As for ``client.rpc.call``.
+        """
+        limit = self.options.request_timeout if timeout is ... else timeout
+        assert limit is None or isinstance(limit, int | float)
+        try:
+            return await self.connection.request(method, params, timeout=limit)
+        except RequestRejected as error:
+            if error.code == METHOD_NOT_FOUND and not isinstance(error, UnsupportedByRuntime):
+                raise UnsupportedByRuntime(method, self.runtime_version) from error
+            raise
+
+    def report(self, what: str, session_id: str | None, error: BaseException) -> None:
+        """Log a failure of the program's code and hand it to the client's ``on_error``."""
+        failure = HandlerFailed(what, session_id)
+        failure.__cause__ = error
+        _log.error("%s", failure, exc_info=error)
+        on_error = self.options.on_error
+        if on_error is not None:
+            try:
+                on_error(failure)
+            except Exception:
+                _log.exception("the client's on_error failed itself")

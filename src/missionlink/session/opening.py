@@ -1,0 +1,89 @@
+"""Opening a session can be awaited or entered, timed out or cancelled, and leaves nothing behind.
+
+The conversation with the runtime runs in a task of the client's. Whoever waits for it may go away: the conversation
+then goes on until the late response has come, ends the session that it names, and only then gives up its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from missionlink.errors import RequestTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+
+    from missionlink.session.link import Link
+    from missionlink.session.session import Session
+
+__all__ = ("Conversation", "Opening")
+
+# A response that has not come this long after everybody has gone away will not come.
+_ABANDONED_SECONDS = 120.0
+
+
+class Conversation(Protocol):
+    """A way to open a session."""
+
+    method: str
+    session_id: str | None
+    abandoned: bool
+
+    def run(self) -> Coroutine[Any, Any, Session]:
+        """Speak with the runtime; when ``abandoned`` was set meanwhile, leave nothing behind and raise."""
+        ...
+
+
+class Opening:
+    """A session that is being opened: ``await`` it, or enter it with ``async with`` to leave it at the end."""
+
+    __slots__ = ("_link", "_make", "_session", "_timeout")
+
+    def __init__(
+        self, link: Callable[[], Link], make: Callable[[Link], Conversation], timeout: float | None
+    ) -> None:
+        self._link = link
+        self._make = make
+        self._timeout = timeout
+        self._session: Session | None = None
+
+    def __await__(self) -> Generator[Any, Any, Session]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Session:
+        self._session = await self._open()
+        return self._session
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._session is not None:
+            await self._session.disconnect()
+
+    async def _open(self) -> Session:
+        link = self._link()
+        conversation = self._make(link)
+        task = link.tasks.start(conversation.run(), logged=False)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._timeout)
+        except asyncio.CancelledError:
+            self._abandon(conversation, task)
+            raise
+        if not done:
+            self._abandon(conversation, task)
+            assert self._timeout is not None
+            raise RequestTimeout(conversation.method, self._timeout, session_id=conversation.session_id)
+        if task.cancelled():
+            # Only the client's own end cancels the conversation.
+            raise link.connection.ended_error()
+        return task.result()
+
+    @staticmethod
+    def _abandon(conversation: Conversation, task: asyncio.Task[Session]) -> None:
+        conversation.abandoned = True
+        if task.done():
+            # It ended in this very round of the event loop: what it opened must be closed all the same.
+            if not task.cancelled() and task.exception() is None:
+                session = task.result()
+                session.abandon()
+            return
+        asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, task.cancel)

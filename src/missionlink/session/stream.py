@@ -1,0 +1,372 @@
+"""Consumers of a session's events: iterators with a queue each, and callbacks in order."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from missionlink._wire.inbox import Inbox
+from missionlink.errors import ConsumerOverflow, InvalidOption, MissionlinkError
+from missionlink.protocol import index
+from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from missionlink._io.tasks import Tasks
+
+__all__ = (
+    "DEFAULT_QUEUE_BYTES",
+    "DEFAULT_QUEUE_EVENTS",
+    "Callback",
+    "Consumer",
+    "EventQueue",
+    "EventStream",
+    "Overflow",
+    "ReadingGate",
+    "wire_types",
+)
+
+_log = logging.getLogger("missionlink.session")
+
+DEFAULT_QUEUE_EVENTS = 16_384
+DEFAULT_QUEUE_BYTES = 32 * 1024 * 1024
+# The policy "wait" stops reading for the whole connection, so it must end: then the oldest events go.
+_LONGEST_WAIT_SECONDS = 30.0
+
+Overflow = Literal["drop_oldest", "raise", "wait"]
+_POLICIES = ("drop_oldest", "raise", "wait")
+
+
+class Consumer(Protocol):
+    """Somebody who gets each event of a session."""
+
+    def push(self, event: Event) -> None:
+        """Take an event; must not block and must not raise."""
+        ...
+
+    def end(self, error: MissionlinkError | None) -> None:
+        """Learn that no more events come; ``None`` after a close of our own."""
+        ...
+
+
+class ReadingGate(Protocol):
+    """What can stop the connection's reading for a while."""
+
+    def pause(self, reason: object) -> None:
+        """Stop reading until every reason has been withdrawn."""
+        ...
+
+    def resume(self, reason: object) -> None:
+        """Withdraw a reason."""
+        ...
+
+
+def wire_types(types: Iterable[str | type]) -> frozenset[str] | None:
+    """Return the wire names that a filter selects, or ``None`` for a filter that lets all through.
+
+    Raises:
+        InvalidOption: An entry is neither a wire name nor an event class.
+    """
+    names: set[str] = set()
+    for entry in types:
+        if isinstance(entry, str):
+            names.add(entry)
+        elif entry is EventsLost:
+            names.add(LOST_TYPE)
+        else:
+            name = index.wire_name(entry) if isinstance(entry, type) else None
+            if name is None:
+                raise InvalidOption("types", f"{entry!r} is neither a wire name nor a class of missionlink.events")
+            names.add(name)
+    return frozenset(names) or None
+
+
+class EventStream:
+    """An asynchronous iterator over a session's events, with its own bounded queue.
+
+    It ends when the session is closed by this program, and raises the connection's error when that is lost, in both
+    cases after the events that were already there. Leaving it (``break``, ``close()``, ``async with``) releases it.
+    Made by ``session.events()``.
+    """
+
+    __slots__ = ("_detach", "_queue")
+
+    def __init__(self, queue: EventQueue, detach: Callable[[EventQueue], None]) -> None:
+        self._queue = queue
+        self._detach = detach
+
+    def __repr__(self) -> str:
+        return f"<EventStream {self._queue.describe()}>"
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        queue = self._queue
+        while True:
+            event = queue.take()
+            if event is not None:
+                return event
+            await queue.wait()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # A `break` out of `async for` drops the last reference to the handle, not to the queue.
+        self.close()
+
+    def close(self) -> None:
+        """Stop taking events; those that wait are dropped. Closing twice is nothing."""
+        self._queue.drop()
+        self._detach(self._queue)
+
+
+class EventQueue:
+    """The queue behind an ``EventStream``: the session knows this one, the program the other.
+
+    Args:
+        session_id: For messages.
+        gate: What stops the reading.
+        types: Wire names to let through; ``None`` for all.
+        max_events: Most events that wait.
+        max_bytes: Most bytes that wait.
+        overflow: See ``session.events()``.
+    """
+
+    __slots__ = (
+        "_bytes", "_ended", "_error", "_gate", "_lost", "_max_bytes", "_max_events", "_overflow", "_queue",
+        "_session_id", "_timer", "_types", "_waiter",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        session_id: str,
+        gate: ReadingGate,
+        *,
+        types: frozenset[str] | None = None,
+        max_events: int = DEFAULT_QUEUE_EVENTS,
+        max_bytes: int = DEFAULT_QUEUE_BYTES,
+        overflow: Overflow = "drop_oldest",
+    ) -> None:
+        if overflow not in _POLICIES:
+            raise InvalidOption("overflow", f"{overflow!r} is none of {', '.join(_POLICIES)}")
+        if max_events < 1 or max_bytes < 1:
+            raise InvalidOption("max_events" if max_events < 1 else "max_bytes", "must be at least 1")
+        self._session_id = session_id
+        self._gate = gate
+        self._types = types
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._overflow: Overflow = overflow
+        self._queue: deque[Event] = deque()
+        self._bytes = 0
+        self._lost = 0
+        self._error: MissionlinkError | None = None
+        self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def describe(self) -> str:
+        """Say in a few words what state the queue is in."""
+        state = "ended" if self._ended else "open"
+        return f"of session {self._session_id!r}, {state}, {len(self._queue)} waiting"
+
+    # The side of the program.
+
+    def take(self) -> Event | None:
+        """Return the next event, or ``None`` if there is none yet.
+
+        Raises:
+            StopAsyncIteration: The queue has ended and is empty.
+            MissionlinkError: The same, after a fault.
+        """
+        if self._lost:
+            count, self._lost = self._lost, 0
+            return lost_marker(count, "this consumer's queue was full")
+        if self._queue:
+            event = self._queue.popleft()
+            self._bytes -= event.size
+            if self._timer is not None:
+                self._let_reading_go_on()
+            return event
+        if self._ended:
+            if self._error is not None:
+                raise copy.copy(self._error)
+            raise StopAsyncIteration
+        return None
+
+    async def wait(self) -> None:
+        """Wait until ``take`` has something to say."""
+        if self._waiter is not None:
+            raise RuntimeError("two tasks iterate over one EventStream; open a second one with session.events()")
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def drop(self) -> None:
+        """End the queue and forget what waits."""
+        self.end(None)
+        self._queue.clear()
+        self._bytes = self._lost = 0
+        self._error = None
+
+    # The side of the session.
+
+    def push(self, event: Event) -> None:
+        """Queue an event."""
+        if self._ended or (self._types is not None and event.type not in self._types and event.type != LOST_TYPE):
+            return
+        if event.type == LOST_TYPE and not self._queue:
+            # A gap in front of an empty queue needs no room.
+            self._lost += event.data.count
+        else:
+            self._queue.append(event)
+            self._bytes += event.size
+            if len(self._queue) > self._max_events or self._bytes > self._max_bytes:
+                self._take_in()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def end(self, error: MissionlinkError | None) -> None:
+        """Let the iteration end after what is queued."""
+        if self._ended:
+            return
+        self._ended = True
+        self._error = error
+        if self._timer is not None:
+            self._let_reading_go_on(force=True)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _take_in(self) -> None:
+        """Bring the full queue back within its bounds, or make the runtime wait."""
+        if self._overflow == "wait" and self._bytes <= 2 * self._max_bytes:
+            if self._timer is None:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(_LONGEST_WAIT_SECONDS, self._give_up_waiting)
+                self._gate.pause(self)
+            # Reading stops with the next chunk; what had been read still finds room.
+            return
+        self._drop_oldest()
+        if self._overflow == "raise":
+            error = ConsumerOverflow(self._session_id, self._lost + len(self._queue))
+            self.drop()
+            self._error = error
+
+    def _drop_oldest(self) -> None:
+        while len(self._queue) > self._max_events or self._bytes > self._max_bytes:
+            event = self._queue.popleft()
+            self._bytes -= event.size
+            self._lost += event.data.count if event.type == LOST_TYPE else 1
+
+    def _give_up_waiting(self) -> None:
+        _log.warning(
+            "a consumer %s did not catch up within %g s; its oldest events are dropped from now on",
+            self.describe(),
+            _LONGEST_WAIT_SECONDS,
+        )
+        self._overflow = "drop_oldest"
+        self._drop_oldest()
+        self._let_reading_go_on(force=True)
+
+    def _let_reading_go_on(self, *, force: bool = False) -> None:
+        if force or (len(self._queue) * 2 <= self._max_events and self._bytes * 2 <= self._max_bytes):
+            assert self._timer is not None
+            self._timer.cancel()
+            self._timer = None
+            self._gate.resume(self)
+
+
+class Callback:
+    """A function of the program that is called for each event, in order.
+
+    A plain function is called from the event loop and must not block. A coroutine function is awaited before it is
+    called for the next event. What it raises is logged and reported, and harms nothing else.
+
+    Args:
+        function: Takes the event, or its payload where one event class was asked for.
+        types: Wire names to let through; ``None`` for all.
+        tasks: Owns the task of a coroutine function.
+        report: Gets what the function raises.
+        payload_only: Whether the function takes the payload.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Awaitable[object] | object],
+        types: frozenset[str] | None,
+        tasks: Tasks,
+        report: Callable[[str, BaseException], None],
+        *,
+        payload_only: bool,
+    ) -> None:
+        self._function = function
+        self._types = types
+        self._tasks = tasks
+        self._report = report
+        self._payload_only = payload_only
+        self._waits = inspect.iscoroutinefunction(function)
+        self._queue: Inbox[Event] = Inbox(DEFAULT_QUEUE_EVENTS, DEFAULT_QUEUE_BYTES)
+        self._task: asyncio.Task[None] | None = None
+
+    def push(self, event: Event) -> None:
+        """Call the function, or queue the event for its task."""
+        if self._types is not None and event.type not in self._types:
+            return
+        if not self._waits:
+            awaitable = self._call(event)
+            if awaitable is None:
+                return
+            # A plain function may return a coroutine, for example a lambda round an async function.
+            self._waits = True
+            self._task = self._tasks.start(self._work(awaitable))
+            return
+        self._queue.note_lost(len(self._queue.push(event, event.size)))
+        if self._task is None:
+            self._task = self._tasks.start(self._work(None))
+
+    def end(self, error: MissionlinkError | None) -> None:
+        """Nothing: what is queued is still handed on."""
+
+    def _call(self, event: Event) -> Awaitable[object] | None:
+        try:
+            result = self._function(event.data if self._payload_only else event)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit in a callback must not end the event loop.
+            self._report("an event", error)
+            return None
+        return result if inspect.isawaitable(result) else None
+
+    async def _work(self, awaitable: Awaitable[object] | None) -> None:
+        try:
+            while awaitable is not None or self._queue or self._queue.lost:
+                if awaitable is not None:
+                    await self._finish(awaitable)
+                lost = self._queue.take_lost()
+                awaitable = None
+                if lost and not self._payload_only:
+                    awaitable = self._call(lost_marker(lost, "this callback was too slow"))
+                elif self._queue:
+                    awaitable = self._call(self._queue.pop())
+        finally:
+            self._task = None
+
+    async def _finish(self, awaitable: Awaitable[object]) -> None:
+        try:
+            await awaitable
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # as in `_call`
+            self._report("an event", error)
