@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Literal, cast
 
+from missionlink.testing.clock import Gate
 from missionlink.testing.model_wire import last_prompt, message_text
 
 __all__ = ("ModelRequest", "Outcome")
@@ -26,7 +26,7 @@ class ModelRequest:
         """The decoded JSON body."""
         self.outcome: Outcome = "open"
         """``"open"`` while the answer is under way."""
-        self._ended = asyncio.Event()
+        self._ended = Gate()
 
     @property
     def messages(self) -> list[Mapping[str, object]]:
@@ -79,12 +79,11 @@ class ModelRequest:
         """Record how the answer ended; the first report counts."""
         if self.outcome == "open":
             self.outcome = outcome
-            self._ended.set()
+            self._ended.open()
 
     async def ended(self, timeout: float = 30.0) -> Outcome:
         """Wait until the answer is complete, cut or abandoned, and return which."""
-        async with asyncio.timeout(timeout):
-            await self._ended.wait()
+        await self._ended.wait(timeout)
         return self.outcome
 
     def __repr__(self) -> str:

@@ -86,7 +86,7 @@ def _send(fake: FakeRuntime, call: ReceivedCall) -> object:
     if session is None:
         return plausible_sessions.not_found(call)
     params = call.params
-    message_id = fake.sessions.new_id()
+    message_id = fake.sessions.new_id("message")
     fake.emit(session.id, "pending_messages.modified")
     session.queue.append((message_id, str(params.get("prompt", ""))))
     if params.get("wait") is True and not session.is_cloud:

@@ -168,7 +168,7 @@ def _log(fake: FakeRuntime, call: ReceivedCall, session: FakeSession) -> object:
 
 
 def _register_interest(fake: FakeRuntime, call: ReceivedCall, session: FakeSession) -> object:
-    return {"handle": f"interest-{fake.sessions.new_number()}"}
+    return {"handle": fake.sessions.new_id("interest")}
 
 
 def _always(result: object) -> Plausible:

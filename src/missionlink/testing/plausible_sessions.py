@@ -32,7 +32,7 @@ def _create(fake: FakeRuntime, call: ReceivedCall) -> object:
     if params.get("cloud") is not None:
         return _create_cloud(fake, call, params)
     native = fake.family.is_native
-    session_id = params.get("sessionId") or fake.sessions.new_id()
+    session_id = params.get("sessionId") or fake.sessions.new_id("session")
     if not isinstance(session_id, str) or "/" in session_id or session_id in {".", ".."}:
         return fail(call, "Rejected session.create request with invalid sessionId")
     live = fake.sessions.live(session_id)
@@ -53,9 +53,7 @@ def _create(fake: FakeRuntime, call: ReceivedCall) -> object:
 
 def _create_cloud(fake: FakeRuntime, call: ReceivedCall, params: dict[str, Any]) -> object:
     native = fake.family.is_native
-    named = [flag for flag in HANDLER_FLAGS if params.get(flag)] + [
-        name for name in HANDLER_LISTS if name in params
-    ]
+    named = [flag for flag in HANDLER_FLAGS if params.get(flag)] + [name for name in HANDLER_LISTS if name in params]
     if named and not fake.family.takes_handler_flags_in_cloud:
         call.refuse(METHOD_NOT_FOUND, "Unhandled method session.create")
         return None
@@ -63,7 +61,7 @@ def _create_cloud(fake: FakeRuntime, call: ReceivedCall, params: dict[str, Any])
     for name in refused if native else refused[:2]:
         if params.get(name):
             return fail(call, f"Cannot specify {name} when creating a remote session in the cloud.")
-    session_id = f"task-{fake.sessions.new_number()}"
+    session_id = fake.sessions.new_id("task")
     session = fake.sessions.open(session_id, is_cloud=True, options=params, peer=call.peer)
     if not native:
         _lifecycle(fake, session, "session.created")

@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Line", "Replay", "parse_script")
 
-_LINE = re.compile(
-    r"\d*(?P<direction>[→←])\s*(?P<head>[=!]|[^\s#=!][^\s#]*)(?:#(?P<label>\S+))?(?:\s+(?P<value>.+))?"
-)
+_LINE = re.compile(r"\d*(?P<direction>[→←])\s*(?P<head>[=!]|[^\s#=!][^\s#]*)(?:#(?P<label>\S+))?(?:\s+(?P<value>.+))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,17 @@ the function says.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
+from anyio.from_thread import start_blocking_portal
 
 from missionlink.errors import MissingExtra, ScriptMismatch
+from missionlink.testing.clock import Gate
 from missionlink.testing.http_server import HttpServer
 from missionlink.testing.model_play import PlayedReply
 from missionlink.testing.model_replies import Answer, Failure, Reply, fail, say
@@ -28,13 +29,13 @@ from missionlink.testing.model_request import ModelRequest
 from missionlink.testing.model_wire import error_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
 
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ("ModelScript", "ModelServer", "model_server")
+__all__ = ("ModelScript", "ModelServer", "model_server", "serve_in_thread")
 
 Answerer = Callable[[ModelRequest], Answer | Awaitable[Answer]]
 ModelScript = Sequence[Answer | Answerer] | Answerer
@@ -63,7 +64,8 @@ class ModelServer:
         self._call_ids = (f"call_{number}" for number in itertools.count(1))
         self._faults: list[str] = []
         self._fault: BaseException | None = None
-        self._arrived = asyncio.Condition()
+        # Gates, since a test may wait in another event loop than the one that serves.
+        self._awaited: list[tuple[int, Gate]] = []
         self._http = HttpServer(self._app(), port=port)
 
     @property
@@ -87,8 +89,10 @@ class ModelServer:
 
     async def wait_for_requests(self, count: int, timeout: float = 30.0) -> ModelRequest:
         """Wait until ``count`` requests have come in all, and return the last of these."""
-        async with asyncio.timeout(timeout), self._arrived:
-            await self._arrived.wait_for(lambda: len(self.requests) >= count)
+        gate = Gate()
+        self._awaited.append((count, gate))
+        self._wake()
+        await gate.wait(timeout)
         return self.requests[count - 1]
 
     def check(self) -> None:
@@ -99,9 +103,7 @@ class ModelServer:
         """
         faults = list(self._faults)
         if self._queue:
-            faults.append(
-                f"{len(self._queue)} scripted replies were never asked for, the next is {self._queue[0]!r}"
-            )
+            faults.append(f"{len(self._queue)} scripted replies were never asked for, the next is {self._queue[0]!r}")
         if faults:
             raise ScriptMismatch("the model server", faults, [repr(r) for r in self.requests]) from self._fault
 
@@ -112,6 +114,11 @@ class ModelServer:
     async def close(self) -> None:
         """Cut what is still streaming and stop listening."""
         await self._http.close()
+
+    def _wake(self) -> None:
+        for count, gate in self._awaited:
+            if len(self.requests) >= count:
+                gate.open()
 
     def _app(self) -> Starlette:
         try:
@@ -136,9 +143,8 @@ class ModelServer:
             failure = fail(400, f"the body is not a JSON object: {exc}")
             return Response(error_body(failure), 400, media_type="application/json")
         request = ModelRequest(len(self.requests) + 1, dict(http.headers), body)
-        async with self._arrived:
-            self.requests.append(request)
-            self._arrived.notify_all()
+        self.requests.append(request)
+        self._wake()
         answer = await self._answer(request)
         if isinstance(answer, Failure):
             request.end("failed")
@@ -203,3 +209,17 @@ async def model_server(
     finally:
         await server.close()
     server.check()
+
+
+@contextmanager
+def serve_in_thread(
+    script: ModelScript | None = None, *, model: str = "scripted-model", port: int = 0
+) -> Generator[ModelServer]:
+    """Run a scripted model in an event loop of its own, for tests that have none; nothing is checked at the end."""
+    server = ModelServer(script, model=model, port=port)
+    with start_blocking_portal("asyncio") as portal:
+        portal.call(server.start)
+        try:
+            yield server
+        finally:
+            portal.call(server.close)

@@ -99,9 +99,9 @@ class SessionBook:
         """Return a number that was not used before."""
         return next(self._numbers)
 
-    def new_id(self) -> str:
-        """Return an id in the form of a UUID, the same in each run."""
-        return f"00000000-0000-4000-8000-{self.new_number():012x}"
+    def new_id(self, kind: str) -> str:
+        """Return a new id that says what it is for; runtimes use UUIDs, but a test is read by people."""
+        return f"{kind}-{self.new_number()}"
 
     def timestamp(self) -> str:
         """Return the time for the next event: that of the clock, and later than all before."""
@@ -136,7 +136,7 @@ class SessionBook:
         event: dict[str, Any] = {
             "type": type_,
             "data": dict(data),
-            "id": event_id or self.new_id(),
+            "id": event_id or self.new_id("event"),
             "timestamp": self.timestamp(),
             "parentId": session.last_kept_id if session else None,
         }

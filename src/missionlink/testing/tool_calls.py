@@ -64,7 +64,7 @@ async def _permission(
     else:
         command = arguments.get("command", step.name)
         request |= {"fullCommandText": command, "intention": step.name, "commands": [], "possiblePaths": []}
-    request_id = fake.sessions.new_id()
+    request_id = fake.sessions.new_id("request")
     fake.emit(session.id, "permission.requested", {"requestId": request_id, "permissionRequest": request})
     decision = _members(await session.pending[request_id].answered)
     kind = decision.get("kind")
@@ -79,7 +79,7 @@ async def _permission(
 
 async def _own_call(fake: FakeRuntime, session: FakeSession, step: Call, call_id: str) -> tuple[str, bool]:
     """Let the client run its own tool: what the model is told, and whether it went well."""
-    request_id = fake.sessions.new_id()
+    request_id = fake.sessions.new_id("request")
     data = {
         "requestId": request_id,
         "sessionId": session.id,
@@ -130,7 +130,7 @@ async def _question(
     fake: FakeRuntime, session: FakeSession, kind: str, method: str, data: dict[str, Any], call_id: str
 ) -> dict[str, Any] | None:
     """Put a question as an event and, where the runtime does so, as a request; ``None`` for an error as answer."""
-    request_id = fake.sessions.new_id()
+    request_id = fake.sessions.new_id("request")
     event = {"requestId": request_id, **data, "toolCallId": call_id}
     native = fake.family.is_native
     asks = bool(session.options.get(FLAGS[kind])) and not (session.is_cloud and native)

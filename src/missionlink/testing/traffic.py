@@ -77,6 +77,12 @@ class Entry:
         return code if isinstance(code, int) else None
 
     def __str__(self) -> str:
+        """The line that a script has for this, cut off when it is long."""
+        line = self.line()
+        return line if len(line) <= _LONGEST_PRINTED else f"{line[:_LONGEST_PRINTED]} ... ({self.size} bytes)"
+
+    def line(self) -> str:
+        """Return the whole line that a script has for this, without secrets."""
         match self.kind:
             case "request":
                 head, value = f"{self.method}#{self.id}", self.message.get("params")
@@ -89,8 +95,6 @@ class Entry:
             case "bytes":
                 return f"{self.direction} raw {self.body[:80]!r} ({self.size} bytes)"
         text = "" if value is None and self.kind != "response" else f" {_to_json(redact(value))}"
-        if len(text) > _LONGEST_PRINTED:
-            text = f"{text[:_LONGEST_PRINTED]} ... ({self.size} bytes)"
         return f"{self.direction} {head}{text}"
 
     def __repr__(self) -> str:
@@ -119,6 +123,10 @@ class Traffic:
     def __str__(self) -> str:
         several = len({entry.peer for entry in self._entries}) > 1
         return "\n".join(f"{entry.peer}{entry}" if several else str(entry) for entry in self._entries)
+
+    def script(self) -> str:
+        """Return the conversation as a text that ``FakeRuntime(script=...)`` replays."""
+        return "".join(f"{entry.line()}\n" for entry in self._entries if entry.kind != "bytes")
 
     def add(self, entry: Entry) -> None:
         """Append an entry."""

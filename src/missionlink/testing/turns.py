@@ -162,9 +162,9 @@ class _Turn:
 
     async def _say(self, reply: Reply, number: int, results: dict[str, str]) -> tuple[bool, bool]:
         """Stream one reply and make its calls; return whether another round follows and whether the run ends."""
-        answer_id = self._fake.sessions.new_id()
+        answer_id = self._fake.sessions.new_id("answer")
         await self._stream(reply, answer_id)
-        calls = [(step, step.call_id or f"call_{self._fake.sessions.new_number()}") for step in reply.calls]
+        calls = [(step, step.call_id or self._fake.sessions.new_id("call")) for step in reply.calls]
         thought = "".join(step.text for step in reply.steps if isinstance(step, Thought))
         message: dict[str, object] = {
             "messageId": answer_id,
