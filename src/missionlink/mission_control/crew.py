@@ -20,6 +20,9 @@ __all__ = ("Crew",)
 
 _log = logging.getLogger(__name__)
 
+# A worker, or a script of the user, that does not heed its cancellation must not keep the server from closing.
+_CANCEL_TIMEOUT_S = 5.0
+
 
 class Crew:
     """Lets one worker work on all tasks at once.
@@ -43,14 +46,21 @@ class Crew:
         claimed = ClaimedTask(task, f"{self._url}/tasks/{task.id}", self._service, self._levers)
         running = asyncio.create_task(self._work(claimed), name=f"missionlink task {task.id}")
         self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        running.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Cancel the work on all tasks and wait for its end."""
-        running = list(self._running)
-        for task in running:
+        for task in self._running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if self._running:
+            _, stuck = await asyncio.wait(self._running, timeout=_CANCEL_TIMEOUT_S)
+            for task in stuck:
+                _log.warning("%s did not end within %g s of being cancelled", task.get_name(), _CANCEL_TIMEOUT_S)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        if not running.cancelled() and (error := running.exception()) is not None:
+            _log.error("%s could not be ended", running.get_name(), exc_info=error)
 
     async def _work(self, claimed: ClaimedTask) -> None:
         try:

@@ -12,7 +12,6 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from missionlink.errors import TaskRefused
 from missionlink.mission_control.commands import Abort, ModeSwitch, UserMessage
 from missionlink.mission_control.directives import follow_prompt
 from missionlink.mission_control.records import Call
@@ -84,21 +83,29 @@ class _Conversation:
         self._prompts: deque[UserMessage] = deque()
         self._turns: asyncio.Task[None] | None = None
         self._turn_count = 0
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reading: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
         # Only runtimes that show their own user message ask for this before a prompt.
         self._enforcement_asked = False
 
     async def run(self) -> None:
         """Serve the task until a script quits it; raises what made a turn impossible."""
-        reading = asyncio.create_task(self._read())
+        self._reading = asyncio.create_task(self._read())
         try:
-            await asyncio.wait({reading, self._over}, return_when=asyncio.FIRST_COMPLETED)
-            (self._over if self._over.done() else reading).result()
+            await asyncio.wait({self._reading})
+            if self._failure is not None:
+                raise self._failure
+            if not self._reading.cancelled():
+                self._reading.result()
         finally:
-            owned = [task for task in (reading, self._turns) if task is not None]
+            owned = [task for task in (self._reading, self._turns) if task is not None]
             for task in owned:
                 task.cancel()
             await asyncio.gather(*owned, return_exceptions=True)
+
+    def _stop(self) -> None:
+        assert self._reading is not None, "turns are begun by the reading task"
+        self._reading.cancel()
 
     async def _read(self) -> None:
         while True:
@@ -140,21 +147,22 @@ class _Conversation:
         self._turns = None
         await self._task.withdraw_questions()
         await self._task.publish("abort", {"reason": "user_initiated"})
-        await self._task.publish("session.idle", {"aborted": True}, ephemeral=True)
+        await self._task.publish("session.idle", {"mode": self._task.mode, "aborted": True}, ephemeral=True)
 
     async def _take_turns(self) -> None:
         try:
             while self._prompts:
                 await self._take_turn(self._prompts.popleft())
                 if self._task.is_quitting:
-                    self._over.set_result(None)
+                    self._stop()
                     return
                 # A prompt that came meanwhile is part of the same work; one idle event closes it all.
                 if not self._prompts:
-                    await self._task.publish("session.idle", {}, ephemeral=True)
+                    await self._task.publish("session.idle", {"mode": self._task.mode}, ephemeral=True)
             self._turns = None
-        except TaskRefused as refused:
-            self._over.set_exception(refused)
+        except Exception as error:  # raised again by `run`
+            self._failure = error
+            self._stop()
 
     async def _take_turn(self, prompt: UserMessage) -> None:
         turn = {"turnId": str(self._turn_count)}

@@ -135,18 +135,27 @@ async def serve(
     face = HttpFace(service, control, token=token, on_created=crew.begin, on_request=on_request)
     server = _EmbeddedServer(face.application())
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="missionlink mission control")
-    try:
-        listening = asyncio.create_task(server.listening.wait())
-        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
-        listening.cancel()
-        if serving.done():
-            serving.result()
-        yield control
-    finally:
+    serving.add_done_callback(lambda _: server.listening.set())
+
+    async def close() -> None:
         server.should_exit = True
         face.close()
         await crew.close()
         await serving
+
+    try:
+        await server.listening.wait()
+        if serving.done():
+            serving.result()
+        yield control
+    finally:
+        closing = asyncio.create_task(close())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            # Cut off half-way, the server would leave its socket open; the rest takes a bounded time.
+            await closing
+            raise
 
 
 def _check_exposure(host: str, token: str | None) -> None:

@@ -1,0 +1,98 @@
+"""``missionlink control``: a Mission Control on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from missionlink.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from missionlink.mission_control import MissionControl, SeenRequest
+
+__all__ = ("control",)
+
+
+@click.group()
+def control() -> None:
+    """Run a Mission Control: cloud sessions without an account."""
+
+
+@control.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0 takes a free one."
+)
+@click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that clients must send.")
+@click.option("--token-env", metavar="NAME", help="Environment variable with the token that clients must send.")
+@click.option("--dev", is_flag=True, help="Development mode: accept any token; only for this machine.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line for each request, to standard error.")
+def serve(host: str, port: int, token_file: Path | None, token_env: str | None, dev: bool, verbose: bool) -> None:
+    """Serve cloud sessions with a scripted worker until Ctrl-C.
+
+    Prints the environment variables that make a runtime use it, in the form that a shell reads. Prompts are
+    echoed; "/ask", "/permission", "/slow" and others play the flows of a real agent.
+
+    Exit code: 130 after Ctrl-C, 143 after SIGTERM; both leave nothing running.
+    """
+    chosen = [token_file is not None, token_env is not None, dev]
+    if sum(chosen) != 1:
+        raise click.UsageError("give one of --token-file, --token-env and --dev (any token, this machine only)")
+    token = None if dev else _read_token(token_file, token_env)
+    try:
+        asyncio.run(_serve(host, port, token, verbose=verbose))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    raise SystemExit(143)
+
+
+def _read_token(file: Path | None, variable: str | None) -> str:
+    if file is not None:
+        try:
+            token = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise InvalidOption("--token-file", f"{str(file)!r} cannot be read: {error}") from error
+        if not token:
+            raise InvalidOption("--token-file", f"{str(file)!r} is empty; write the token into it")
+        return token
+    token = os.environ.get(variable or "", "").strip()
+    if not token:
+        raise InvalidOption("--token-env", f"the environment variable {variable!r} is not set, or empty")
+    return token
+
+
+async def _serve(host: str, port: int, token: str | None, *, verbose: bool) -> None:
+    from missionlink.mission_control import serve as serve_mission_control
+
+    terminated = asyncio.Event()
+    with suppress(NotImplementedError):  # Windows has no SIGTERM to wait for
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+    seen = _print_request if verbose else _ignore_request
+    async with serve_mission_control(host, port, token=token, on_request=seen) as running:
+        _print_environment(running, has_token=token is not None)
+        await terminated.wait()
+
+
+def _print_environment(running: MissionControl, *, has_token: bool) -> None:
+    click.echo(f"# Mission Control listens on {running.url} (Ctrl-C stops it). In another shell:")
+    for name, value in running.environment().items():
+        if name == "COPILOT_SDK_AUTH_TOKEN" and has_token:
+            click.echo(f"# export {name}=...  (the token)")
+        else:
+            click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _print_request(request: SeenRequest) -> None:
+    milliseconds = request.seconds * 1000
+    click.echo(f"{request.method} {request.path} {request.status} {milliseconds:.0f} ms", err=True)
+
+
+def _ignore_request(request: SeenRequest) -> None:
+    """Print nothing: ``--verbose`` was not given."""
