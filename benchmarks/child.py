@@ -15,6 +15,9 @@ from typing import Any
 
 __all__ = ("measure",)
 
+#: Name of the distribution and of its package.
+_DISTRIBUTIONS = {"official": ("github-copilot-sdk", "copilot"), "missionlink": ("missionlink", "missionlink")}
+
 
 def _decode(side: str, params: dict[str, Any]) -> dict[str, float]:
     from benchmarks.meter import Meter
@@ -33,6 +36,10 @@ def measure(side: str, workload: str, params: dict[str, Any]) -> dict[str, float
     name, _, stage = side.partition(":")
     if name == "limit":
         return import_module("benchmarks.sides.limit").LIMITS[workload](stage, params)
+    if workload == "size":
+        from benchmarks.sizes import installed_size
+
+        return installed_size(*_DISTRIBUTIONS[name])
     if workload == "decode":
         return _decode(name, params)
     from benchmarks.workloads import WORKLOADS

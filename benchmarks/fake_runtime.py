@@ -39,8 +39,7 @@ __all__ = ("main",)
 _ID = re.compile(rb'"id":\s*("(?:[^"\\]|\\.)*"|-?\d+)')
 _PING = re.compile(rb'"method":\s*"ping"')
 _PONG = (
-    b'{"jsonrpc":"2.0","id":%b,"result":'
-    b'{"message":"pong","timestamp":"2026-11-22T19:50:14.902Z","protocolVersion":3}}'
+    b'{"jsonrpc":"2.0","id":%b,"result":{"message":"pong","timestamp":"2026-11-22T19:50:14.902Z","protocolVersion":3}}'
 )
 _SENT = b'"messageId":"20988d58-ebe2-446a-930b-766494734d17"'
 _HOLD_LIMIT_S = 10.0

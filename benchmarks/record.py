@@ -26,9 +26,7 @@ __all__ = ("main",)
 _FILLER = 'Plain words stand in for a text of the same length; it has "quotes",\nlines and naïve signs. '
 _FREE_TEXT = re.compile(r"[\s/\\]|^.{65,}$")
 # Times, media types, and the paths of model services, which have a closed set of values in some SDKs.
-_KEPT = re.compile(
-    r"^(?:\d{4}-\d\d-\d\dT[\d:.]+Z|(?:image|text|application)/[\w.+-]+|/chat/completions|/responses)$"
-)
+_KEPT = re.compile(r"^(?:\d{4}-\d\d-\d\dT[\d:.]+Z|(?:image|text|application)/[\w.+-]+|/chat/completions|/responses)$")
 # Free text that the turn itself made, so that the recording still tells what happened.
 _OURS = re.compile(r"^(?: ?[\w.]+|echo round \d|print a line|round \d\n.*)$", re.DOTALL)
 
@@ -100,9 +98,7 @@ def main() -> None:
     target = Path(__file__).with_name("recorded_events.jsonl")
     lines = (json.dumps(event, ensure_ascii=False, separators=(",", ":")) for event in events)
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(
-        f"{len(events)} events of {len({event['type'] for event in events})} types, {target.stat().st_size} bytes"
-    )
+    print(f"{len(events)} events of {len({event['type'] for event in events})} types, {target.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

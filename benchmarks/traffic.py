@@ -21,8 +21,7 @@ _TAIL = (
     b'"parentId":"9b30d97b-ea3f-4854-af97-74eeb20419d8"}'
 )
 _DELTA = (
-    b'{"type":"assistant.message_delta",'
-    b'"data":{"messageId":"82c8be4c-adda-47bb-96fd-66a1ea4ad00c","deltaContent":" '
+    b'{"type":"assistant.message_delta","data":{"messageId":"82c8be4c-adda-47bb-96fd-66a1ea4ad00c","deltaContent":" '
 )
 _IDLE = b'{"type":"session.idle","data":{"mode":"interactive"},"ephemeral":true'
 _LARGE = b'{"type":"assistant.message","data":{"messageId":"82c8be4c-adda-47bb-96fd-66a1ea4ad00c","content":"'

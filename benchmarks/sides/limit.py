@@ -42,7 +42,7 @@ def _client(params: Params) -> RawClient:
 
 
 def _prepare(client: RawClient, params: Params) -> tuple[str, int, int]:
-    """Open the sessions and let the fake make its stream; return a session, the sessions' and the events' count."""
+    """Open the sessions and let the fake make its stream; return a session, how many sessions and events."""
     sessions = params.get("sessions", 1)
     session = client.open()
     for number in range(1, sessions):

@@ -72,9 +72,7 @@ class Official:
         self._client: CopilotClient | None = None
 
     async def start(self, wishes: Wishes) -> None:
-        for_transport = (
-            RuntimeConnection.for_tcp if self._launch.transport == "tcp" else RuntimeConnection.for_stdio
-        )
+        for_transport = RuntimeConnection.for_tcp if self._launch.transport == "tcp" else RuntimeConnection.for_stdio
         self._client = CopilotClient(
             connection=for_transport(path=self._launch.program),
             base_directory=self._launch.state_dir,

@@ -1,8 +1,8 @@
 """Stages of reading a stream of events, each doing more of the work than the one before.
 
 ``read`` only reads, ``split`` cuts frames, ``envelope`` decodes type and session with msgspec, ``payload`` decodes
-the typed event in one pass, ``asyncio`` does the latter in callbacks of an event loop. Beside these, ``lazy`` decodes
-the payload apart and only where there is text, and ``json`` decodes with the standard library.
+the typed event in one pass, ``asyncio`` does the latter in callbacks of an event loop. Beside these, ``lazy``
+decodes the payload apart and only where there is text, and ``json`` decodes with the standard library.
 """
 
 from __future__ import annotations

@@ -1,0 +1,205 @@
+"""Turn the results into tables, goals and the page ``docs/performance.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.suite import CASES, GOALS, Case, Goal, Metric
+
+__all__ = ("Verdict", "page", "table", "verdicts")
+
+Results = dict[str, Any]
+Verdict = tuple[Goal, str, str, bool]
+_OFFICIAL, _OURS = "official", "missionlink"
+_CASES = {case.id: case for case in CASES}
+_GROUPS = (
+    ("Import and size", ("import", "size")),
+    ("Start", ("start.",)),
+    ("Calls", ("ping.",)),
+    ("Events", ("events.", "decode")),
+    ("Requests of the runtime", ("inbound.",)),
+    ("Large messages", ("large.",)),
+    ("Many sessions", ("sessions.",)),
+    ("Traffic before the session is known", ("early.",)),
+)
+
+
+def _value(results: Results, case: str, side: str, metric: str) -> float | None:
+    return results["cases"].get(case, {}).get(side, {}).get(metric, {}).get("median")
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return "-"
+    if value >= 100 or value == int(value):
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.3g}"
+    return f"{text} {unit}".strip()
+
+
+def _limit_sides(case: Case) -> list[str]:
+    return [side for side in case.sides if side.startswith("limit")]
+
+
+def _headline_limit(case: Case) -> str | None:
+    """Return the limit that the table shows: typed events where there are stages, else the only one."""
+    sides = _limit_sides(case)
+    preferred = [side for side in sides if side in ("limit:payload", "limit:asyncio")]
+    return (preferred or sides or [None])[0]
+
+
+def _ratio(results: Results, case: Case, metric: Metric) -> float | None:
+    theirs, ours = (_value(results, case.id, side, metric.key) for side in (_OFFICIAL, _OURS))
+    if not theirs or not ours:
+        return None
+    return ours / theirs if metric.more else theirs / ours
+
+
+def _rows(results: Results, prefixes: tuple[str, ...]) -> Iterator[str]:
+    for case in CASES:
+        if not case.id.startswith(prefixes) or case.id not in results["cases"]:
+            continue
+        for number, metric in enumerate(case.metrics):
+            ratio = _ratio(results, case, metric)
+            limit = _headline_limit(case)
+            cells = [
+                case.title if number == 0 else "",
+                metric.title,
+                _number(_value(results, case.id, _OFFICIAL, metric.key), metric.unit),
+                _number(_value(results, case.id, _OURS, metric.key), metric.unit),
+                f"{ratio:.3g}x" if ratio is not None else "-",
+                _number(_value(results, case.id, limit, metric.key), metric.unit) if limit else "-",
+            ]
+            yield "| " + " | ".join(cells) + " |"
+
+
+def table(results: Results) -> str:
+    """Return the tables of all measured cases as Markdown."""
+    head = "| case | measure | official | missionlink | ratio | limit |\n|---|---|---:|---:|---:|---:|"
+    parts = []
+    for title, prefixes in _GROUPS:
+        rows = list(_rows(results, prefixes))
+        if rows:
+            parts.append(f"### {title}\n\n{head}\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def _stages(results: Results) -> str:
+    """Return the table of the limits by stage of work."""
+    lines = ["| case | stage | CPU per million | rate | peak memory |", "|---|---|---:|---:|---:|"]
+    for case in CASES:
+        for side in _limit_sides(case):
+            if ":" not in side or case.workload != "events" or case.id not in results["cases"]:
+                continue
+            cpu, rate, peak = (_value(results, case.id, side, key) for key in ("cpu_per", "per_s", "peak_mb"))
+            stage = side.partition(":")[2]
+            cells = (case.title, stage, _number(cpu, "s"), _number(rate, "/s"), _number(peak, "MiB"))
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _verdict(results: Results, goal: Goal) -> Verdict | None:
+    case = _CASES[goal.case]
+    metric = next((m for m in case.metrics if m.key == goal.metric), Metric(goal.metric, "whole", "ms"))
+    ours = _value(results, goal.case, _OURS, goal.metric)
+    if ours is None:
+        return None
+    name = f"{case.title}: {metric.title}"
+    if goal.kind in ("most", "least"):
+        met = ours <= goal.value if goal.kind == "most" else ours >= goal.value
+        sign = "at most" if goal.kind == "most" else "at least"
+        return goal, f"{name} {sign} {_number(goal.value, metric.unit)}", _number(ours, metric.unit), met
+    side = _OFFICIAL if goal.kind == "times" else goal.side
+    other = _value(results, goal.case, side, goal.metric)
+    if not other or not ours:
+        return None
+    if goal.kind == "times":
+        ratio = ours / other if metric.more else other / ours
+        return goal, f"{name} better by {goal.value:.3g}x", f"{ratio:.3g}x", ratio >= goal.value
+    if goal.kind == "share":
+        share = ours / other
+        return goal, f"{name} at least {goal.value:.0%} of the limit", f"{share:.0%}", share >= goal.value
+    multiple = ours / other
+    return goal, f"{name} at most {goal.value:.3g}x of the limit", f"{multiple:.3g}x", multiple <= goal.value
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """Return each goal that could be judged: the goal, its sentence, what was measured, whether it is met."""
+    judged = (_verdict(results, goal) for goal in GOALS)
+    return [verdict for verdict in judged if verdict is not None]
+
+
+def _spread(results: Results) -> str:
+    """Return the spread of the rounds as the median over all cases of (highest - lowest) / median of CPU."""
+    spreads = []
+    for sides in results["cases"].values():
+        for metrics in sides.values():
+            for key in ("cpu_per", "cpu_us", "cpu_ms"):
+                values = metrics.get(key, {}).get("values", [])
+                if len(values) > 1 and metrics[key]["median"]:
+                    spreads.append((max(values) - min(values)) / metrics[key]["median"])
+    return f"{sorted(spreads)[len(spreads) // 2]:.0%}" if spreads else "not known, one round"
+
+
+_INTRO = """# Performance
+
+missionlink beside the official Python SDK and beside the physical limit for the same bytes, measured in one run on
+one machine. This page is written by the benchmark program; `benchmarks/README.md` says how to run it.
+
+![Rates as a share of the limit or of the best side](performance.svg)
+
+## How it was measured
+
+- Machine: {cores} cores, {system}, Python {python}; load average at the start {load}.
+- missionlink {ours}, `github-copilot-sdk` {official}, msgspec {msgspec}.
+- {rounds} rounds. In each round every side is measured once, one after the other, each in a fresh process. The
+  figures are medians. Median spread of CPU figures between rounds: {spread}.
+- Both SDKs start the same fake runtime, a small program that sends ready-made bytes, and are used through their
+  public interface. The consumer reads the type of each event and the text of those that have one. A run in which
+  an event or an answer is missing does not count.
+- *Limit* is a blocking client that reads the same bytes and keeps nothing: it cuts frames and decodes typed events
+  with msgspec in one pass (for import: `import asyncio` alone).
+- *Ratio* says how many times better missionlink is than the official SDK; below 1 it is worse.
+- CPU figures and ratios carry over to other machines; rates and latencies do so less.
+
+## Results
+
+"""
+
+
+def page(results: Results) -> str:
+    """Return the text of ``docs/performance.md``."""
+    machine = results["machine"]
+    intro = _INTRO.format(
+        cores=machine["cores"],
+        system=machine["system"],
+        python=machine["python"],
+        load=machine["load"][0],
+        ours=machine["versions"]["missionlink"],
+        official=machine["versions"]["official"],
+        msgspec=machine["versions"]["msgspec"],
+        rounds=results["rounds"],
+        spread=_spread(results),
+    )
+    goals = ["| goal | measured | met |", "|---|---:|---|"]
+    goals += [f"| {text} | {measured} | {'yes' if met else 'no'} |" for _, text, measured, met in verdicts(results)]
+    return "\n".join(
+        (
+            intro + table(results),
+            "",
+            "## The limit, stage by stage",
+            "",
+            "Each stage does more of the work than the one before: `read` only reads, `split` cuts frames,",
+            "`envelope` decodes type and session, `payload` decodes typed events, `asyncio` does so in callbacks of",
+            "an event loop. `lazy` decodes payloads only where there is text, `json` uses the standard library.",
+            "",
+            _stages(results),
+            "",
+            "## Goals",
+            "",
+            *goals,
+            "",
+        )
+    )
