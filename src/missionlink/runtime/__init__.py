@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from missionlink.runtime.program import RuntimeProgram as RuntimeProgram
     from missionlink.runtime.releases import RELEASES as RELEASES
     from missionlink.runtime.releases import Release as Release
+    from missionlink.runtime.releases import find_release as find_release
 
-__all__ = ("RELEASES", "Release", "RuntimeProgram", "install", "installed", "locate")
+__all__ = ("RELEASES", "Release", "RuntimeProgram", "find_release", "install", "installed", "locate")
 
 _HOMES = {
     "RELEASES": "releases",
     "Release": "releases",
     "RuntimeProgram": "program",
+    "find_release": "releases",
     "install": "installation",
     "installed": "location",
     "locate": "location",

@@ -1,0 +1,93 @@
+"""The tree of commands. A command's module is imported when the command is called, not to list it."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from missionlink import __version__
+from missionlink.errors import InvalidOption, MissionlinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ("COMMANDS", "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "LazyGroup", "call", "root")
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells have it."""
+
+COMMANDS = {
+    "runtime": ("missionlink.cli.commands.runtime:runtime", "Install, list and find the agent runtime."),
+    "control": ("missionlink.cli.commands.control:control", "Run a Mission Control: cloud sessions without an account."),
+    "doctor": ("missionlink.cli.commands.doctor:doctor", "Say what is found, what is missing and what to type."),
+}
+"""Name of a command to where it is and the line that the help shows for it."""
+
+
+@dataclass(slots=True)
+class Settings:
+    """What holds for every command."""
+
+    debug: bool = False
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in ``COMMANDS`` and imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; ``None`` for a name that is not in the table."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list for the help out of the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all went well, 1 a failure, 2 wrong arguments, 130 interrupted.",
+)
+@click.option("--debug", is_flag=True, help="Show where in the program an error came from.")
+@click.version_option(__version__, prog_name="missionlink", message="%(prog)s %(version)s")
+@click.pass_obj
+def root(settings: Settings, debug: bool) -> None:
+    """Drive the GitHub Copilot agent runtime: local and cloud sessions."""
+    settings.debug = debug
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run one command and turn how it ended into an exit code; what failed is told in one line."""
+    settings = Settings()
+    try:
+        ended = root.main(list(arguments), prog_name="missionlink", obj=settings, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
+        click.echo("error: given up: there was no answer to a question", err=True)
+        return EXIT_FAILED
+    except MissionlinkError as error:
+        if settings.debug:
+            traceback.print_exc()
+        first, *more = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+        click.echo(f"error: {' '.join([first, '; '.join(more)]).strip()}", err=True)
+        return EXIT_USAGE if isinstance(error, InvalidOption) else EXIT_FAILED
+    return ended if isinstance(ended, int) else EXIT_OK

@@ -1,0 +1,34 @@
+"""Print results: aligned columns for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ("as_json", "json_option", "print_columns", "print_json")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
+"""The option that every command with a result has."""
+
+
+def as_json(value: object) -> str:
+    """Write a value as one JSON document, indented for reading."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def print_json(value: object) -> None:
+    """Print a value as one JSON document."""
+    click.echo(as_json(value))
+
+
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows with their cells under each other; the last cell of a row may be long."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
