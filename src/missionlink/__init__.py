@@ -1,3 +1,93 @@
-"""Python SDK for programs that drive the GitHub Copilot agent runtime."""
+"""Python SDK for programs that drive the GitHub Copilot agent runtime.
+
+Names are loaded when they are first used, so that ``import missionlink`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from missionlink.client import AsyncClient as AsyncClient
+    from missionlink.errors import MissionlinkError as MissionlinkError
+    from missionlink.handlers.invoke import nonblocking as nonblocking
+    from missionlink.handlers.permissions import Allow as Allow
+    from missionlink.handlers.permissions import Decision as Decision
+    from missionlink.handlers.permissions import Deny as Deny
+    from missionlink.handlers.permissions import PermissionRequest as PermissionRequest
+    from missionlink.handlers.questions import Answer as Answer
+    from missionlink.handlers.questions import AutoModeSwitch as AutoModeSwitch
+    from missionlink.handlers.questions import Form as Form
+    from missionlink.handlers.questions import FormAnswer as FormAnswer
+    from missionlink.handlers.questions import Plan as Plan
+    from missionlink.handlers.questions import PlanAnswer as PlanAnswer
+    from missionlink.handlers.questions import Question as Question
+    from missionlink.lifecycle import LifecycleEvent as LifecycleEvent
+    from missionlink.lifecycle import SessionInfo as SessionInfo
+    from missionlink.options.client import ClientOptions as ClientOptions
+    from missionlink.options.client import HeldLimits as HeldLimits
+    from missionlink.options.cloud import CloudOptions as CloudOptions
+    from missionlink.options.cloud import Repository as Repository
+    from missionlink.options.model import Provider as Provider
+    from missionlink.options.model import SystemMessage as SystemMessage
+    from missionlink.options.session import SessionOptions as SessionOptions
+    from missionlink.protocol.envelope import Event as Event
+    from missionlink.protocol.envelope import EventsLost as EventsLost
+    from missionlink.protocol.envelope import UnknownEvent as UnknownEvent
+    from missionlink.session.session import Session as Session
+    from missionlink.session.stream import EventStream as EventStream
+    from missionlink.session.turn import Turn as Turn
+    from missionlink.session.turn import TurnResult as TurnResult
 
 __version__ = "0.1.0"
+
+# Name to the module that has it; a test compares this with the imports above.
+_MODULES = {
+    "Allow": "handlers.permissions",
+    "Answer": "handlers.questions",
+    "AsyncClient": "client",
+    "AutoModeSwitch": "handlers.questions",
+    "ClientOptions": "options.client",
+    "CloudOptions": "options.cloud",
+    "Decision": "handlers.permissions",
+    "Deny": "handlers.permissions",
+    "Event": "protocol.envelope",
+    "EventStream": "session.stream",
+    "EventsLost": "protocol.envelope",
+    "Form": "handlers.questions",
+    "FormAnswer": "handlers.questions",
+    "HeldLimits": "options.client",
+    "LifecycleEvent": "lifecycle",
+    "MissionlinkError": "errors",
+    "PermissionRequest": "handlers.permissions",
+    "Plan": "handlers.questions",
+    "PlanAnswer": "handlers.questions",
+    "Provider": "options.model",
+    "Question": "handlers.questions",
+    "Repository": "options.cloud",
+    "Session": "session.session",
+    "SessionInfo": "lifecycle",
+    "SessionOptions": "options.session",
+    "SystemMessage": "options.model",
+    "Turn": "session.turn",
+    "TurnResult": "session.turn",
+    "UnknownEvent": "protocol.envelope",
+    "nonblocking": "handlers.invoke",
+}
+
+__all__ = (*_MODULES, "__version__")
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted((*globals(), *_MODULES))

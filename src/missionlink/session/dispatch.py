@@ -153,8 +153,8 @@ class Dispatcher:
         else:
             self._gate.resume(self)
 
-    def deliver(self, event: Event) -> bool:
-        """Hand one event to everybody; say whether a handler was started for it."""
+    def deliver(self, event: Event, *, act: bool = True) -> bool:
+        """Hand one event to everybody and act on what it asks; say whether a handler was started for it."""
         self._owner.observe(event)
         for consumer in self._trackers:
             consumer.push(event)
@@ -162,7 +162,7 @@ class Dispatcher:
             consumer.push(event)
         if self._backlog is not None:
             self._keep_for_first(event, self._backlog)
-        return self._owner.act_on(event)
+        return act and self._owner.act_on(event)
 
     def _keep_for_first(self, event: Event, backlog: Inbox[Event]) -> None:
         if event.type == LOST_TYPE:
@@ -218,11 +218,18 @@ class Dispatcher:
         if self._kept_back is None:
             return
         kept, self._kept_back = self._kept_back, None
-        for event in act_on:
-            self._owner.act_on(event)
-        for event in merge(kept):
-            self.deliver(event)
         self._seen = frozenset(seen)
+        brought = {event.id for event in kept}
+        still_open = {event.id for event in act_on}
+        merged = merge(kept)
+        delivered = {event.id for event in merged}
+        for event in act_on:
+            if event.id not in delivered:
+                self._owner.act_on(event)
+        for event in merged:
+            # What the history knows to be settled is shown to everybody and asked of nobody.
+            settled = event.id in self._seen and event.id not in brought and event.id not in still_open
+            self.deliver(event, act=not settled)
 
     # Consumers.
 

@@ -133,9 +133,7 @@ class Resumption(LocalCreation):
 class CloudCreation(_Conversation):
     """``session.create`` for the cloud: the runtime names the session in its response, traffic may come before."""
 
-    def __init__(
-        self, link: Link, options: SessionOptions, repository: Repository | None, cloud: CloudOptions
-    ) -> None:
+    def __init__(self, link: Link, options: SessionOptions, repository: Repository | None, cloud: CloudOptions) -> None:
         super().__init__(link, None)
         self._options = options
         self._cloud = cloud
@@ -293,9 +291,7 @@ def _decode_opened(result: msgspec.Raw, method: str) -> OpenedResult:
     except (ValueError, RecursionError) as error:
         fished = _fish_id(bytes(result))
         hint = "" if fished else "; no session id could be read from it, so a session may be left behind"
-        raise ProtocolError(
-            f"the response to {method} cannot be used: {error}{hint}", session_id=fished
-        ) from error
+        raise ProtocolError(f"the response to {method} cannot be used: {error}{hint}", session_id=fished) from error
 
 
 def _fish_id(result: bytes) -> str | None:

@@ -40,9 +40,7 @@ class Opening:
 
     __slots__ = ("_link", "_make", "_session", "_timeout")
 
-    def __init__(
-        self, link: Callable[[], Link], make: Callable[[Link], Conversation], timeout: float | None
-    ) -> None:
+    def __init__(self, link: Callable[[], Link], make: Callable[[Link], Conversation], timeout: float | None) -> None:
         self._link = link
         self._make = make
         self._timeout = timeout

@@ -453,23 +453,22 @@ class Session:
             history = decode_history(result)
         except RequestRejected as error:
             # Without a history nothing can tell; every runtime seen answers a creation only after the start.
-            _log.info(
-                "session %r has no readable history (%s): its first events are those of the wire", self.id, error
-            )
+            _log.info("session %r has no readable history (%s): its first events are those of the wire", self.id, error)
             self.facts.set_ready()
         except MissionlinkError as error:
             _log.warning("the history of session %r was not read: %s", self.id, error)
         finally:
-            seen = {event.id for event in history}
-            if deliver:
-                self._dispatcher.let_go(lambda wire: merge(history, wire), seen)
-            else:
-                for event in history:
-                    self.facts.observe(event)
-                asked = open_questions(history)
-                self._dispatcher.let_go(
-                    lambda wire: [event for event in wire if event.id not in seen], seen, act_on=asked
-                )
+            self._merge_history(history, deliver=deliver)
+
+    def _merge_history(self, history: list[Event], *, deliver: bool) -> None:
+        seen = {event.id for event in history}
+        asked = open_questions(history)
+        if deliver:
+            self._dispatcher.let_go(lambda wire: merge(history, wire), seen, asked)
+            return
+        for event in history:
+            self.facts.observe(event)
+        self._dispatcher.let_go(lambda wire: [event for event in wire if event.id not in seen], seen, asked)
 
     # Calls.
 

@@ -78,9 +78,7 @@ class Turn:
     Made by ``session.send()``.
     """
 
-    def __init__(
-        self, session_id: str, prompt: str, queue: EventQueue, abort: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, session_id: str, prompt: str, queue: EventQueue, abort: Callable[[], Awaitable[None]]) -> None:
         self.id = ""
         """The runtime's id of the prompt."""
         self.session_id = session_id
