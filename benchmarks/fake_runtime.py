@@ -170,6 +170,8 @@ class Runtime:
         if early.get("hold"):
             self._await_answers(_HOLD_LIMIT_S)
         self._reply(message, self._session_result(session))
+        if params.get("cloud") is not None:
+            self._wire.send(traffic.started(session.encode()))
 
     def _await_answers(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s

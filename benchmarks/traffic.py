@@ -10,7 +10,7 @@ import json
 import os.path
 from itertools import cycle, islice
 
-__all__ = ("RECORDING", "agentic", "deltas", "frame", "idle", "large", "large_text", "request")
+__all__ = ("RECORDING", "agentic", "deltas", "frame", "idle", "large", "large_text", "request", "started")
 
 RECORDING = os.path.join(os.path.dirname(__file__), "recorded_events.jsonl")
 
@@ -81,6 +81,13 @@ def large(session: bytes, count: int, size: int) -> list[bytes]:
     content = json.dumps(large_text(size), ensure_ascii=False)[1:-1].encode()
     head = _LARGE + content + b'"},"ephemeral":true'
     return [frame(_EVENT % (session, head + _tail(number))) for number in range(count)]
+
+
+def started(session: bytes) -> bytes:
+    """Return the frame that says that a session has started; cloud sessions take prompts from then on."""
+    data = b'"sessionId":"%b","version":1,"producer":"copilot-agent","copilotVersion":"1.0.102",' % session
+    when = b'"startTime":"2026-11-22T19:50:14.907Z"'
+    return frame(_EVENT % (session, b'{"type":"session.start","data":{%b%b}' % (data, when) + _tail(0xFFFE0000)))
 
 
 def idle(session: bytes, number: int = 0) -> bytes:

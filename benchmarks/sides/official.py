@@ -27,6 +27,7 @@ __all__ = ("Official", "decode")
 _DELTA = SessionEventType.ASSISTANT_MESSAGE_DELTA
 _MESSAGE = SessionEventType.ASSISTANT_MESSAGE
 _IDLE = SessionEventType.SESSION_IDLE
+_START = SessionEventType.SESSION_START
 _STATE = {"initial_working_directory": "/w", "session_state_path": "/state", "conventions": "posix"}
 
 
@@ -127,6 +128,8 @@ class Official:
                 tally.chars += len(event.data.content)
             elif kind is _IDLE:
                 tally.end()
+                return
+            elif kind is _START:
                 return
             if not tally.count:
                 tally.first.set()
