@@ -31,6 +31,8 @@ from missionlink.testing.sessions import SessionBook
 from missionlink.testing.turns import Agent, Turns
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from missionlink._io.transport import Transport
     from missionlink.testing.calls import Asked
     from missionlink.testing.traffic import Traffic
@@ -115,11 +117,15 @@ class FakeRuntime:
         self._servers.append(server)
         return server.address
 
-    async def command(self) -> tuple[str, ...]:
-        """Return a command line whose process speaks for this object, over stdio or TCP as its flags say."""
+    async def command(self, program: Path | None = None) -> tuple[str, ...]:
+        """Return a command line whose process speaks for this object, over stdio or TCP as its flags say.
+
+        Args:
+            program: Where to write an executable file that runs it, for clients that take a file; not on Windows.
+        """
         server = await LinkServer.relay(self.accept, self.token)
         self._servers.append(server)
-        return server.command
+        return server.command if program is None else server.write_program(program)
 
     def accept(self, link: Link) -> Peer:
         """Take a new connection; the link feeds the peer that is returned."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +15,7 @@ from missionlink.testing.relay import HEADER, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from missionlink._io.transport import Receiver
     from missionlink.testing.peer import Link, Peer
@@ -247,6 +249,12 @@ class LinkServer:
         """Command line of a relay process; the flags of a runtime may follow."""
         host, port = self.address
         return (sys.executable, "-m", "missionlink.testing", "--relay", f"{host}:{port}:{self._key}")
+
+    def write_program(self, path: Path) -> tuple[str, ...]:
+        """Write an executable file that runs the command; return the command line that runs the file."""
+        path.write_text(f'#!/bin/sh\nexec {shlex.join(self.command)} "$@"\n')
+        path.chmod(0o700)
+        return (str(path),)
 
     async def close(self) -> None:
         """Stop listening and cut what is left."""

@@ -1,7 +1,7 @@
 """Fixtures for users' tests: ``fake_runtime`` and ``model_server``. They need no plugin for async tests.
 
-Options go into markers: ``@pytest.mark.fake_runtime(family="1.0.60")``, ``@pytest.mark.model_server(script=[...])``.
-Nothing of missionlink is imported before one of the fixtures is used.
+Options go into markers, as in ``@pytest.mark.fake_runtime(family="1.0.60")``. Nothing of missionlink is imported
+before one of the fixtures is used.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from missionlink.testing import FakeRuntime, ModelServer
 
-__all__ = ("fake_runtime", "model_server", "pytest_configure", "pytest_runtest_makereport")
-
+__all__ = ("fake_runtime", "model_server")
 _failed = pytest.StashKey[bool]()
 
 
@@ -28,15 +27,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember failures: a test that failed by itself is not failed again for what it therefore left undone."""
+    """Remember failures: a test that failed by itself is not failed again for what it left undone."""
     report = yield
     item.stash[_failed] = item.stash.get(_failed, False) or report.failed
     return report
 
 
 def _options(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
-    marker = request.node.get_closest_marker(name)
-    return dict(marker.kwargs) if marker else {}
+    return {key: value for marker in request.node.iter_markers(name) for key, value in marker.kwargs.items()}
 
 
 @pytest.fixture
