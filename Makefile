@@ -1,0 +1,84 @@
+# Everything that is done with this repository. CI calls the same targets.
+# A fresh machine needs Python 3.11 or later, make, and the package registries; `make demo` brings the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGE := .venv/.package
+PROGRAM := $(BIN)/missionlink
+NEWEST := .cache/missionlink/.newest
+RUNTIMES := .cache/missionlink/.all
+JOBS ?= 2
+ARGS ?=
+
+# The tests use the runtimes that this repository names, not what the user has installed.
+export MISSIONLINK_CACHE := $(CURDIR)/.cache/missionlink
+# Without byte code every start is several times slower.
+unexport PYTHONDONTWRITEBYTECODE
+
+UNIT_CHECKS := $(addprefix tests/unit/test_,layers.py sizes.py exports.py import.py errors.py docs_shape.py repository.py)
+LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --universal --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format generate schema lock runtimes bench clean
+.DELETE_ON_ERROR:
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(NEWEST) ## Create a cloud session on a Mission Control on this machine, and talk to it
+	@$(BIN)/python examples/demo.py $(ARGS)
+
+test: $(RUNTIMES) ## Run all tests, on both real runtimes too (ARGS="tests/unit -k name" for some)
+	@MISSIONLINK_TEST_RUNTIME_N="$$($(PROGRAM) runtime path newest)" \
+	MISSIONLINK_TEST_RUNTIME_O="$$($(PROGRAM) runtime path oldest)" \
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal $(ARGS)
+
+check: $(PACKAGE) ## Check style, types, layers, sizes and generated code, in seconds
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python scripts/generate_protocol.py --check
+	$(BIN)/pyright
+	$(BIN)/mypy
+	$(BIN)/pytest -q $(UNIT_CHECKS)
+
+format: $(PACKAGE) ## Put the code into the house style
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+generate: $(PACKAGE) ## Write the typed protocol from schema/
+	$(BIN)/python scripts/generate_protocol.py
+
+schema: $(RUNTIMES) ## Take schema/ anew from the tested runtimes
+	$(BIN)/python scripts/reduce_schema.py $$($(BIN)/python scripts/find_schemas.py)
+
+lock: $(PACKAGE) ## Pin all requirements anew, with hashes and without addresses
+	$(LOCK) --upgrade requirements/build.in -o requirements/build.txt
+	$(LOCK) --upgrade pyproject.toml requirements/dev.in --extra all -o requirements/dev.txt
+
+runtimes: $(RUNTIMES) ## Install the tested runtimes into .cache
+	@$(PROGRAM) runtime list
+
+bench: $(NEWEST) ## Measure beside the official SDK (ARGS=--quick for two minutes)
+	$(BIN)/python -m benchmarks --install-peer
+	MISSIONLINK_RUNTIME="$$($(PROGRAM) runtime path newest)" $(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove the environment and all that was fetched or built
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+# --require-hashes: what is installed is what was locked. The package itself is built by the locked back end.
+$(PACKAGE): requirements/dev.txt requirements/build.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("missionlink needs Python 3.11 or later; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/build.txt -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(NEWEST): $(PACKAGE) src/missionlink/runtime/releases.py
+	$(PROGRAM) runtime install
+	@touch $@
+
+$(RUNTIMES): $(PACKAGE) src/missionlink/runtime/releases.py
+	$(PROGRAM) runtime install --all
+	@touch $@
