@@ -5,8 +5,8 @@ Names are loaded when they are first used, so that ``import missionlink`` costs 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+# Checkers know this name; importing it from typing would load a dozen modules.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from missionlink.client import AsyncClient as AsyncClient
     from missionlink.errors import MissionlinkError as MissionlinkError
@@ -75,7 +75,8 @@ _MODULES = {
     "nonblocking": "handlers.invoke",
 }
 
-__all__ = (*_MODULES, "__version__")
+# One list of names, not two that can differ.
+__all__ = (*_MODULES, "__version__")  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

@@ -39,10 +39,9 @@ from missionlink.session.lifecycle import (
 )
 from missionlink.session.link import Link
 from missionlink.session.opening import Opening
-from missionlink.session.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from missionlink._io.transport import Transport
     from missionlink._wire.calls import Call
@@ -106,9 +105,7 @@ class AsyncClient:
 
     def __del__(self) -> None:
         if getattr(self, "_state", "new") in ("starting", "running"):
-            warnings.warn(
-                f"{self!r} was never closed; use 'async with AsyncClient()'", ResourceWarning, stacklevel=2
-            )
+            warnings.warn(f"{self!r} was never closed; use 'async with AsyncClient()'", ResourceWarning, stacklevel=2)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -142,7 +139,7 @@ class AsyncClient:
     @property
     def rpc(self) -> ClientRpc:
         """Typed methods of the runtime by namespace, and ``call(method, params)`` for all of them."""
-        return ClientRpc(self)
+        return ClientRpc(self._running)
 
     # Start and end.
 
@@ -248,7 +245,7 @@ class AsyncClient:
         options: SessionOptions | None = None,
         *,
         session_id: str | None = None,
-        timeout: float | None | object = ...,
+        timeout: float | object | None = ...,
         **fields: Any,
     ) -> Opening:
         """Open a new local session: ``await`` it, or enter it with ``async with``.
@@ -275,7 +272,7 @@ class AsyncClient:
         *,
         continue_pending: bool = False,
         quiet: bool = False,
-        timeout: float | None | object = ...,
+        timeout: float | object | None = ...,
         **fields: Any,
     ) -> Opening:
         """Open a stored local session again; handlers and providers are not stored and must be given again.
@@ -301,7 +298,7 @@ class AsyncClient:
         options: SessionOptions | None = None,
         *,
         cloud: CloudOptions | None = None,
-        timeout: float | None | object = ...,
+        timeout: float | object | None = ...,
         **fields: Any,
     ) -> Opening:
         """Open a new session on compute that Mission Control reserves; the runtime assigns its id.
@@ -324,9 +321,7 @@ class AsyncClient:
         if place is not None and not isinstance(place, Repository):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("repository", f"must be a Repository or str, not {type(place).__name__}")
         settings = _checked_cloud(cloud)
-        return Opening(
-            self._running, lambda link: CloudCreation(link, wanted, place, settings), self._limit(timeout)
-        )
+        return Opening(self._running, lambda link: CloudCreation(link, wanted, place, settings), self._limit(timeout))
 
     def resume_cloud_session(
         self,
@@ -335,7 +330,7 @@ class AsyncClient:
         *,
         cloud: CloudOptions | None = None,
         history: bool = False,
-        timeout: float | None | object = ...,
+        timeout: float | object | None = ...,
         **fields: Any,
     ) -> Opening:
         """Come back to a cloud session, after a disconnect, a timed-out creation or from a new process.
@@ -441,7 +436,7 @@ class AsyncClient:
             else f"the client is {self._state}"
         )
 
-    def _limit(self, timeout: float | None | object) -> float | None:
+    def _limit(self, timeout: float | object | None) -> float | None:
         limit = self.options.create_timeout if timeout is ... else timeout
         if limit is not None and (not isinstance(limit, int | float) or limit <= 0):
             raise InvalidOption("timeout", f"must be a number greater than 0 or None, not {limit!r}")
@@ -451,13 +446,13 @@ class AsyncClient:
 class ClientRpc:
     """Calls of the runtime's methods, untyped."""
 
-    __slots__ = ("_client",)
+    __slots__ = ("_link",)
 
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+    def __init__(self, link: Callable[[], Link]) -> None:
+        self._link = link
 
     async def call(
-        self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None | object = ...
+        self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | object | None = ...
     ) -> Any:
         """Call any method of the runtime and return its result as plain Python values.
 
@@ -471,7 +466,7 @@ class ClientRpc:
             UnsupportedByRuntime: It does not know the method.
             RequestTimeout, ConnectionFailed: No answer came.
         """
-        result = await self._client._running().call(method, params, timeout=timeout)  # noqa: SLF001
+        result = await self._link().call(method, params, timeout=timeout)
         return msgspec.json.decode(result)
 
 
@@ -500,7 +495,7 @@ def _with(options: Any, kind: type[Any], fields: Mapping[str, Any]) -> Any:
 
 
 def _session_options(options: SessionOptions | None, fields: Mapping[str, Any]) -> SessionOptions:
-    wanted = _with(options or SessionOptions(), SessionOptions, {})
+    wanted: SessionOptions = _with(options or SessionOptions(), SessionOptions, {})
     return wanted.replace(**fields) if fields else wanted
 
 
@@ -511,4 +506,5 @@ def _checked_id(session_id: object) -> str:
 
 
 def _checked_cloud(cloud: CloudOptions | None) -> CloudOptions:
-    return _with(cloud or CloudOptions(), CloudOptions, {})
+    settings: CloudOptions = _with(cloud or CloudOptions(), CloudOptions, {})
+    return settings

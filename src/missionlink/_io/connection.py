@@ -394,15 +394,13 @@ class Connection:
             return
         self.counts.unknown_responses += 1
         text = response.error.message if response.error else ""
-        _log.warning(
-            "the runtime sent a response to nothing that was asked: id %r %s", response.id[:80], text[:200]
-        )
+        _log.warning("the runtime sent a response to nothing that was asked: id %r %s", response.id[:80], text[:200])
 
     def _cancel_call(self, params: msgspec.Raw) -> None:
         identity = _cancelled_id(params)
         for call, message in self._calls.cancel(identity):
             self._send(message)
-            if isinstance(call.work, asyncio.Task):
+            if call.work is not None:
                 call.work.cancel()
 
     # The end.

@@ -234,7 +234,7 @@ class Router:
             names = ", ".join(sorted({call.method for call in unanswered}))
             _log.info("the connection ended with %d request(s) unanswered: %s", len(unanswered), names)
         for call in unanswered:
-            if isinstance(call.work, asyncio.Task):
+            if call.work is not None:
                 call.work.cancel()
         ports = self._routes.targets()
         held = self._routes.clear()

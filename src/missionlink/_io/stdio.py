@@ -79,7 +79,5 @@ class StdioTransport:
         assert self._process is not None
         assert self._receiver is not None
         code = self._process.exit_code
-        what = (
-            "the runtime closed its side of the connection and still runs" if code is None else "the runtime ended"
-        )
+        what = "the runtime closed its side of the connection and still runs" if code is None else "the runtime ended"
         self._receiver.transport_ended(ConnectionLost(what, exit_code=code, stderr=self._process.stderr_tail))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from missionlink._io.transport import Receiver
+    from missionlink.errors import MissionlinkError
 
 __all__ = ("TcpServerTransport", "TcpTransport")
 
@@ -208,7 +209,7 @@ class TcpServerTransport:
         assert self._receiver is not None
         self._receiver.writable_again()
 
-    def transport_ended(self, error: ConnectionLost) -> None:
+    def transport_ended(self, error: MissionlinkError) -> None:
         """Report the end; if the process is ending too, with its exit status."""
         assert self._receiver is not None
         self._reporting = asyncio.ensure_future(self._report_end(self._receiver, str(error)))

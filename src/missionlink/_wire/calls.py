@@ -8,7 +8,7 @@ Ids of the two directions are independent. Cost: constant per message; cancellin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from missionlink.protocol.messages import (
     INTERNAL_ERROR,
@@ -23,12 +23,20 @@ if TYPE_CHECKING:
 
     from missionlink.protocol.messages import Request, Response
 
-__all__ = ("DEFAULT_MAX_OPEN_CALLS", "Call", "Calls")
+__all__ = ("DEFAULT_MAX_OPEN_CALLS", "Call", "Calls", "Work")
 
 # More requests than this, open at once, come from a peer that has gone wrong.
 DEFAULT_MAX_OPEN_CALLS = 16_384
 
 _Waiter = TypeVar("_Waiter")
+
+
+class Work(Protocol):
+    """What answers a call, for example a task."""
+
+    def cancel(self) -> object:
+        """Stop it: the call has been settled otherwise."""
+        ...
 
 
 class Call:
@@ -44,8 +52,8 @@ class Call:
         self.size = size
         """Bytes of the frame, for the bounds of buffers."""
         self.is_open = True
-        self.work: object = None
-        """What answers the call, for example a task; it may be cancelled when the call is settled otherwise."""
+        self.work: Work | None = None
+        """What answers the call, once something does."""
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "answered"

@@ -32,7 +32,7 @@ class PermissionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Names the request in the answer."""
     session_id: str
     kind: str
-    """``"shell"``, ``"write"``, ``"read"``, ``"mcp"``, ``"url"``, ``"memory"``, ``"custom-tool"``, ``"hook"`` or newer."""
+    """``"shell"``, ``"write"``, ``"read"``, ``"mcp"``, ``"url"``, ``"memory"``, ``"custom-tool"``, ``"hook"``, …"""
     tool_call_id: str | None = None
     intention: str | None = None
     """The agent's own words for why."""

@@ -109,7 +109,7 @@ class AutoModeSwitch(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
 UserInputHandler = Callable[[Question], Answer | str | Awaitable[Answer | str]]
 """Takes the question; a plain string counts as free form unless it is one of the choices."""
 ElicitationHandler = Callable[
-    [Form], FormAnswer | Mapping[str, Any] | None | Awaitable[FormAnswer | Mapping[str, Any] | None]
+    [Form], FormAnswer | Mapping[str, Any] | Awaitable[FormAnswer | Mapping[str, Any] | None] | None
 ]
 """Takes the form; a mapping is accepted data, ``None`` declines."""
 ExitPlanHandler = Callable[[Plan], PlanAnswer | bool | Awaitable[PlanAnswer | bool]]

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.permissions import PermissionHandler
@@ -156,6 +156,6 @@ HANDLERS = (
 def _path(option: str, value: object) -> str:
     if not isinstance(value, str | os.PathLike):
         raise InvalidOption(option, f"must be a path, not {type(value).__name__}")
-    path = os.fspath(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    path = str(os.fspath(cast("os.PathLike[str]", value)))
     check_text(option, path, allow_none=False)
-    return str(path)
+    return path

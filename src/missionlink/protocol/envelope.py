@@ -23,8 +23,10 @@ __all__ = (
     "UnknownEvent",
     "decode_event",
     "decode_event_params",
+    "keep_payload",
     "lost_marker",
 )
+
 # Stands for "the member was absent"; compared by identity, which works since structs share their defaults.
 NO_JSON = msgspec.Raw(b"")
 
@@ -90,12 +92,11 @@ class Event(msgspec.Struct, rename="camel", dict=True):
     @property
     def data(self) -> Any:
         """The typed payload (see ``missionlink.events``), or ``UnknownEvent``; decoded once, at the first read."""
-        cache = self.__dict__
-        try:
-            return cache["data"]
-        except KeyError:
-            payload = cache["data"] = _decode_payload(self)
-            return payload
+        payload = vars(self).get("_payload")
+        if payload is None:
+            payload = _decode_payload(self)
+            keep_payload(self, payload)
+        return payload
 
     @property
     def raw(self) -> bytes:
@@ -198,8 +199,13 @@ def _salvage(raw: msgspec.Raw, problem: str) -> Event:
         source=raw,
         size=memoryview(raw).nbytes,
     )
-    event.__dict__["data"] = UnknownEvent(event.type, bytes(raw), problem)
+    keep_payload(event, UnknownEvent(event.type, bytes(raw), problem))
     return event
+
+
+def keep_payload(event: Event, payload: object) -> None:
+    """Set what ``event.data`` returns; it lies in the instance's dictionary, which is made only now."""
+    vars(event)["_payload"] = payload
 
 
 def _decode_payload(event: Event) -> object:
@@ -229,5 +235,5 @@ def _encode_made_here(event: Event) -> bytes:
 def lost_marker(count: int, reason: str) -> Event:
     """Make the event that tells a consumer of lost events, in their place."""
     event = Event(type=LOST_TYPE, ephemeral=True)
-    event.__dict__["data"] = EventsLost(count, reason)
+    keep_payload(event, EventsLost(count, reason))
     return event

@@ -1,0 +1,1 @@
+"""A session: how it is opened, what comes out of it, what is sent to it, how it ends."""

@@ -36,14 +36,19 @@ _KINDS: tuple[tuple[str, type[CloudSessionFailed], str], ...] = (
         "the remote worker did not start in time",
     ),
     (
-        r"error sending request|fetch failed|connection refused|econnrefused|dns|timed? ?out|bad gateway"
-        r"|service unavailable|internal server error|server error|overloaded|temporarily",
+        (
+            r"error sending request|fetch failed|connection refused|econnrefused|dns|timed? ?out|bad gateway"
+            r"|service unavailable|internal server error|server error|overloaded|temporarily"
+        ),
         CloudUnreachable,
         "Mission Control could not be reached or is out of order; check COPILOT_MC_BASE_URL and the network",
     ),
     (
-        r"bad credentials|authenticat|unauthori[sz]ed|not logged in|invalid token|token (is )?(missing|expired|invalid)"
-        r"|requires? a token",
+        (
+            r"bad credentials|authenticat|unauthori[sz]ed|not logged in|invalid token"
+            r"|token (is )?(missing|expired|invalid)"
+            r"|requires? a token"
+        ),
         CloudNotAuthorised,
         "the credentials were not accepted; check the token",
     ),
@@ -53,8 +58,10 @@ _KINDS: tuple[tuple[str, type[CloudSessionFailed], str], ...] = (
         "the session is not allowed; an administrator may have to enable it",
     ),
     (
-        r"cannot specify|invalid|unprocessable|validation|must be|is required|malformed|not found|does not exist"
-        r"|unknown repository|omitted sessionid",
+        (
+            r"cannot specify|invalid|unprocessable|validation|must be|is required|malformed|not found|does not exist"
+            r"|unknown repository|omitted sessionid"
+        ),
         CloudValidationFailed,
         "the request was found wrong",
     ),

@@ -39,8 +39,15 @@ _MOST_IDS_KEPT = 256
 class BacklogLimits(Protocol):
     """Bounds of what waits for the first consumer."""
 
-    backlog_events: int
-    backlog_bytes: int
+    @property
+    def backlog_events(self) -> int:
+        """Most events."""
+        ...
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Most bytes."""
+        ...
 
 
 class Owner(Protocol):

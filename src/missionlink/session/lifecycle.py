@@ -56,7 +56,7 @@ class _Conversation:
     method = "session.create"
 
     def __init__(self, link: Link, session_id: str | None) -> None:
-        self.session_id = session_id
+        self.session_id: str | None = session_id
         self.abandoned = False
         self._link = link
 

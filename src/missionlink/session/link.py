@@ -34,7 +34,7 @@ class Link:
     options: ClientOptions
     runtime_version: str | None = None
 
-    async def call(self, method: str, params: object = None, *, timeout: float | None | object = ...) -> msgspec.Raw:
+    async def call(self, method: str, params: object = None, *, timeout: float | object | None = ...) -> msgspec.Raw:
         """Send a request with the client's time limit unless another is given.
 
         Raises:

@@ -26,9 +26,17 @@ _ABANDONED_SECONDS = 120.0
 class Conversation(Protocol):
     """A way to open a session."""
 
-    method: str
-    session_id: str | None
     abandoned: bool
+
+    @property
+    def method(self) -> str:
+        """Wire name of the request that opens the session."""
+        ...
+
+    @property
+    def session_id(self) -> str | None:
+        """The session's id, as soon as it is known."""
+        ...
 
     def run(self) -> Coroutine[Any, Any, Session]:
         """Speak with the runtime; when ``abandoned`` was set meanwhile, leave nothing behind and raise."""
@@ -73,7 +81,8 @@ class Opening:
         if task.cancelled():
             # Only the client's own end cancels the conversation.
             raise link.connection.ended_error()
-        return task.result()
+        opened: Session = task.result()
+        return opened
 
     @staticmethod
     def _abandon(conversation: Conversation, task: asyncio.Task[Session]) -> None:

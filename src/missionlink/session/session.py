@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -36,7 +37,7 @@ from missionlink.session.stream import (
 from missionlink.session.turn import Turn, TurnResult, TurnTracker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from missionlink._wire.calls import Call
     from missionlink.options.cloud import CloudOptions
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from missionlink.session.link import Link
 
 __all__ = ("Session", "Subscription")
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 _log = logging.getLogger("missionlink.session")
 
@@ -321,7 +324,12 @@ class Session:
             A ``Subscription``, or the decorator.
         """
         if not selection or isinstance(selection[-1], str | type):
-            return lambda function: (self.on(*selection, function), function)[1]
+
+            def decorate(function: _Function) -> _Function:
+                self.on(*selection, function)
+                return function
+
+            return decorate
         *types, function = selection
         if not callable(function):
             raise InvalidOption("on", f"{function!r} is no function")

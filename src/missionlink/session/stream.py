@@ -79,7 +79,7 @@ def wire_types(types: Iterable[str | type]) -> frozenset[str] | None:
         elif entry is EventsLost:
             names.add(LOST_TYPE)
         else:
-            name = index.wire_name(entry) if isinstance(entry, type) else None
+            name = index.event_type_of(entry) if isinstance(entry, type) else None  # pyright: ignore[reportUnnecessaryIsInstance]
             if name is None:
                 raise InvalidOption("types", f"{entry!r} is neither a wire name nor a class of missionlink.events")
             names.add(name)
