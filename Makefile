@@ -66,13 +66,15 @@ bench: $(NEWEST) ## Measure beside the official SDK (ARGS=--quick for two minute
 clean: ## Remove the environment and all that was fetched or built
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
-# --require-hashes: what is installed is what was locked. The package itself is built by the locked back end.
+# --require-hashes: what is installed is what was locked. The package itself is built by the locked back end, which
+# looks for its program on PATH.
 $(PACKAGE): requirements/dev.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("missionlink needs Python 3.11 or later; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements/build.txt -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(NEWEST): $(PACKAGE) src/missionlink/runtime/releases.py
