@@ -192,9 +192,7 @@ class ScriptedTask:
             return True
 
         # Open before it is published: the answer may come as soon as a client can read the event.
-        self._questions[request_id] = _Question(
-            take, (f"{topic}.completed", {"requestId": request_id, **withdrawn})
-        )
+        self._questions[request_id] = _Question(take, (f"{topic}.completed", {"requestId": request_id, **withdrawn}))
         await self.publish(f"{topic}.requested", requested, ephemeral=topic != "permission")
         given = await answer
         # Not in a `finally`: a script that is cancelled leaves the question to `withdraw_questions`.

@@ -62,9 +62,7 @@ class MissionControl(Levers):
             "COPILOT_SDK_AUTH_TOKEN": self._token or _DEVELOPMENT_TOKEN,
         }
 
-    async def publish(
-        self, task_id: str, kind: str, data: Mapping[str, object], *, ephemeral: bool = False
-    ) -> Event:
+    async def publish(self, task_id: str, kind: str, data: Mapping[str, object], *, ephemeral: bool = False) -> Event:
         """Append an event to a task, beside what its worker does.
 
         Raises:
@@ -123,9 +121,11 @@ async def serve(
         on_request: Called with each request that was answered.
 
     Raises:
-        InvalidOption: Listening for other machines without a token, or an empty token.
+        InvalidOption: A port that is none, listening for other machines without a token, or an empty token.
         MissionControlStartFailed: The address cannot be listened on, for example because the port is in use.
     """
+    if not 0 <= port <= 65_535:
+        raise InvalidOption("port", f"{port!r} is not a port (0 to 65535; 0 takes a free one)")
     _check_exposure(host, token)
     listener = _listen(host, port)
     url = _url_of(listener)
@@ -182,7 +182,7 @@ def _listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise MissionControlStartFailed(host, port, f"{error}; choose another host or port") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ("control",)
 
+# 128 and the number of SIGTERM, as shells have it.
+_TERMINATED = 143
+
 
 @click.group()
 def control() -> None:
@@ -34,7 +37,7 @@ def control() -> None:
 @click.option("--token-env", metavar="NAME", help="Environment variable with the token that clients must send.")
 @click.option("--dev", is_flag=True, help="Development mode: accept any token; only for this machine.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for each request, to standard error.")
-def serve(host: str, port: int, token_file: Path | None, token_env: str | None, dev: bool, verbose: bool) -> None:
+def serve(host: str, port: int, token_file: Path | None, token_env: str | None, dev: bool, verbose: bool) -> int:
     """Serve cloud sessions with a scripted worker until Ctrl-C.
 
     Prints the environment variables that make a runtime use it, in the form that a shell reads. Prompts are
@@ -46,11 +49,8 @@ def serve(host: str, port: int, token_file: Path | None, token_env: str | None, 
     if sum(chosen) != 1:
         raise click.UsageError("give one of --token-file, --token-env and --dev (any token, this machine only)")
     token = None if dev else _read_token(token_file, token_env)
-    try:
-        asyncio.run(_serve(host, port, token, verbose=verbose))
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    raise SystemExit(143)
+    asyncio.run(_serve(host, port, token, verbose=verbose))
+    return _TERMINATED
 
 
 def _read_token(file: Path | None, variable: str | None) -> str:
