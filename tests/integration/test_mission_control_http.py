@@ -16,6 +16,7 @@ import pytest
 
 from missionlink.errors import InvalidOption, MissionControlStartFailed, TaskRefused
 from missionlink.mission_control import ClaimedTask, Limits, MissionControl, ScriptedTask, ScriptedWorker, serve
+from missionlink.mission_control.directives import DIRECTIVES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -314,6 +315,14 @@ async def test_slow_answer_is_the_same_answer(client: Client) -> None:
     await client.steer(task_id, "user_message", "/slow 0.001")
     await client.until(task_id, "session.idle")
     assert await client.said(task_id) == ["This is an answer that comes slowly."]
+
+
+async def test_help_lists_the_directives(client: Client) -> None:
+    task_id = await client.create()
+    await client.steer(task_id, "user_message", "/help")
+    await client.until(task_id, "session.idle")
+    (told,) = await client.said(task_id)
+    assert [line.split(":")[0] for line in told.splitlines()] == [directive.usage for directive in DIRECTIVES]
 
 
 async def test_function_answers_prompts() -> None:

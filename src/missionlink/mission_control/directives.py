@@ -1,22 +1,13 @@
 """The script that a ``ScriptedWorker`` plays by default: small commands in the text of the prompt.
 
-A prompt that begins with none of these is echoed:
-
-    /say N [words]       answer with N words
-    /slow [SECONDS]      answer word by word, SECONDS (0.5) apart
-    /permission [CMD]    ask whether the shell command CMD may run (it never does)
-    /ask QUESTION [A|B]  ask the user; choices may follow in brackets
-    /elicit [MESSAGE]    ask the user to fill in a form with one field, "name"
-    /plan [TEXT]         ask whether the plan TEXT may be carried out
-    /hang                do nothing until the turn is aborted
-    /error [TEXT]        fail with the error TEXT
-    /quit                end the task
+They stand in ``DIRECTIVES``, and the prompt ``/help`` lists them. A prompt that begins with none of them is echoed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,20 +15,32 @@ if TYPE_CHECKING:
 
     from missionlink.mission_control.scripted_task import ScriptedTask
 
-__all__ = ("follow_prompt",)
+__all__ = ("DIRECTIVES", "Directive", "follow_prompt")
 
 _MAX_WORDS = 10_000
 _NAME_FORM = {"type": "object", "properties": {"name": {"type": "string", "title": "Name"}}, "required": ["name"]}
 
 
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """One of the commands."""
+
+    usage: str
+    """The name with its arguments; optional ones in brackets."""
+    meaning: str
+    """What it does, in one line."""
+    play: Callable[[ScriptedTask, str], Awaitable[None]]
+    """Does it; gets the task and what follows the name."""
+
+
 async def follow_prompt(task: ScriptedTask, prompt: str) -> None:
     """Do what a prompt says, or echo it."""
     name, _, rest = prompt.strip().partition(" ")
-    directive = _DIRECTIVES.get(name)
+    directive = _BY_NAME.get(name)
     if directive is None:
         await task.say(f"You said: {prompt}")
     else:
-        await directive(task, rest.strip())
+        await directive.play(task, rest.strip())
 
 
 async def _say(task: ScriptedTask, rest: str) -> None:
@@ -93,14 +96,22 @@ async def _quit(task: ScriptedTask, rest: str) -> None:
     task.quit()
 
 
-_DIRECTIVES: dict[str, Callable[[ScriptedTask, str], Awaitable[None]]] = {
-    "/say": _say,
-    "/slow": _slow,
-    "/permission": _permission,
-    "/ask": _ask,
-    "/elicit": _elicit,
-    "/plan": _plan,
-    "/hang": _hang,
-    "/error": _error,
-    "/quit": _quit,
-}
+async def _help(task: ScriptedTask, rest: str) -> None:
+    await task.say("\n".join(f"{directive.usage}: {directive.meaning}" for directive in DIRECTIVES))
+
+
+DIRECTIVES = (
+    Directive("/say N [words]", "answer with N words", _say),
+    Directive("/slow [SECONDS]", "answer word by word, SECONDS (0.5) apart", _slow),
+    Directive("/permission [COMMAND]", "ask whether the shell command may run (it never does)", _permission),
+    Directive("/ask [QUESTION] [[A|B]]", "ask the user; choices may follow in brackets", _ask),
+    Directive("/elicit [MESSAGE]", 'ask the user to fill in a form with one field, "name"', _elicit),
+    Directive("/plan [TEXT]", "ask whether the plan may be carried out", _plan),
+    Directive("/hang", "do nothing until the turn is aborted", _hang),
+    Directive("/error [TEXT]", "fail with an error", _error),
+    Directive("/quit", "end the task", _quit),
+    Directive("/help", "list these commands", _help),
+)
+"""All of them, in the order in which ``/help`` lists them."""
+
+_BY_NAME = {directive.usage.split(" ", 1)[0]: directive for directive in DIRECTIVES}

@@ -41,7 +41,7 @@ def serve(host: str, port: int, token_file: Path | None, token_env: str | None, 
     """Serve cloud sessions with a scripted worker until Ctrl-C.
 
     Prints the environment variables that make a runtime use it, in the form that a shell reads. Prompts are
-    echoed; "/ask", "/permission", "/slow" and others play the flows of a real agent.
+    echoed; some commands in a prompt play the flows of a real agent, and the prompt "/help" lists them.
 
     Exit code: 130 after Ctrl-C, 143 after SIGTERM; both leave nothing running.
     """
