@@ -1,0 +1,70 @@
+"""A cloud session from end to end on this machine: no account, no network.
+
+Starts a Mission Control on loopback and the real runtime, creates a cloud session through missionlink, sends prompts,
+prints the streamed answers and the events as they come, and ends cleanly.
+
+    make demo                       three prompts
+    make demo ARGS='"Hello there"'  a prompt of yours
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+
+from missionlink import Allow, AsyncClient, ClientOptions, Decision, Event, PermissionRequest, Question, Session
+from missionlink.mission_control import serve
+
+PROMPTS = ("Say hello to the newcomer", "/permission make test", "/ask Which colour? [red|blue]")
+
+
+def line(label: str, text: object) -> None:
+    print(f"{label:>16}  {text}", flush=True)
+
+
+def decide(request: PermissionRequest) -> Decision:
+    line("permission", f"{request.kind}: {request.command} -> allowed once")
+    return Allow.once()
+
+
+async def answer(question: Question) -> str:
+    line("question", f"{question.question} -> {question.choices[-1]}")
+    return question.choices[-1]
+
+
+async def print_events(events: AsyncIterator[Event]) -> None:
+    async for event in events:
+        if "delta" not in event.type:
+            line("event", event.type)
+
+
+async def talk(session: Session, prompt: str) -> None:
+    line("prompt", prompt)
+    async with session.stream(prompt) as turn:
+        async for text in turn.text:
+            line("streamed", repr(text))
+    result = await turn
+    line("answer", f"{result.text} ({result.status})")
+
+
+async def main(prompts: tuple[str, ...], home: str) -> None:
+    async with serve() as control, AsyncClient(ClientOptions(env=control.environment(), base_directory=home)) as client:
+        line("Mission Control", f"{control.url} (scripted worker)")
+        line("runtime", f"{client.runtime_version}, process {client.pid}")
+        opening = client.create_cloud_session("octo/hello@main", on_permission=decide, on_user_input=answer)
+        async with opening as session:
+            line("session", f"{session.id}, an id that the runtime has assigned")
+            printing = asyncio.create_task(print_events(session.events()))
+            await session.wait_ready()
+            line("on the web", await session.wait_remote_url())
+            for prompt in prompts:
+                await talk(session, prompt)
+            line("history", f"{len(await session.history())} events")
+        await printing
+    line("end", "session, runtime and Mission Control are gone")
+
+
+if __name__ == "__main__":
+    # A folder of its own, so that the demo neither reads nor changes what the user's runtime has stored.
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(main(tuple(sys.argv[1:]) or PROMPTS, folder))
