@@ -16,9 +16,7 @@ from missionlink.errors import InvalidOption, MissingExtra, RuntimeInstallFailed
 from missionlink.runtime import RELEASES, install, installation, installed
 from missionlink.runtime.releases import platform_key
 
-pytestmark = pytest.mark.skipif(
-    os.name != "posix", reason="the doubles of npm and of the runtime are shell scripts"
-)
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the doubles of npm and of the runtime are shell scripts")
 
 NEWEST = RELEASES[0]
 
