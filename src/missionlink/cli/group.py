@@ -15,7 +15,17 @@ from missionlink.errors import InvalidOption, MissionlinkError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ("COMMANDS", "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_OK", "EXIT_USAGE", "LazyGroup", "call", "root")
+__all__ = (
+    "COMMANDS",
+    "EXIT_FAILED",
+    "EXIT_INTERRUPTED",
+    "EXIT_OK",
+    "EXIT_USAGE",
+    "LazyGroup",
+    "Settings",
+    "call",
+    "root",
+)
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -24,8 +34,12 @@ EXIT_INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
 
 COMMANDS = {
+    "run": ("missionlink.cli.commands.run:run", "Send one prompt to an agent and print its answer."),
     "runtime": ("missionlink.cli.commands.runtime:runtime", "Install, list and find the agent runtime."),
-    "control": ("missionlink.cli.commands.control:control", "Run a Mission Control: cloud sessions without an account."),
+    "control": (
+        "missionlink.cli.commands.control:control",
+        "Run a Mission Control: cloud sessions without an account.",
+    ),
     "doctor": ("missionlink.cli.commands.doctor:doctor", "Say what is found, what is missing and what to type."),
 }
 """Name of a command to where it is and the line that the help shows for it."""

@@ -249,6 +249,7 @@ class Session:
         if on_timeout not in ("abort", "leave"):
             raise InvalidOption("on_timeout", f"{on_timeout!r} is neither 'abort' nor 'leave'")
         turn = await self.send(prompt, **send)
+        turn.ignore_events()
         return await turn.wait(timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout)
 
     @contextlib.asynccontextmanager

@@ -90,7 +90,6 @@ class Turn:
         self._done: asyncio.Future[TurnResult] = self._loop.create_future()
         # Nobody may ever await a turn; its failure must not be reported as forgotten.
         self._done.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._iterated = False
         self._message: Event | None = None
         self._text = ""
         self._input = self._output = self._calls = 0
@@ -133,9 +132,6 @@ class Turn:
             TurnTimeout: A limit was reached.
             SessionClosed, ConnectionFailed: The session or the connection ended first.
         """
-        if not self._iterated:
-            # Nobody looks at the single events: do not keep them.
-            self._queue.drop()
         started = self._loop.time()
         while not self._done.done():
             now = self._loop.time()
@@ -161,6 +157,10 @@ class Turn:
             outcome = "it was left running"
         raise TurnTimeout(f"the turn did not end within {limit:g} s {what}; {outcome}", session_id=self.session_id)
 
+    def ignore_events(self) -> None:
+        """Keep no events for iteration: the caller only wants the result."""
+        self._queue.drop()
+
     async def cancel(self) -> None:
         """Abort the turn; the result then has the status ``"aborted"``."""
         if not self.is_done:
@@ -171,7 +171,6 @@ class Turn:
 
     async def _iterate(self) -> AsyncIterator[Event]:
         """Yield the session's events from the prompt on until the turn ends; raise what ``await`` would."""
-        self._iterated = True
         while True:
             try:
                 event = self._queue.take()

@@ -22,12 +22,12 @@ def runtime() -> None:
     """Install, list and find the agent runtime."""
 
 
-@runtime.command()
+@runtime.command("install")
 @click.argument("version", required=False)
 @click.option("--all", "every", is_flag=True, help="Install every tested version.")
 @click.option("--force", is_flag=True, help="Install anew what is installed already.")
 @json_option
-def install(version: str | None, every: bool, force: bool, as_json: bool) -> None:
+def _install(version: str | None, every: bool, force: bool, as_json: bool) -> None:
     """Install the runtime into the user's cache, with npm.
 
     VERSION is one of the tested versions, "newest" (the default) or "oldest". What is installed already is left as
@@ -48,7 +48,7 @@ def install(version: str | None, every: bool, force: bool, as_json: bool) -> Non
 
 @runtime.command("list")
 @json_option
-def list_releases(as_json: bool) -> None:
+def _list(as_json: bool) -> None:
     """List the tested versions and where they are installed."""
     from missionlink import runtime as programs
 
@@ -72,10 +72,10 @@ def list_releases(as_json: bool) -> None:
     print_columns(rows)
 
 
-@runtime.command()
+@runtime.command("path")
 @click.argument("version", required=False)
 @json_option
-def path(version: str | None, as_json: bool) -> None:
+def _path(version: str | None, as_json: bool) -> None:
     """Print the command line of the runtime, quoted for a shell.
 
     Without VERSION it is the one that a client would start. With VERSION ("newest", "oldest" or a tested version)

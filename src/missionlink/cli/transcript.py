@@ -1,0 +1,142 @@
+"""What ``run`` prints: text as it streams to a terminal, plain lines to a pipe, or JSON lines.
+
+The answer goes to standard output, everything about it to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from missionlink import Event, Session, TurnResult
+
+__all__ = ("Transcript", "transcript_for")
+
+
+class Transcript(Protocol):
+    """A way to print a turn."""
+
+    def opened(self, session: Session) -> None:
+        """Say which session it is."""
+        ...
+
+    def event(self, event: Event) -> None:
+        """Print one event."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Print a remark."""
+        ...
+
+    def pause(self) -> None:
+        """Make room for a question at the terminal."""
+        ...
+
+    def finished(self, session: Session, result: TurnResult) -> None:
+        """Print the end."""
+        ...
+
+
+def transcript_for(*, as_json: bool) -> Transcript:
+    """Return the way to print that fits where the output goes."""
+    return JsonLines() if as_json else Text(streams=sys.stdout.isatty())
+
+
+class Text:
+    """For people.
+
+    Args:
+        streams: Whether text is printed in the pieces in which it comes.
+    """
+
+    def __init__(self, *, streams: bool) -> None:
+        self._streams = streams
+        self._streamed: set[str] = set()
+        self._line_is_open = False
+
+    def opened(self, session: Session) -> None:
+        """Name the session, and its place on the web if it has one."""
+        place = f" at {session.remote_url}" if session.remote_url else ""
+        self.note(f"session {session.id}{place}")
+
+    def event(self, event: Event) -> None:
+        """Print text of the main agent, and one line for each tool that starts."""
+        if event.agent_id is not None:
+            return
+        if event.type == "assistant.message_delta" and self._streams:
+            data = _members(event)
+            self._streamed.add(str(data.get("messageId")))
+            click.echo(data.get("deltaContent", ""), nl=False)
+            self._line_is_open = True
+        elif event.type == "assistant.message":
+            data = _members(event)
+            text = str(data.get("content") or "")
+            if str(data.get("messageId")) in self._streamed:
+                self.pause()
+            elif text:
+                self.pause()
+                click.echo(text)
+        elif event.type == "tool.execution_start":
+            self.note(f"tool {_members(event).get('toolName')}")
+        elif event.type == "session.error":
+            self.note(f"error: {_members(event).get('message')}")
+
+    def note(self, text: str) -> None:
+        """Print a remark to standard error."""
+        self.pause()
+        click.secho(text, err=True, dim=sys.stderr.isatty())
+
+    def pause(self) -> None:
+        """End the line that is being streamed."""
+        if self._line_is_open:
+            click.echo()
+            self._line_is_open = False
+
+    def finished(self, session: Session, result: TurnResult) -> None:
+        """Say how it went and how to go on."""
+        used = result.usage
+        kind = "--cloud " if session.is_cloud else ""
+        self.note(
+            f"{result.status}; {used.input_tokens} tokens in, {used.output_tokens} out; "
+            f"go on with: missionlink run {kind}--resume {session.id} PROMPT"
+        )
+
+
+class JsonLines:
+    """For programs: one JSON document a line."""
+
+    def opened(self, session: Session) -> None:
+        """Name the session."""
+        self._print({"session": {"id": session.id, "remoteUrl": session.remote_url, "cloud": session.is_cloud}})
+
+    def event(self, event: Event) -> None:
+        """Print the event exactly as the runtime sent it."""
+        click.echo(b'{"event":%b}' % event.raw)
+
+    def note(self, text: str) -> None:
+        """Print a remark."""
+        self._print({"note": text})
+
+    def pause(self) -> None:
+        """Nothing: lines are always complete."""
+
+    def finished(self, session: Session, result: TurnResult) -> None:
+        """Print the result."""
+        usage = {"inputTokens": result.usage.input_tokens, "outputTokens": result.usage.output_tokens}
+        self._print({"result": {"status": result.status, "text": result.text, "usage": usage}})
+
+    @staticmethod
+    def _print(document: dict[str, Any]) -> None:
+        click.echo(json.dumps(document, ensure_ascii=False))
+
+
+def _members(event: Event) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(event.data_json, type=dict[str, Any])
+    except ValueError:
+        return {}
