@@ -1,4 +1,4 @@
-"""Generate the typed protocol from ``schema/``.
+"""Generate the typed protocol, its stubs and its reference from ``schema/``.
 
 Usage: generate_protocol.py [--check]
 
@@ -13,9 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from protocol_generator import descriptions, model, write_names
 from protocol_generator import layout as layouts
-from protocol_generator import model
-from protocol_generator.write_names import names_module
+from protocol_generator.write_methods import MethodModules
+from protocol_generator.write_reference import event_reference, method_reference
 from protocol_generator.write_types import TypeModules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,13 +27,26 @@ def outputs() -> dict[str, str]:
     """Return the text of each generated file by its path below the root."""
     protocol = model.load(ROOT / "schema")
     layout = layouts.arrange(protocol)
-    types = TypeModules(layout, {})
-    files = {"__init__": '"""Typed events and methods, made from the schemas: import them from the facades."""\n'}
-    files["names"] = names_module(layout)
-    for module in sorted(set(layout.module_of.values())):
-        if module.startswith(("events_", "types_")):
-            files[module] = types.module(module, "Types.")
-    return {f"{GENERATED}/{name}.py": text for name, text in files.items()}
+    texts = descriptions.read(ROOT / "schema" / "descriptions.toml", protocol)
+    types = TypeModules(layout, descriptions.class_docs(texts, protocol, layout))
+    names = write_names.public_names(layout)
+    modules = {
+        "__init__": '"""Typed events and methods, made from the schemas: import them from the facades."""\n',
+        "names": write_names.names_module(layout),
+        "methods": write_names.methods_module(protocol),
+        "public": write_names.public_module(names),
+    }
+    modules |= MethodModules(protocol, layout, types, texts.methods).modules()
+    for module in sorted(set(layout.module_of.values()) - modules.keys()):
+        if module.startswith("client_"):
+            modules[module] = types.module(module, *write_names.request_table(layout, module))
+        else:
+            modules[module] = types.module(module)
+    files = {f"{GENERATED}/{name}.py": text for name, text in modules.items()}
+    files |= {f"src/missionlink/{name}.pyi": text for name, text in write_names.stubs(names).items()}
+    files["docs/reference/events.md"] = event_reference(protocol, layout, texts)
+    files["docs/reference/rpc.md"] = method_reference(protocol, layout, texts)
+    return files
 
 
 def stale(files: dict[str, str]) -> list[str]:

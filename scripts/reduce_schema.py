@@ -18,7 +18,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 Json: TypeAlias = Any
 Source: TypeAlias = dict[str, Any]
@@ -52,9 +52,10 @@ def _bare(node: Source) -> Json:
     if kind == "object" or "properties" in node:
         return _object(node)
     if "anyOf" in node:
-        return _union([_bare(x) for x in node["anyOf"] if "not" not in x])
+        # ``{"not": {}}`` is how the schema writes "nothing": an absent parameter, a result of null.
+        return _union(["null" if "not" in x else _bare(x) for x in node["anyOf"]])
     if isinstance(kind, list):
-        return _union([_bare({**node, "type": x}) for x in kind])
+        return _union([_bare({**node, "type": x}) for x in cast("list[str]", kind)])
     if kind == "array":
         return {"list": reduce_type(node.get("items", {}))}
     if kind in SCALARS:
@@ -77,7 +78,7 @@ def _object(node: Source) -> Json:
     alternatives = [x for x in node.get("anyOf", ()) if "properties" in x]
     if isinstance(more, dict):
         # Named members beside free ones cannot be told apart by a typed model: keep them all, untyped.
-        return {"map": "any"} if fields else {"map": reduce_type(more)}
+        return {"map": "any"} if fields else {"map": reduce_type(cast("Source", more))}
     if not fields and not alternatives and more is not False:
         return {"map": "any"}
     required = set(node.get("required", ()))
@@ -162,8 +163,11 @@ def references(node: Json) -> list[str]:
     if isinstance(node, str):
         return [node[1:]] if node.startswith("#") else []
     if isinstance(node, dict):
-        return [name for key, x in node.items() if key not in ("const", "enum") for name in references(x)]
-    return [name for x in node for name in references(x)] if isinstance(node, list) else []
+        return [
+            name for key, x in cast("Source", node).items() if key not in ("const", "enum") for name in references(x)
+        ]
+    parts = cast("list[Json]", node) if isinstance(node, list) else []
+    return [name for x in parts for name in references(x)]
 
 
 def reduce_runtime(version: str, folder: Path) -> tuple[Json, dict[str, str]]:

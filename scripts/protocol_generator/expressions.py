@@ -88,9 +88,7 @@ class Writer:
             found = Expression(PYTHON["any"], True, "any")
         else:
             is_resolved = any(x.is_resolved for x in members)
-            found = Expression(
-                " | ".join(x.text for x in members), members[0].is_raw, members[0].form, is_resolved
-            )
+            found = Expression(" | ".join(x.text for x in members), members[0].is_raw, members[0].form, is_resolved)
         return found.optional() if is_nullable else found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from protocol_generator.model import Method, Protocol
@@ -28,7 +28,7 @@ class Namespace:
     @property
     def name(self) -> str:
         """Return the class name."""
-        root = "Session" if self.side == SESSION else ""
+        root = "Session" if self.side == SESSION else "Client"
         return root + "".join(camel(part) for part in self.path) + "Rpc"
 
 
@@ -49,12 +49,23 @@ class Layout:
     """Client-to-runtime method -> result type."""
     params: dict[str, Object]
     """Client-to-runtime method -> parameters without the session id."""
-    event_roots: set[str] = field(default_factory=lambda: set())
 
 
 def event_module(wire: str) -> str:
     """Return the module of an event type; the index knows the same rule."""
     return "events_" + wire.partition(".")[0]
+
+
+def namespaces(space: Namespace) -> Iterator[Namespace]:
+    """Yield the namespaces below ``space`` and then itself."""
+    for _, child in sorted(space.children.items()):
+        yield from namespaces(child)
+    yield space
+
+
+def rpc_module(side: str, path: tuple[str, ...]) -> str:
+    """Return the module of a namespace: one for each first part of a path."""
+    return ("rpc_session_" if side == SESSION else "rpc_client_") + (snake(path[0]) if path else "root")
 
 
 def request_module(wire: str) -> str:
@@ -71,7 +82,7 @@ def arrange(protocol: Protocol) -> Layout:
         name = layout.events[wire] = camel(wire)
         shapes.payload(name, event.data)
         groups.setdefault(event_module(wire), set()).add(name)
-    for wire, method in protocol.methods.items():
+    for method in protocol.methods.values():
         if method.side in (CLIENT, SESSION):
             module, roots = _callable(layout, method)
         else:
@@ -84,9 +95,7 @@ def arrange(protocol: Protocol) -> Layout:
 
 def _callable(layout: Layout, method: Method) -> tuple[str, Iterable[str]]:
     owner = camel(method.wire)
-    params = method.params if isinstance(method.params, Object) else Object(())
-    if method.params is not None and not isinstance(method.params, Object):
-        params = layout.shapes.merged(owner + "Params", method.params)
+    params = layout.shapes.merged(owner + "Params", method.params) if method.params else Object(())
     path = method.wire.split(".")
     if method.side == SESSION and path[0] == "session":
         path = path[1:]
@@ -104,8 +113,7 @@ def _callable(layout: Layout, method: Method) -> tuple[str, Iterable[str]]:
     space.methods[path[-1]] = method
     roots = {x for _, f in fields for x in references(layout.shapes.resolve(f.type))}
     roots |= set(references(layout.shapes.resolve(layout.results[method.wire])))
-    top = "_".join(snake(part) for part in path[:1]) if len(path) > 1 else "root"
-    return ("rpc_session_" if is_session else "rpc_") + top, roots
+    return rpc_module(method.side, tuple(path[:-1])), roots
 
 
 def _request(layout: Layout, method: Method) -> tuple[str, Iterable[str]]:

@@ -141,7 +141,4 @@ def _merge_method(new: Method, old: Method, merger: Merger) -> Method:
     if new.params is not None and old.params is not None:
         params = merger.merge(new.params, old.params, f"{new.wire} params")
     result = merger.merge(new.result, old.result, f"{new.wire} result")
-    return Method(
-        new.wire, new.side, params, result, new.marks, new.versions + old.versions, new.is_notification
-    )
-
+    return Method(new.wire, new.side, params, result, new.marks, new.versions + old.versions, new.is_notification)

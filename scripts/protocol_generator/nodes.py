@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from protocol_generator.tables import RENAMED_TYPES
 
@@ -107,8 +107,8 @@ def type_name(name: str) -> str:
 
 
 def _field(name: str, source: Any) -> tuple[str, Field]:
-    marks = tuple(source["marks"]) if isinstance(source, dict) and "marks" in source else ()
-    return name.removesuffix("?"), Field(parse(source), not name.endswith("?"), marks)
+    members = cast("dict[str, Any]", source) if isinstance(source, dict) else {}
+    return name.removesuffix("?"), Field(parse(source), not name.endswith("?"), tuple(members.get("marks", ())))
 
 
 def union(members: Iterable[Node]) -> Node:
@@ -153,6 +153,10 @@ class Merger:
 
     def merge(self, new: Node, old: Node, where: str) -> Node:
         """Return a type that reads the values of both."""
+        if isinstance(new, Ref) and new != old and isinstance(self._newer[new.name], Enum):
+            return self.merge(self._newer[new.name], old, where)
+        if isinstance(old, Ref) and new != old and isinstance(self._older[old.name], Enum):
+            return self.merge(new, self._older[old.name], where)
         match new, old:
             case _ if new == old:
                 return new
@@ -168,19 +172,17 @@ class Merger:
                 return Array(self.merge(new.item, old.item, where))
             case Map(), Map():
                 return Map(self.merge(new.item, old.item, where))
-            case Scalar(a), Scalar(b) if {a, b} == NUMBERS:
-                return Scalar("number")
-            case Union(), _:
-                return union((new, old))
-            case Ref(), _ if isinstance(self._newer[new.name], Enum):
-                return self.merge(self._newer[new.name], old, where)
-            case _, Ref() if isinstance(self._older[old.name], Enum):
-                return self.merge(new, self._older[old.name], where)
             case Ref(), Ref():
                 return self._references(new, old, where)
             case _:
-                self.conflicts.append(f"{where}: {new} / {old}"[:300])
-                return union((new, old))
+                return self._different(new, old, where)
+
+    def _different(self, new: Node, old: Node, where: str) -> Node:
+        if isinstance(new, Scalar) and isinstance(old, Scalar) and {new.kind, old.kind} == NUMBERS:
+            return Scalar("number")
+        if not isinstance(new, Union):
+            self.conflicts.append(f"{where}: {new} / {old}"[:300])
+        return union((new, old))
 
     def _references(self, new: Ref, old: Ref, where: str) -> Node:
         if self._newer is self._older:

@@ -58,6 +58,12 @@ class OpenUnion:
     members: tuple[str, ...]
 
 
+# What generated modules import under these names.
+RESERVED_NAMES = {
+    "JsonObject", "Literal", "List", "Mapping", "Maybe", "Namespace", "OpenJsonObject", "Raw", "RootNamespace",
+    "Sequence", "SessionEvent", "Timeout", "TypeAlias", "UnsetType",
+}  # fmt: skip
+
 Shape: TypeAlias = Struct | OpenEnum | OpenUnion
 
 
@@ -123,8 +129,11 @@ class Shapes:
         return self._named(name, node)
 
     def merged(self, name: str, node: Node) -> Object:
-        """Return alternatives as one object with the members of all."""
-        self._wide(name, list(self._flat(node)))
+        """Return an object, or alternatives as one object with the members of all."""
+        objects = [x for x in self._flat(node) if x != NULL]
+        if len(objects) == 1 and isinstance(found := self._object(objects[0]), Object):
+            return found
+        self._wide(name, objects)
         shape = self.shapes.pop(name)
         assert isinstance(shape, Struct)
         return Object(shape.fields)
@@ -145,6 +154,8 @@ class Shapes:
                 return
 
     def _add(self, shape: Shape) -> None:
+        if shape.name in RESERVED_NAMES:
+            raise ValueError(f"{shape.name} is a name of the base modules: rename the type in the tables")
         if shape.name in self.shapes or shape.name in self.aliases:
             raise ValueError(f"two definitions want the name {shape.name}: rename one in the tables")
         self.shapes[shape.name] = shape
@@ -245,4 +256,3 @@ def _constant(node: Node, wire: str) -> str:
         return ""
     values = field.type.values
     return values[0] if len(values) == 1 and isinstance(values[0], str) else ""
-

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from protocol_generator.expressions import Writer, open_literal
 from protocol_generator.layout import Layout
 from protocol_generator.naming import renamed_by_msgspec, snake
-from protocol_generator.nodes import Field, references
+from protocol_generator.nodes import Field
 from protocol_generator.shapes import OpenEnum, OpenUnion, Struct
 
 WIDTH = 110
@@ -18,19 +18,23 @@ PACKAGE = "missionlink.protocol.generated"
 
 
 class TypeModules:
-    """Writes shapes as source text; ``docs`` are first lines for classes."""
+    """Writes shapes as source text; ``docs`` are a first line and a note for classes."""
 
-    def __init__(self, layout: Layout, docs: dict[str, str]) -> None:
+    def __init__(self, layout: Layout, docs: dict[str, tuple[str, str]]) -> None:
         self._layout = layout
         self._docs = docs
         self._writer = Writer(layout.shapes)
 
-    def module(self, name: str, title: str) -> str:
-        """Return the text of a module that holds only shapes."""
+    def module(self, name: str, table: Iterable[str] = (), used: Iterable[str] = ()) -> str:
+        """Return the text of a module that holds only shapes, and a table of its own that uses some."""
         shapes = self.shapes_in(name)
         body = self.definitions(shapes)
-        head = [f'"""{title}"""', "", HEADER, "from __future__ import annotations", ""]
-        return "\n".join([*head, *self.imports(name, shapes, body), "", "", *body]).rstrip() + "\n"
+        if table:
+            while not body[-1]:
+                body.pop()
+            body += table
+        head = [f'"""{_title(name)}"""', "", HEADER, "from __future__ import annotations", ""]
+        return "\n".join([*head, *self.imports(name, shapes, body, used), "", "", *body]).rstrip() + "\n"
 
     def shapes_in(self, module: str) -> list[str]:
         """Return the names of the shapes of a module, in order."""
@@ -49,13 +53,13 @@ class TypeModules:
         text = "\n".join(body)
         needed = {x for name in shapes for x in self._layout.shapes.uses(name)} | set(more)
         lines = _standard_imports(text)
-        from_model = [x for x in ("Maybe", "Model", "OpenModel", "open_union") if re.search(rf"\b{x}\b", text)]
+        from_model = _found(("JsonObject", "Maybe", "OpenJsonObject", "open_union"), text)
         local: dict[str, list[str]] = {}
         for name in sorted(needed):
             place = self._layout.module_of[name]
             if place != module:
                 local.setdefault(f"{PACKAGE}.{place}", []).append(name)
-        if "SessionEvent" in text:
+        if re.search(r"\bSessionEvent\b", text):
             local["missionlink.protocol.history"] = ["SessionEvent"]
         if from_model:
             local["missionlink.protocol.model"] = from_model
@@ -67,12 +71,19 @@ class TypeModules:
             return [line]
         known = ", ".join(f'"{x}"' for x in shape.values)
         body = textwrap.wrap(known, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
-        return [f"{shape.name}: TypeAlias = (", "    Literal[", *(f"        {x}" for x in body), "    ]", "    | str", ")"]
+        return [
+            f"{shape.name}: TypeAlias = (",
+            "    Literal[",
+            *(f"        {x}" for x in body),
+            "    ]",
+            "    | str",
+            ")",
+        ]
 
     def _struct(self, shape: Struct) -> list[str]:
         fields = [(snake(wire), wire, field) for wire, field in shape.fields]
         resolved = any(self._writer.write(field.type).is_resolved for _, _, field in fields)
-        options = ["OpenModel" if resolved else "Model", "frozen=True", "kw_only=True"]
+        options = ["OpenJsonObject" if resolved else "JsonObject", "frozen=True", "kw_only=True"]
         keeps_names = any(py == wire and renamed_by_msgspec(py) != wire for py, wire, _ in fields)
         keeps_names = keeps_names and all(py == wire for py, wire, _ in fields)
         if keeps_names:
@@ -82,17 +93,19 @@ class TypeModules:
         lines = [f"class {shape.name}({', '.join(options)}):"]
         if len(lines[0]) > WIDTH:
             lines = [f"class {shape.name}(", f"    {', '.join(options)}", "):"]
-        if shape.name in self._docs:
-            lines.append(f'    """{self._docs[shape.name]}"""')
-        if (shape.name in self._docs) and (fields or shape.tag):
-            lines.append("")
+        docs = self._docs.get(shape.name)
+        if docs:
+            lines += [f'    """{docs[0]}', *(["", f"    {docs[1]}", '    """'] if docs[1] else [])]
+            lines[-1] += "" if docs[1] else '"""'
+            lines += [""] if fields or shape.tag else []
         if shape.tag:
             name, value = snake(shape.tag.field), shape.tag.value
             lines.append(f'    {name}: ClassVar[Literal["{value}"]] = "{value}"')
         ordered = sorted(fields, key=lambda x: not x[2].required)
         for py, wire, field in ordered:
             lines += self._field(py, wire, field, keeps_names=keeps_names)
-        return lines if len(lines) > 1 else [*lines, "    pass"]
+        is_empty = not (docs or fields or shape.tag)
+        return [*lines, "    pass"] if is_empty else lines
 
     def _field(self, name: str, wire: str, field: Field, *, keeps_names: bool) -> list[str]:
         kind = self._writer.write(field.type)
@@ -118,9 +131,14 @@ class TypeModules:
             "",
         ]
 
-    def used_by(self, nodes: Iterable[Field]) -> set[str]:
-        """Return the names of the shapes in the types of ``nodes``."""
-        return {x for node in nodes for x in references(self._layout.shapes.resolve(node.type))}
+
+def _title(module: str) -> str:
+    kind, _, rest = module.partition("_")
+    if kind == "events":
+        return f"Payloads of the events ``{rest}.*``."
+    if kind == "client":
+        return f"Parameters and results of what the runtime calls on the client: {rest.replace('_', ' ')}."
+    return "Types that several modules use."
 
 
 def _wrapped(start: str, members: list[str], indent: str, end: str = "") -> list[str]:
@@ -132,13 +150,20 @@ def _wrapped(start: str, members: list[str], indent: str, end: str = "") -> list
     return [opening, *(f"{inner}{'| ' if i else ''}{x}" for i, x in enumerate(members)), f"{indent}{end or ')'}"]
 
 
+def _found(names: Iterable[str], text: str) -> list[str]:
+    return [x for x in names if re.search(rf"\b{x}\b", text)]
+
+
 def _standard_imports(text: str) -> list[str]:
-    names = [x for x in ("TYPE_CHECKING", "ClassVar", "Literal", "TypeAlias") if re.search(rf"\b{x}\b", text)]
+    names = _found(("TYPE_CHECKING", "Any", "ClassVar", "Final", "Literal", "TypeAlias"), text)
     lines = [f"from typing import {', '.join(names)}"] if names else []
+    if "List[" in text:
+        lines.insert(0, "from builtins import list as List")
     if "Sequence[" in text or "Mapping[" in text:
         found = [x for x in ("Mapping", "Sequence") if f"{x}[" in text]
-        lines.insert(0, f"from collections.abc import {', '.join(found)}")
-    extra = [x for x, sign in (("Raw", r"Raw\b"), ("field", r"field\(")) if re.search(rf"\b{sign}", text)]
+        lines.insert(len(lines) - bool(names), f"from collections.abc import {', '.join(found)}")
+    signs = {"UNSET": r"UNSET\b", "Raw": r"Raw\b", "UnsetType": r"UnsetType\b", "field": r"field\("}
+    extra = [x for x, sign in signs.items() if re.search(rf"\b{sign}", text)]
     if extra:
         lines += ["", f"from msgspec import {', '.join(extra)}"]
     return lines

@@ -1,4 +1,7 @@
-"""Finds the generated type for a name of the wire, loading its module and building its decoder on first use."""
+"""Finds the generated type for a name of the wire, loading its module and building its decoder on first use.
+
+The modules are never imported otherwise: who only looks at ``event.type`` pays for no type at all.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,17 @@ from typing import Any
 
 import msgspec
 
-from missionlink.protocol.generated.names import EVENTS
+from missionlink.protocol.generated.names import EVENTS, REQUESTS
 
-__all__ = ("decode_payload", "event_type_of", "payload_class", "payload_decoder")
+__all__ = (
+    "client_request_types",
+    "decode_payload",
+    "event_type_of",
+    "payload_class",
+    "payload_decoder",
+    "public",
+    "public_names",
+)
 
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {}
 
@@ -31,7 +42,7 @@ def payload_class(event_type: str) -> type[msgspec.Struct] | None:
     name = EVENTS.get(event_type)
     if name is None:
         return None
-    kind: type[msgspec.Struct] = getattr(_generated("events_" + event_type.partition(".")[0]), name)
+    kind: type[msgspec.Struct] = getattr(_module("events_" + event_type.partition(".")[0]), name)
     return kind
 
 
@@ -53,10 +64,47 @@ def decode_payload(event_type: str, raw: bytes | msgspec.Raw) -> msgspec.Struct 
     return payload
 
 
+def client_request_types(method: str) -> tuple[type[msgspec.Struct], Any] | None:
+    """Return the types of parameters and result of a method that the runtime calls, ``None`` if it is unknown.
+
+    The result's type may be a union or ``None``; ``missionlink.protocol.model.decoder_for`` takes any of them.
+    """
+    module = REQUESTS.get(method)
+    if module is None:
+        return None
+    types: tuple[type[msgspec.Struct], Any] = _module(module).TYPES[method]
+    return types
+
+
+def public_names(facade: str) -> tuple[str, ...]:
+    """Return the names that a facade (``events`` or ``rpc``) shows, in order."""
+    return tuple(sorted(_places(facade)))
+
+
+def public(facade: str, name: str) -> Any:
+    """Return what a facade shows under a name, loading its module.
+
+    Raises:
+        AttributeError: The facade has no such name.
+    """
+    module = _places(facade).get(name)
+    if module is None:
+        raise AttributeError(f"module 'missionlink.{facade}' has no attribute {name!r}")
+    return getattr(_module(module), name)
+
+
 @cache
 def _wire_names() -> dict[str, str]:
     return {name: wire for wire, name in EVENTS.items()}
 
 
-def _generated(module: str) -> Any:
-    return import_module("missionlink.protocol.generated." + module)
+@cache
+def _places(facade: str) -> dict[str, str]:
+    # Several thousand names: not worth their time before somebody uses a facade.
+    from missionlink.protocol.generated.public import PUBLIC
+
+    return {name: module for module, names in PUBLIC[facade].items() for name in names.split()}
+
+
+def _module(name: str) -> Any:
+    return import_module(name if "." in name else "missionlink.protocol.generated." + name)

@@ -5,26 +5,36 @@
   newer runtime sends a member that is unknown here or does not fit. So one odd member never costs the event.
 
 msgspec refuses both ``Raw | None`` and tagged unions with a fallback. Hence open unions are ``Raw`` to msgspec and
-are resolved in ``OpenModel.__post_init__``, and ``Maybe[X]`` is ``X | None`` for type checkers only.
+are resolved in ``OpenJsonObject.__post_init__``, and ``Maybe[X]`` is ``X | None`` for type checkers only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final, Optional, TypeAlias, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Raw
 
-__all__ = ("Maybe", "Model", "OpenModel", "decode_json", "decoder_for", "encode_json", "open_union", "resolved_by")
+__all__ = (
+    "JsonObject",
+    "Maybe",
+    "OpenJsonObject",
+    "decode_json",
+    "decoder_for",
+    "encode_json",
+    "open_union",
+    "resolved_by",
+)
 
+T = TypeVar("T")
 Resolver: TypeAlias = Callable[[Any], Any]
 
 # Values of fields with these words in their names never show in a ``repr``: logs outlive tokens.
 SECRET_WORDS: Final = ("token", "secret", "password", "api_key", "authorization", "headers", "credential")
 
 if TYPE_CHECKING:
-    Maybe = Optional
+    Maybe: TypeAlias = T | None
 else:
 
     class Maybe:
@@ -35,7 +45,7 @@ else:
             return item
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class JsonObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """A typed JSON object: immutable, compared by value; unknown members are ignored when it is decoded."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,7 +66,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-class OpenModel(Model, frozen=True, kw_only=True):
+class OpenJsonObject(JsonObject, frozen=True, kw_only=True):
     """A model with fields that hold open unions."""
 
     def __post_init__(self) -> None:

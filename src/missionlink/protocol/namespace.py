@@ -1,0 +1,132 @@
+"""The base of the generated classes of methods: sends a call, and reads its result.
+
+A result that does not fit its type raises ``UnexpectedResult``, which carries the exact JSON, so that nothing the
+runtime said is lost. A result that says ``"success": false`` raises ``RequestRefused`` for the methods where that
+means failure; where it is an answer (somebody else was faster, nothing to do) it stays a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, overload
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from missionlink.errors import RequestRefused, UnexpectedResult
+from missionlink.protocol.model import decode_json, decoder_for
+
+__all__ = ("Caller", "Namespace", "RootNamespace", "Timeout")
+
+T = TypeVar("T")
+Timeout: TypeAlias = float | UnsetType | None
+"""Seconds to wait for the answer; ``None`` waits as long as the connection lives, ``UNSET`` takes the default."""
+
+
+class Caller(Protocol):
+    """What sends requests: the client, or anything that answers like one."""
+
+    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET) -> Raw:
+        """Send a request and return its result as raw JSON."""
+        ...
+
+
+_decoders: dict[object, Callable[[Raw | bytes], Any]] = {}
+
+
+class Namespace:
+    """Methods with a common first part of their name; deeper names are attributes, loaded on first access."""
+
+    _children: ClassVar[Mapping[str, str]] = {}
+    """Attribute -> generated module and class."""
+
+    def __init__(self, caller: Caller, scope: Mapping[str, object]) -> None:
+        self._caller = caller
+        # Parameters that every call carries: the session's id, in the namespaces of a session.
+        self._scope = scope
+
+    if not TYPE_CHECKING:
+        # Hidden from type checkers, to which it would make every misspelt name valid.
+        def __getattr__(self, name: str) -> Namespace:
+            """Load the namespace behind an attribute."""
+            place = self._children.get(name)
+            if place is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            module, _, kind = place.partition(".")
+            namespace = getattr(import_module("missionlink.protocol.generated." + module), kind)
+            child = self.__dict__[name] = namespace(self._caller, self._scope)
+            return child
+
+    def __dir__(self) -> list[str]:
+        """Include the namespaces that are not loaded yet."""
+        return sorted({*super().__dir__(), *self._children})
+
+    @overload
+    async def _call(self, method: str, result: type[T], params: Mapping[str, object], timeout: Timeout) -> T: ...
+    @overload
+    async def _call(self, method: str, result: object, params: Mapping[str, object], timeout: Timeout) -> Any: ...
+    async def _call(self, method: str, result: object, params: Mapping[str, object], timeout: Timeout) -> Any:
+        return _read(method, result, await self._send(method, params, timeout))
+
+    async def _call_or_fail(self, method: str, result: type[T], params: Mapping[str, object], timeout: Timeout) -> T:
+        raw = await self._send(method, params, timeout)
+        _refuse_failure(method, raw)
+        value: T = _read(method, result, raw)
+        return value
+
+    async def _call_for_nothing(self, method: str, params: Mapping[str, object], timeout: Timeout) -> None:
+        await self._send(method, params, timeout)
+
+    async def _send(self, method: str, params: Mapping[str, object], timeout: Timeout) -> Raw:
+        present = {name: value for name, value in params.items() if value is not UNSET}
+        return await self._caller.call(method, {**self._scope, **present}, timeout=timeout)
+
+
+class RootNamespace(Namespace):
+    """The namespace that all others hang on."""
+
+    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET) -> Any:
+        """Call any method by its wire name and return its result as plain Python values.
+
+        Args:
+            method: Full name, for example ``"session.model.getCurrent"``.
+            params: Parameters under their wire names; a session adds its own ``sessionId`` unless it is given.
+            timeout: Seconds to wait for the answer; ``None`` waits as long as the connection lives.
+
+        Raises:
+            UnsupportedByRuntime: The connected runtime does not know the method.
+            RequestRejected: The runtime answered with an error.
+            RequestTimeout: No answer came in time.
+        """
+        return decode_json(await self._caller.call(method, {**self._scope, **(params or {})}, timeout=timeout))
+
+
+def _read(method: str, result: object, raw: Raw) -> Any:
+    decode = _decoders.get(result)
+    if decode is None:
+        decode = _decoders[result] = decoder_for(result)
+    try:
+        return decode(raw)
+    except (ValueError, RecursionError) as error:
+        raise UnexpectedResult(method, bytes(raw), str(error)) from error
+
+
+class _Outcome(msgspec.Struct):
+    success: bool = True
+    ok: bool = True
+    error: Raw = Raw(b"")
+
+
+_outcome = msgspec.json.Decoder(_Outcome)
+
+
+def _refuse_failure(method: str, raw: Raw) -> None:
+    try:
+        outcome = _outcome.decode(raw)
+    except ValueError:
+        # No outcome that could be read: the decoding of the result will say what is wrong, if anything.
+        return
+    if not (outcome.success and outcome.ok):
+        reason = decode_json(outcome.error) if bytes(outcome.error) else None
+        raise RequestRefused(method, reason if isinstance(reason, str) else "", decode_json(raw))
