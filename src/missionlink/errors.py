@@ -39,6 +39,9 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  │  └─ TurnTimeout (also TimeoutError)
     │  └─ ConsumerOverflow
     ├─ HandlerFailed
+    ├─ MissionControlError
+    │  ├─ MissionControlStartFailed
+    │  └─ TaskRefused
     └─ ScriptMismatch (also AssertionError)
 
 Each error keeps its facts in attributes, says what to do in its text, and survives ``copy`` and ``pickle``.
@@ -335,9 +338,7 @@ class SessionIdMismatch(SessionError):
     """The runtime answered with another session id than the one expected, or with one already in use."""
 
     def __init__(self, expected: str, returned: str, problem: str = "") -> None:
-        super().__init__(
-            problem or f"session {expected!r} was asked for and the runtime answered with {returned!r}"
-        )
+        super().__init__(problem or f"session {expected!r} was asked for and the runtime answered with {returned!r}")
         self.session_id = expected
         self.expected = expected
         self.returned = returned
@@ -430,9 +431,7 @@ class ScriptMismatch(MissionlinkError, AssertionError):
     def __init__(self, double: str, faults: Sequence[str], traffic: Sequence[str] = ()) -> None:
         seen = "".join(f"\n    {line}" for line in traffic[-50:])
         listed = "".join(f"\n  {fault}" for fault in faults)
-        super().__init__(
-            f"{double} was not used as its script says:{listed}" + (f"\n  it saw:{seen}" if seen else "")
-        )
+        super().__init__(f"{double} was not used as its script says:{listed}" + (f"\n  it saw:{seen}" if seen else ""))
         self.double = double
         """Which double complains."""
         self.faults = tuple(faults)

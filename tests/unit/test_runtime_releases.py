@@ -39,9 +39,7 @@ def test_the_newest_release_comes_first_and_runs_on_every_platform():
     assert len(RELEASES[0].packages) == 8
 
 
-@pytest.mark.parametrize(
-    ("asked", "index"), [(None, 0), ("newest", 0), ("oldest", -1), (RELEASES[-1].version, -1)]
-)
+@pytest.mark.parametrize(("asked", "index"), [(None, 0), ("newest", 0), ("oldest", -1), (RELEASES[-1].version, -1)])
 def test_a_release_is_found_by_version_or_by_rank(asked, index):
     assert find_release(asked) is RELEASES[index]
 

@@ -1,0 +1,59 @@
+"""What a start loads. Sets of modules, never milliseconds: those are in the benchmarks."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "anyio", "asyncio", "click", "dbos", "email", "filelock", "http", "httpx2", "inspect", "json", "logging", "msgspec",
+    "platformdirs", "pytest", "rich", "socket", "ssl", "starlette", "subprocess", "tempfile", "typing", "uvicorn",
+}  # fmt: skip
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules that a statement adds to those of a bare start."""
+    script = f"import sys; before = set(sys.modules); {code}; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
+
+
+def test_import_missionlink_loads_missionlink_and_nothing_else():
+    loaded = loaded_by("import missionlink")
+    assert {name for name in loaded if name.startswith("missionlink")} == {"missionlink"}
+    assert not HEAVY & loaded
+
+
+def test_importtime_shows_neither_asyncio_nor_msgspec():
+    """The promise as a reader would try it."""
+    command = [sys.executable, "-X", "importtime", "-c", "import missionlink"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "missionlink" in names
+    assert not {"asyncio", "msgspec", "anyio"} & names
+
+
+@pytest.mark.parametrize(
+    "name", ["missionlink.errors", "missionlink.runtime", "missionlink.cli", "missionlink.testing"]
+)
+def test_the_packages_for_occasions_load_neither_asyncio_nor_msgspec(name):
+    assert not {"asyncio", "msgspec", "anyio", "click", "starlette"} & loaded_by(f"import {name}")
+
+
+def test_the_client_loads_no_server_no_command_line_and_no_generated_namespace():
+    loaded = loaded_by("from missionlink import AsyncClient")
+    assert "missionlink.client" in loaded
+    assert not {f"missionlink.{name}" for name in ("mission_control", "cli", "testing", "fleet")} & loaded
+    assert not {"starlette", "uvicorn", "click", "rich", "platformdirs", "filelock", "anyio"} & loaded
+    generated = {name for name in loaded if name.startswith("missionlink.protocol.generated.")}
+    assert not generated - {"missionlink.protocol.generated.names"}
+
+
+def test_every_name_of_the_root_can_be_loaded_first():
+    """No name depends on another one having been imported before it."""
+    import missionlink
+
+    code = "import sys, importlib, missionlink\nfor name in missionlink.__all__: getattr(missionlink, name)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    for name in sorted(set(missionlink.__all__) - {"__version__"})[::6]:
+        assert loaded_by(f"from missionlink import {name}")
