@@ -8,8 +8,6 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import msgspec
-
 from missionlink import launch
 from missionlink._io.connection import Connection, Counts
 from missionlink._io.router import Router
@@ -21,14 +19,16 @@ from missionlink.errors import (
     MissionlinkError,
     RequestRejected,
     RuntimeStartFailed,
+    SessionNotFound,
 )
 from missionlink.handlers.invoke import HandlerPool
-from missionlink.lifecycle import LifecycleEvent, LifecycleStream, SessionInfo
+from missionlink.lifecycle import LifecycleEvent, LifecycleStream, SessionInfo, check_deleted, read_sessions
 from missionlink.options.client import ClientOptions
 from missionlink.options.cloud import CloudOptions, Repository
 from missionlink.options.encode import check_cloud
 from missionlink.options.session import SessionOptions
 from missionlink.protocol.messages import METHOD_NOT_FOUND
+from missionlink.protocol.results import read_result
 from missionlink.protocol.versions import Handshake, read_handshake
 from missionlink.session.lifecycle import (
     CloudCreation,
@@ -360,7 +360,7 @@ class AsyncClient:
         wire = {"git_root": "gitRoot"}
         params = {"filter": {wire.get(name, name): value for name, value in filters.items()}} if filters else {}
         result = await self._running().call("session.list", params)
-        return SessionInfo.decode_list(result)
+        return read_sessions(result)
 
     async def delete_session(self, session_id: str, *, missing_ok: bool = False) -> None:
         """Remove a stored session that is not open here.
@@ -370,7 +370,11 @@ class AsyncClient:
         """
         name = _checked_id(session_id)
         result = await self._running().call("session.delete", {"sessionId": name})
-        SessionInfo.check_deleted(name, result, missing_ok=missing_ok)
+        try:
+            check_deleted(name, result)
+        except SessionNotFound:
+            if not missing_ok:
+                raise
 
     def lifecycle(self) -> LifecycleStream:
         """Return an iterator over the comings and goings of all sessions of the runtime."""
@@ -393,11 +397,11 @@ class AsyncClient:
 
     async def status(self) -> dict[str, Any]:
         """Return what the runtime says of itself, for example ``{"version": …, "protocolVersion": 3}``."""
-        return msgspec.json.decode(await self._running().call("status.get", {}), type=dict[str, Any])
+        return read_result("status.get", await self._running().call("status.get", {}), dict[str, Any])
 
     async def auth_status(self) -> dict[str, Any]:
         """Return who is logged in, for example ``{"isAuthenticated": True, …}``."""
-        return msgspec.json.decode(await self._running().call("auth.getStatus", {}), type=dict[str, Any])
+        return read_result("auth.getStatus", await self._running().call("auth.getStatus", {}), dict[str, Any])
 
     # Called by the router.
 
@@ -467,7 +471,7 @@ class ClientRpc:
             RequestTimeout, ConnectionFailed: No answer came.
         """
         result = await self._link().call(method, params, timeout=timeout)
-        return msgspec.json.decode(result)
+        return read_result(method, result, Any)
 
 
 # Requests that concern the whole client even where they name a session.

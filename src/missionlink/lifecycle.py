@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from missionlink.errors import MissionlinkError, ProtocolError, RequestRejected, SessionNotFound
+from missionlink.errors import MissionlinkError, RequestRejected, SessionNotFound
+from missionlink.protocol.results import Success, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("LifecycleEvent", "LifecycleStream", "SessionInfo")
+__all__ = ("LifecycleEvent", "LifecycleStream", "SessionInfo", "check_deleted", "read_sessions")
 
 # Runtimes send one for every persisted event; a reader that far behind wants the newest.
 _MOST_WAITING = 4096
@@ -35,38 +36,32 @@ class SessionInfo(msgspec.Struct, rename="camel", frozen=True):
     context: dict[str, Any] | None = None
     """Working directory and repository, in wire spelling."""
 
-    @classmethod
-    def decode_list(cls, result: msgspec.Raw) -> list[SessionInfo]:
-        """Read the result of ``session.list``.
-
-        Raises:
-            ProtocolError: It has no list of sessions.
-        """
-        try:
-            return msgspec.json.decode(result, type=_Listed).sessions
-        except ValueError as error:
-            raise ProtocolError(f"the list of sessions cannot be read: {error}") from error
-
-    @classmethod
-    def check_deleted(cls, session_id: str, result: msgspec.Raw, *, missing_ok: bool) -> None:
-        """Turn a failed result of ``session.delete`` into an error."""
-        outcome = msgspec.json.decode(result, type=_Deleted)
-        if outcome.success:
-            return
-        text = outcome.error or "the runtime gave no reason"
-        if "not found" not in text:
-            raise RequestRejected("session.delete", 0, text)
-        if not missing_ok:
-            raise SessionNotFound(session_id, text)
-
 
 class _Listed(msgspec.Struct):
     sessions: list[SessionInfo]
 
 
-class _Deleted(msgspec.Struct):
-    success: bool = True
-    error: str | None = None
+def read_sessions(result: msgspec.Raw) -> list[SessionInfo]:
+    """Read the result of ``session.list``.
+
+    Raises:
+        UnexpectedResult: It has no list of sessions.
+    """
+    return read_result("session.list", result, _Listed).sessions
+
+
+def check_deleted(session_id: str, result: msgspec.Raw) -> None:
+    """Turn a failed result of ``session.delete`` into an error.
+
+    Raises:
+        SessionNotFound: Nothing was stored under this id.
+        RequestRejected: It could not be deleted.
+    """
+    outcome = read_result("session.delete", result, Success)
+    if not outcome.success:
+        if "not found" in outcome.reason:
+            raise SessionNotFound(session_id, outcome.reason)
+        raise RequestRejected("session.delete", 0, outcome.reason)
 
 
 class LifecycleEvent(msgspec.Struct, rename="camel", frozen=True):

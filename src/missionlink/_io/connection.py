@@ -300,6 +300,8 @@ class Connection:
         self._transport.write(data)
         if self._transport.unsent_bytes > _READING_WAITS_ABOVE_BYTES:
             self.pause(self)
+        # A transport that took everything at once has nothing to say later.
+        self._call_next_turn()
 
     def writable_again(self) -> None:
         """Let waiting requests and reading go on. Called by the transport."""

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ("STARTS_AT_ONCE", "Tasks")
+__all__ = ("STARTS_AT_ONCE", "Tasks", "is_being_cancelled")
 
 _log = logging.getLogger("missionlink.tasks")
 
 STARTS_AT_ONCE = sys.version_info >= (3, 12)
 """Whether a task's first step runs inside ``Tasks.start``; else it runs in the next round of the event loop."""
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody has asked the current task to end; else a ``CancelledError`` is the program's own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Tasks:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from missionlink._wire.calls import Call
-from missionlink.errors import LocalProtocolError
+from missionlink.errors import InvalidOption, LocalProtocolError
 from missionlink.protocol.envelope import Event
 
 __all__ = ("HELD_ENDED", "HELD_OVERFLOW", "Held", "HeldLimits", "Routes")
@@ -45,6 +45,12 @@ class HeldLimits:
     """Most unknown ids at once."""
     total_bytes: int = 16 * 1024 * 1024
     """Most bytes for all ids together."""
+
+    def __post_init__(self) -> None:
+        for name in ("items_per_session", "sessions", "total_bytes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidOption(name, f"must be a whole number greater than 0, not {value!r}")
 
 
 @dataclass(slots=True)

@@ -52,7 +52,7 @@ class HandlerPool:
         else:
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._executor(), lambda: context.run(function, *arguments))
+            result = await loop.run_in_executor(self._executor(), _call_in, context, function, arguments)
         # A plain function may hand out a coroutine, and an object may have an async __call__.
         return await result if inspect.isawaitable(result) else result
 
@@ -65,3 +65,11 @@ class HandlerPool:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="missionlink-handler")
         return self._pool
+
+
+def _call_in(context: contextvars.Context, function: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
+    try:
+        return context.run(function, *arguments)
+    except StopIteration as error:
+        # No future can carry this one: whoever awaits the call would wait for ever.
+        raise RuntimeError("the function raised StopIteration") from error

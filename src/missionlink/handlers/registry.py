@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import MissionlinkError, RequestRejected
 from missionlink.handlers.invoke import is_nonblocking
 from missionlink.handlers.kinds import ACTS_ON, BY_EVENT, BY_METHOD, NOBODY_ANSWERS, SETTLES, Kind, RequestId
@@ -149,6 +150,10 @@ class Handlers:
         """Answer without a task: the function was marked as quick."""
         try:
             question = self._read(call.params, prepare)
+        except (ValueError, RecursionError) as error:
+            self._answers.refuse(call, INVALID_PARAMS, f"the parameters of {call.method} cannot be read: {error}")
+            return False
+        try:
             result = function(question)
             if not asyncio.iscoroutine(result):
                 self._answers.answer(call, _reply(kind, question, result))
@@ -166,7 +171,7 @@ class Handlers:
     async def _answer(self, call: Call, kind: Kind | None, function: Function, prepare: type[Any]) -> None:
         try:
             question = self._read(call.params, prepare)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._answers.refuse(call, INVALID_PARAMS, f"the parameters of {call.method} cannot be read: {error}")
             return
         await self._finish(call, kind, question, self._pool.call(function, question))
@@ -179,11 +184,10 @@ class Handlers:
         except KeyboardInterrupt:
             self._answers.refuse(call, INTERNAL_ERROR, "the program was interrupted")
             raise
-        except asyncio.CancelledError:
-            if not call.is_open:
-                raise  # cancelled by us, after the call had been settled
-            self._answers.refuse(call, INTERNAL_ERROR, f"the handler for {call.method} was cancelled")
-            raise
+        except asyncio.CancelledError as error:
+            self._refuse_failed(call, error)
+            if is_being_cancelled():
+                raise
         except BaseException as error:  # the program's code, SystemExit included: answered and reported
             self._refuse_failed(call, error)
 
@@ -192,6 +196,8 @@ class Handlers:
         return question
 
     def _refuse_failed(self, call: Call, error: BaseException) -> None:
+        if not call.is_open:
+            return  # settled already: our own cancellation, most likely
         # The exception's own text may hold secrets of the program; it goes to the log only.
         self._answers.refuse(call, INTERNAL_ERROR, f"the handler for {call.method} failed")
         self._report(call.method, self.session_id, error)
@@ -240,13 +246,14 @@ class Handlers:
             decision: dict[str, Any] = decision_to_wire(Deny("No permission handler is installed."))
         else:
             try:
-                answer = await asyncio.wait_for(
-                    self._pool.call(function, request), self._options.permission_timeout
-                )
-                decision = decision_to_wire(answer)
-            except (KeyboardInterrupt, asyncio.CancelledError):
+                # No inner task, as `wait_for` has one: the function's first step must run in its turn.
+                async with asyncio.timeout(self._options.permission_timeout):
+                    decision = decision_to_wire(await self._pool.call(function, request))
+            except KeyboardInterrupt:
                 raise
             except BaseException as error:  # the program's code: a failure denies
+                if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                    raise
                 decision = decision_to_wire(Deny("The permission handler failed."))
                 self._report("permission.requested", self.session_id, error)
         self._running.pop(request.request_id, None)
@@ -278,9 +285,11 @@ class Handlers:
         if function is not None:
             try:
                 reply = kind.to_wire(question, await self._pool.call(function, question))
-            except (KeyboardInterrupt, asyncio.CancelledError):
+            except KeyboardInterrupt:
                 raise
             except BaseException as error:  # the program's code: the neutral answer goes out
+                if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                    raise
                 self._report(event.type, self.session_id, error)
         self._running.pop(question.request_id, None)
         params = {"sessionId": self.session_id, "requestId": question.request_id, kind.reply_member: reply}

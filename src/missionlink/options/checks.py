@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from missionlink.errors import InvalidOption
 
-__all__ = ("check_callable", "check_choice", "check_positive", "check_text", "check_texts", "freeze")
+__all__ = (
+    "check_callable",
+    "check_choice",
+    "check_flag",
+    "check_functions",
+    "check_mapping",
+    "check_path",
+    "check_positive",
+    "check_text",
+    "check_texts",
+    "freeze",
+)
 
 
 def check_text(option: str, value: object, *, allow_none: bool = True, allow_empty: bool = False) -> None:
@@ -52,6 +64,26 @@ def check_callable(option: str, value: object) -> None:
     """Refuse what cannot be called."""
     if value is not None and not callable(value):
         raise InvalidOption(option, f"must be a function, not {type(value).__name__}")
+
+
+def check_flag(option: str, value: object, *, allow_none: bool = True) -> None:
+    """Refuse what is neither true nor false."""
+    if not isinstance(value, bool) and not (value is None and allow_none):
+        raise InvalidOption(option, f"must be True or False, not {value!r}")
+
+
+def check_path(option: str, value: object) -> None:
+    """Refuse what is no path."""
+    if value is not None:
+        if not isinstance(value, str | os.PathLike):
+            raise InvalidOption(option, f"must be a path, not {type(value).__name__}")
+        check_text(option, str(cast("str | os.PathLike[str]", value)), allow_none=False)
+
+
+def check_mapping(option: str, value: object) -> None:
+    """Refuse what maps nothing."""
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidOption(option, f"must be a mapping, not {type(value).__name__}")
 
 
 def freeze(owner: object, name: str, value: object) -> None:

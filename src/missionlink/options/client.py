@@ -13,6 +13,8 @@ from missionlink.errors import HandlerFailed, InvalidOption
 from missionlink.options.checks import (
     check_callable,
     check_choice,
+    check_flag,
+    check_path,
     check_positive,
     check_text,
     check_texts,
@@ -80,6 +82,12 @@ class ClientOptions:
     def __post_init__(self) -> None:
         for option in ("url", "connection_token", "github_token"):
             check_text(option, getattr(self, option))
+        for option in ("runtime", "base_directory", "working_directory"):
+            check_path(option, getattr(self, option))
+        check_flag("use_logged_in_user", self.use_logged_in_user)
+        check_flag("inherit_env", self.inherit_env, allow_none=False)
+        if not isinstance(self.held, HeldLimits):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("held", f"must be HeldLimits, not {type(self.held).__name__}")
         check_choice("channel", self.channel, ("stdio", "tcp"))
         check_choice("log_level", self.log_level, _LOG_LEVELS)
         for option in ("start_timeout", "request_timeout", "create_timeout"):
@@ -89,7 +97,7 @@ class ClientOptions:
         for option in ("max_frame_bytes", "handler_threads"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
         check_callable("on_error", self.on_error)
-        freeze(self, "runtime_args", check_texts("runtime_args", self.runtime_args))
+        freeze(self, "runtime_args", check_texts("runtime_args", self.runtime_args) or ())
         self._check_together()
 
     def _check_together(self) -> None:
@@ -113,6 +121,6 @@ def parse_address(url: str) -> tuple[str, int]:
     """
     text = url.removeprefix("tcp://").removesuffix("/")
     host, _, port = text.rpartition(":")
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise InvalidOption("url", f"{url!r} is not of the form 'host:port'")
     return host.strip("[]") or "127.0.0.1", int(port)

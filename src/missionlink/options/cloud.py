@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_positive, check_text
+from missionlink.options.checks import check_flag, check_positive, check_text
 
 __all__ = ("CloudOptions", "Repository")
 
@@ -66,3 +66,4 @@ class CloudOptions:
         check_text("owner", self.owner)
         check_positive("ready_timeout", self.ready_timeout)
         check_positive("catch_up_timeout", self.catch_up_timeout, allow_none=False)
+        check_flag("drop_unsupported", self.drop_unsupported, allow_none=False)

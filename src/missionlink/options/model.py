@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_choice, check_positive, check_text
+from missionlink.options.checks import check_choice, check_mapping, check_positive, check_text
 
 __all__ = ("Provider", "SystemMessage")
 
@@ -45,6 +45,7 @@ class Provider:
         check_choice("wire_api", self.wire_api, ("completions", "responses"))
         for option in ("api_key", "bearer_token", "model_id", "api_version"):
             check_text(option, getattr(self, option))
+        check_mapping("headers", self.headers)
         for option in ("max_prompt_tokens", "max_output_tokens"):
             check_positive(option, getattr(self, option), whole=True)
 
@@ -79,6 +80,7 @@ class SystemMessage:
     def __post_init__(self) -> None:
         check_choice("mode", self.mode, ("append", "replace", "customize"))
         check_text("content", self.content, allow_none=self.mode == "customize", allow_empty=True)
+        check_mapping("sections", self.sections)
 
     @classmethod
     def append(cls, content: str) -> SystemMessage:

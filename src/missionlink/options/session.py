@@ -66,7 +66,7 @@ class SessionOptions:
     """Names of the only tools that the agent may use."""
     excluded_tools: Sequence[str] | None = None
     """Names of tools that the agent may not use."""
-    mcp_servers: Mapping[str, Mapping[str, Any]] | None = None
+    mcp_servers: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
     """MCP servers by name, in wire spelling."""
 
     github_token: str | None = field(default=None, repr=False)

@@ -212,11 +212,11 @@ def _decode_payload(event: Event) -> object:
     raw = event.data_json
     decoder = index.payload_decoder(event.type)
     if decoder is None:
-        return UnknownEvent(event.type, bytes(raw))
+        return UnknownEvent(event.type, bytes(raw) or event.raw)
     try:
         return decoder.decode(raw)
     except (ValueError, RecursionError) as error:
-        return UnknownEvent(event.type, bytes(raw), str(error))
+        return UnknownEvent(event.type, bytes(raw) or event.raw, str(error))
 
 
 def _text_or_none(raw: msgspec.Raw) -> str | None:

@@ -55,8 +55,13 @@ class ErrorObject(msgspec.Struct, frozen=True, omit_defaults=True):
     data: msgspec.Raw = NO_JSON
 
     def decode_data(self) -> Any:
-        """Return ``data`` as plain Python values, or ``None``."""
-        return msgspec.json.decode(self.data) if bytes(self.data) else None
+        """Return ``data`` as plain Python values, or ``None``; what is no valid JSON as text."""
+        if not bytes(self.data):
+            return None
+        try:
+            return msgspec.json.decode(self.data)
+        except (ValueError, RecursionError):
+            return bytes(self.data).decode("utf-8", "replace")
 
 
 class Notification(msgspec.Struct, frozen=True, gc=False):
@@ -189,7 +194,14 @@ def _decode_error(raw: msgspec.Raw) -> ErrorObject:
 
 
 def _is_legal_id(identity: bytes) -> bool:
-    return identity[0] in b'"-0123456789'
+    if identity[0] == 0x22:
+        # An id goes back as it came, so it must be valid text.
+        try:
+            _text.decode(identity)
+        except ValueError:
+            return False
+        return True
+    return identity[0] in b"-0123456789"
 
 
 def _malformed(

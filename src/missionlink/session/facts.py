@@ -30,7 +30,7 @@ class _Info(msgspec.Struct, rename="camel"):
 class Facts:
     """Changeable facts of one session."""
 
-    __slots__ = ("_ready", "_url_waiters", "capabilities", "is_ready", "remote_url", "workspace_path")
+    __slots__ = ("_has_ended", "_ready", "_url_known", "capabilities", "is_ready", "remote_url", "workspace_path")
 
     def __init__(self, *, is_ready: bool) -> None:
         self.capabilities: dict[str, Any] = {}
@@ -39,7 +39,8 @@ class Facts:
         self.is_ready = is_ready
         # Made when somebody waits: most sessions never need them.
         self._ready: asyncio.Event | None = None
-        self._url_waiters: asyncio.Event | None = None
+        self._url_known: asyncio.Event | None = None
+        self._has_ended = False
 
     def opened(self, result: OpenedResult) -> None:
         """Take the response that opened the session."""
@@ -71,24 +72,30 @@ class Facts:
             self._ready.set()
 
     async def wait_ready(self) -> None:
-        """Wait until the agent takes prompts."""
-        if not self.is_ready:
+        """Wait until the agent takes prompts, or the session has ended."""
+        if not self.is_ready and not self._has_ended:
             if self._ready is None:
                 self._ready = asyncio.Event()
             await self._ready.wait()
 
-    async def wait_url(self) -> str:
-        """Wait until the address of the session on the web is known."""
-        while self.remote_url is None:
-            if self._url_waiters is None:
-                self._url_waiters = asyncio.Event()
-            await self._url_waiters.wait()
-        return self.remote_url
+    async def wait_url(self) -> None:
+        """Wait until the address of the session on the web is known, or the session has ended."""
+        if self.remote_url is None and not self._has_ended:
+            if self._url_known is None:
+                self._url_known = asyncio.Event()
+            await self._url_known.wait()
+
+    def end(self) -> None:
+        """Wake everybody who waits: nothing more will become known."""
+        self._has_ended = True
+        for waiters in (self._ready, self._url_known):
+            if waiters is not None:
+                waiters.set()
 
     def _set_url(self, url: str) -> None:
         self.remote_url = url
-        if self._url_waiters is not None:
-            self._url_waiters.set()
+        if self._url_known is not None:
+            self._url_known.set()
 
 
 _TELLING = frozenset({"session.start", "session.info", "capabilities.changed"})

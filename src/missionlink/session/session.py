@@ -18,10 +18,11 @@ from missionlink.errors import (
     RequestRejected,
     SessionClosed,
     SessionError,
-    SessionNotFound,
     UnsupportedByRuntime,
 )
 from missionlink.handlers.registry import Handlers
+from missionlink.lifecycle import check_deleted
+from missionlink.protocol.results import Success, read_result
 from missionlink.session.dispatch import Dispatcher
 from missionlink.session.facts import Facts, OpenedResult
 from missionlink.session.history import decode_history, merge, open_questions
@@ -54,11 +55,6 @@ _log = logging.getLogger("missionlink.session")
 
 class _Accepted(msgspec.Struct, rename="camel"):
     message_id: str = ""
-
-
-class _Success(msgspec.Struct):
-    success: bool = True
-    error: str | None = None
 
 
 class Subscription:
@@ -164,22 +160,19 @@ class Session:
         """Wait for ``remote_url`` and return it. Raises as ``wait_ready`` does."""
         if self.facts.remote_url is None:
             await self._wait_fact(self.facts.wait_url(), timeout, "no address on the web was announced")
-        assert self.facts.remote_url is not None
-        return self.facts.remote_url
+        url = self.facts.remote_url
+        assert url is not None
+        return url
 
     async def _wait_fact(self, fact: Any, timeout: float | None, problem: str) -> None:
         self._check_open()
-        waiting = asyncio.ensure_future(fact)
-        ended = asyncio.ensure_future(self._link.connection.wait_ended())
         try:
-            await asyncio.wait({waiting, ended}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                return
-        finally:
-            waiting.cancel()
-            ended.cancel()
+            # The end of the session or of the connection ends this wait too, see Facts.end().
+            async with asyncio.timeout(timeout):
+                await fact
+        except TimeoutError as error:
+            raise CloudNotReady(f"{problem} within {timeout:g} s", session_id=self.id) from error
         self._check_open()
-        raise CloudNotReady(f"{problem} within {timeout:g} s", session_id=self.id)
 
     # Prompts.
 
@@ -227,7 +220,7 @@ class Session:
         tracker.add(turn)
         try:
             result = await self._call("session.send", params, timeout=timeout)
-            turn.id = msgspec.json.decode(result, type=_Accepted).message_id
+            turn.id = read_result("session.send", result, _Accepted).message_id
         except BaseException:
             tracker.remove(turn)
             raise
@@ -274,9 +267,9 @@ class Session:
             RequestRejected: The runtime could not abort.
         """
         result = await self._call("session.abort", {"sessionId": self.id})
-        outcome = msgspec.json.decode(result, type=_Success)
+        outcome = read_result("session.abort", result, Success)
         if not outcome.success:
-            raise RequestRejected("session.abort", 0, outcome.error or "the runtime gave no reason")
+            raise RequestRejected("session.abort", 0, outcome.reason)
 
     # Events.
 
@@ -366,11 +359,7 @@ class Session:
         if self.is_cloud:
             return
         result = await self._link.call("session.delete", {"sessionId": self.id})
-        outcome = msgspec.json.decode(result, type=_Success)
-        if not outcome.success:
-            if "not found" in (outcome.error or ""):
-                raise SessionNotFound(self.id, outcome.error or "")
-            raise RequestRejected("session.delete", 0, outcome.error or "the runtime gave no reason")
+        check_deleted(self.id, result)
 
     async def _close(self, method: str, why: str) -> None:
         if self._closed is None and self._closing is None:
@@ -411,7 +400,7 @@ class Session:
         self._link.router.unregister(self.id, self._dispatcher)
         self._handlers.close(f"session {self.id} was closed")
         self._dispatcher.end(None)
-        self.facts.set_ready()
+        self.facts.end()
 
     # Called by the dispatcher and by those who open sessions.
 
@@ -440,6 +429,7 @@ class Session:
         if self._closed is None:
             self._closed = error
             self._handlers.close("the connection has ended")
+            self.facts.end()
 
     def opened(self, result: OpenedResult) -> None:
         """Take the response that opened the session."""

@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from missionlink._io.tasks import is_being_cancelled
 from missionlink._wire.inbox import Inbox
 from missionlink.errors import ConsumerOverflow, InvalidOption, MissionlinkError
 from missionlink.protocol import index
@@ -318,7 +319,7 @@ class Callback:
         self._payload_only = payload_only
         self._waits = inspect.iscoroutinefunction(function)
         self._queue: Inbox[Event] = Inbox(DEFAULT_QUEUE_EVENTS, DEFAULT_QUEUE_BYTES)
-        self._task: asyncio.Task[None] | None = None
+        self._is_working = False
 
     def push(self, event: Event) -> None:
         """Call the function, or queue the event for its task."""
@@ -330,11 +331,13 @@ class Callback:
                 return
             # A plain function may return a coroutine, for example a lambda round an async function.
             self._waits = True
-            self._task = self._tasks.start(self._work(awaitable))
+            self._is_working = True
+            self._tasks.start(self._work(awaitable))
             return
         self._queue.note_lost(len(self._queue.push(event, event.size)))
-        if self._task is None:
-            self._task = self._tasks.start(self._work(None))
+        if not self._is_working:
+            self._is_working = True
+            self._tasks.start(self._work(None))
 
     def end(self, error: MissionlinkError | None) -> None:
         """Nothing: what is queued is still handed on."""
@@ -361,12 +364,14 @@ class Callback:
                 elif self._queue:
                     awaitable = self._call(self._queue.pop())
         finally:
-            self._task = None
+            self._is_working = False
 
     async def _finish(self, awaitable: Awaitable[object]) -> None:
         try:
             await awaitable
-        except (KeyboardInterrupt, asyncio.CancelledError):
+        except KeyboardInterrupt:
             raise
         except BaseException as error:  # as in `_call`
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                raise
             self._report("an event", error)
