@@ -72,11 +72,15 @@ class Faults:
 
     def send_body(self, body: bytes, *, peer: Peer | None = None) -> None:
         """Send bytes as the body of a frame, whatever they are."""
-        self._peer(peer).send_body(body)
+        target = self._peer(peer)
+        target.sends_raw = True
+        target.send_body(body)
 
     def send_bytes(self, data: bytes, *, peer: Peer | None = None) -> None:
         """Send bytes outside any frame."""
-        self._peer(peer).send_bytes(data)
+        target = self._peer(peer)
+        target.sends_raw = True
+        target.send_bytes(data)
 
     def stop_reading(self, *, peer: Peer | None = None) -> None:
         """Read nothing more, so that what the client writes piles up."""
