@@ -1,0 +1,99 @@
+"""Past events merged with those of the wire (contracts P15, P16)."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from missionlink.errors import ProtocolError
+from missionlink.protocol.envelope import Event
+from missionlink.session.history import decode_history, merge, open_questions
+
+
+def _events(text: str) -> list[Event]:
+    """``a b ~c<b`` is two persisted events, and an ephemeral one whose parent is ``b``."""
+    made: list[Event] = []
+    for word in text.split():
+        name, _, parent = word.partition("<")
+        made.append(Event(type="t", id=name.lstrip("~"), parent_id=parent or None, ephemeral=name.startswith("~")))
+    return made
+
+
+def _merged(history: str, wire: str) -> str:
+    return " ".join(event.id for event in merge(_events(history), _events(wire)))
+
+
+@pytest.mark.parametrize(
+    ("history", "wire", "merged"),
+    [
+        ("", "", ""),
+        ("a b", "", "a b"),
+        ("", "a b", "a b"),
+        ("a b c", "a b c", "a b c"),
+        ("a b c", "c", "a b c"),
+        ("a b c", "b", "a b c"),
+        ("a b c", "c d", "a b c d"),
+        ("a b c", "d", "a b c d"),
+        ("a b c", "a c", "a b c"),
+        ("a b c", "~x<a b c", "a x b c"),
+        ("a b c", "~x<b c", "a b x c"),
+        ("a b c", "~x<c d", "a b c x d"),
+        ("a b c", "a ~x<a ~y<a c", "a x y b c"),
+        ("a b c", "~x", "a b c x"),
+        ("a b c", "b ~x<unknown c", "a b x c"),
+        ("a b", "a b ~x<b c ~y<c", "a b x c y"),
+        ("a b c d", "a ~x<a d", "a x b c d"),
+    ],
+)
+def test_each_event_comes_once_and_in_the_order_in_which_it_was_made(history: str, wire: str, merged: str):
+    """P15."""
+    assert _merged(history, wire) == merged
+
+
+def test_an_event_that_the_wire_brings_twice_comes_once():
+    """P15: by event id."""
+    assert _merged("a b", "a b a b") == "a b"
+
+
+def test_events_without_an_id_are_never_taken_for_each_other():
+    """E1: odd events are not lost in the merge."""
+    history, wire = [Event(type="h")], [Event(type="w"), Event(type="w2")]
+    assert sorted(event.type for event in merge(history, wire)) == ["h", "w", "w2"]
+
+
+def _raw(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text.encode())
+
+
+def test_a_history_is_decoded_leniently():
+    """E1: an odd event in it is an event too."""
+    events = decode_history(_raw('{"events":[{"type":"t","id":"1"},{"type":5},null,{}]}'))
+    assert [event.id for event in events] == ["1", "", "", ""]
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "{}", '{"events":null}', '{"events":{}}', "x", ""])
+def test_a_result_that_is_no_history_is_a_protocol_error(text: str):
+    """P15."""
+    with pytest.raises(ProtocolError):
+        decode_history(_raw(text))
+
+
+def _asking(kind: str, request_id: object) -> Event:
+    return Event(type=kind, id=f"{kind}-{request_id}", data_json=msgspec.Raw(msgspec.json.encode({"requestId": request_id})))
+
+
+def test_a_question_without_an_answer_in_the_history_is_still_open():
+    """P13, P16: what was asked while nobody listened is answered after coming back."""
+    history = [
+        _asking("permission.requested", "p1"),
+        _asking("user_input.requested", "u1"),
+        _asking("permission.completed", "p1"),
+        _asking("permission.requested", "p2"),
+    ]
+    assert [event.id for event in open_questions(history)] == ["user_input.requested-u1", "permission.requested-p2"]
+
+
+def test_an_unreadable_question_is_passed_over():
+    """E1."""
+    odd = Event(type="permission.requested", data_json=msgspec.Raw(b"[]"))
+    assert open_questions([odd, _asking("permission.requested", 7)]) == []

@@ -1,0 +1,484 @@
+"""Options are checked when they are made, refused by name, and encoded by one table (contracts P1, P2, P4, G2)."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import pytest
+
+from missionlink._wire.routes import HeldLimits
+from missionlink.client import AsyncClient
+from missionlink.errors import InvalidOption
+from missionlink.options.client import ClientOptions, parse_address
+from missionlink.options.cloud import CloudOptions, Repository
+from missionlink.options.encode import check_cloud, cloud_params, lean, session_params, unserved
+from missionlink.options.model import Provider, SystemMessage
+from missionlink.options.session import SessionOptions
+
+SECRET = "s3cr3t-value"
+
+WRONG_CLIENT = [
+    ("runtime", [3, ["copilot"]]),
+    ("runtime_args", ["--one", 3, [3], b"x", None]),
+    ("url", [3, "", "nowhere", "host:", "host:0", "host:65536", "host:-1", "host:port", "http://host:1/x", "h:²"]),
+    ("channel", ["udp", 3, "STDIO"]),
+    ("connection_token", [3, ""]),
+    ("github_token", [3, "", b"bytes"]),
+    ("use_logged_in_user", ["yes", 3]),
+    ("base_directory", [3, ["x"]]),
+    ("working_directory", [3, ["x"]]),
+    ("env", [3, ["A=1"], {"A": 1}, {1: "A"}]),
+    ("inherit_env", ["no", None]),
+    ("log_level", ["loud", 3]),
+    ("start_timeout", [0, -1, "5", True, float("nan")]),
+    ("request_timeout", [0, -1, "5", True]),
+    ("create_timeout", [0, -1, "5", True]),
+    ("close_timeout", [0, -1, "5", None]),
+    ("max_frame_bytes", [0, -1, 1.5, "5", None, True]),
+    ("held", [None, 5, {"sessions": 1}]),
+    ("adoption_patience", [0, -1, "5", None]),
+    ("handler_threads", [0, -1, 1.5, None, True]),
+    ("on_error", [3, "print"]),
+]
+
+WRONG_SESSION = [
+    ("model", [3, ""]),
+    ("reasoning_effort", [3, ""]),
+    ("provider", [3, {"base_url": "http://x"}, "openai"]),
+    ("system_message", [3, "be brief", {"mode": "append"}]),
+    ("streaming", [1, "yes"]),
+    ("sub_agent_streaming", [0, "no"]),
+    ("name", [3, ""]),
+    ("client_name", [3, ""]),
+    ("working_directory", [3, ""]),
+    ("additional_directories", ["one", 3, [3]]),
+    ("config_directory", [3, ""]),
+    ("available_tools", ["one", 3, [None]]),
+    ("excluded_tools", ["one", 3, [""]]),
+    ("mcp_servers", [3, ["x"], "x"]),
+    ("github_token", [3, ""]),
+    ("on_permission", [3, True]),
+    ("permission_timeout", [0, -1, "5", True]),
+    ("on_user_input", [3, "yes"]),
+    ("on_elicitation", [3]),
+    ("on_exit_plan", [3]),
+    ("on_auto_mode_switch", ["yes"]),
+    ("on_event", [3]),
+    ("backlog_events", [0, -1, 1.5, None, True]),
+    ("backlog_bytes", [0, -1, 1.5, None]),
+    ("extra", [3, ["x"], {"sessionId": "s"}, {"cloud": {}}]),
+]
+
+WRONG_PROVIDER = [
+    ("base_url", [3, "", None, "ftp://x", "localhost"]),
+    ("type", ["other", 3]),
+    ("api_key", [3, ""]),
+    ("bearer_token", [3, ""]),
+    ("headers", [3, "x", {"A": 1}]),
+    ("wire_api", ["grpc"]),
+    ("model_id", [3, ""]),
+    ("max_prompt_tokens", [0, 1.5, "5"]),
+    ("max_output_tokens", [0, 1.5, "5"]),
+    ("api_version", [3, ""]),
+]
+
+WRONG_CLOUD = [
+    ("owner", [3, ""]),
+    ("ready_timeout", [0, -1, "5"]),
+    ("catch_up_timeout", [0, -1, None, "5"]),
+    ("drop_unsupported", ["no", None, 3]),
+]
+
+
+def _cases(table: list[tuple[str, list[Any]]]) -> list[Any]:
+    return [pytest.param(name, value, id=f"{name}={value!r}") for name, values in table for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), _cases(WRONG_CLIENT))
+def test_a_wrong_client_option_is_refused_by_name(name: str, value: object):
+    """style 2.7, reliability 11: before anything is started."""
+    with pytest.raises(InvalidOption) as caught:
+        ClientOptions(**{name: value})
+    assert caught.value.option == name
+
+
+@pytest.mark.parametrize(("name", "value"), _cases(WRONG_SESSION))
+def test_a_wrong_session_option_is_refused_by_name(name: str, value: object):
+    """P1, reliability 11."""
+    with pytest.raises(InvalidOption) as caught:
+        SessionOptions(**{name: value})
+    assert caught.value.option == name
+
+
+@pytest.mark.parametrize(("name", "value"), _cases(WRONG_PROVIDER))
+def test_a_wrong_provider_option_is_refused_by_name(name: str, value: object):
+    """style 2.7."""
+    with pytest.raises(InvalidOption) as caught:
+        Provider(**{"base_url": "http://localhost", name: value})
+    assert caught.value.option == name
+
+
+@pytest.mark.parametrize(("name", "value"), _cases(WRONG_CLOUD))
+def test_a_wrong_cloud_option_is_refused_by_name(name: str, value: object):
+    """P1."""
+    with pytest.raises(InvalidOption) as caught:
+        CloudOptions(**{name: value})
+    assert caught.value.option == name
+
+
+@pytest.mark.parametrize("value", [3, "x", {"userInput.request": 3}, {3: print}, {"": print}])
+def test_functions_for_other_requests_are_checked_one_by_one(value: object):
+    with pytest.raises(InvalidOption) as caught:
+        SessionOptions(on_request=value)  # type: ignore[arg-type]
+    assert caught.value.option.startswith("on_request")
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "untested"),
+    [
+        (ClientOptions, WRONG_CLIENT, set()),
+        (SessionOptions, WRONG_SESSION, {"on_request"}),
+        (Provider, WRONG_PROVIDER, set()),
+        (CloudOptions, WRONG_CLOUD, set()),
+    ],
+)
+def test_every_option_has_its_wrong_values_above(kind: type, table: list[tuple[str, list[Any]]], untested: set[str]):
+    """A field that is added without a check fails here."""
+    assert {one.name for one in dataclasses.fields(kind)} == {name for name, _ in table} | untested
+
+
+def test_an_unknown_option_is_refused_by_name():
+    """style 2.7."""
+    with pytest.raises(InvalidOption) as caught:
+        SessionOptions().replace(modle="x")
+    assert caught.value.option == "modle"
+    with pytest.raises(InvalidOption) as caught:
+        AsyncClient().create_session(modle="x")
+    assert caught.value.option == "modle"
+
+
+def test_options_cannot_be_changed():
+    for options in (ClientOptions(), SessionOptions(), CloudOptions(), Provider(base_url="http://x"), Repository("a", "b")):
+        with pytest.raises((AttributeError, TypeError)):
+            options.model = "x"  # type: ignore[misc]
+
+
+def test_a_list_given_to_an_option_can_change_without_changing_the_option():
+    tools = ["a"]
+    options = SessionOptions(available_tools=tools)
+    tools.append("b")
+    assert options.available_tools == ("a",)
+
+
+def test_replace_makes_a_checked_copy():
+    options = SessionOptions(model="a", streaming=True)
+    changed = options.replace(model="b")
+    assert (changed.model, changed.streaming, options.model) == ("b", True, "a")
+    with pytest.raises(InvalidOption):
+        options.replace(model=3)
+
+
+@pytest.mark.parametrize("name", ["runtime", "base_directory", "working_directory", "env"])
+def test_options_of_a_started_runtime_are_refused_beside_a_url(name: str):
+    """An option that cannot have an effect is not accepted."""
+    with pytest.raises(InvalidOption) as caught:
+        ClientOptions(url="localhost:1", **{name: {"A": "b"} if name == "env" else "x"})
+    assert caught.value.option == name
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("localhost:8000", ("localhost", 8000)),
+        ("tcp://10.0.0.1:65535", ("10.0.0.1", 65535)),
+        ("[::1]:80/", ("::1", 80)),
+        ("8000", ("127.0.0.1", 8000)),
+        (":8000", ("127.0.0.1", 8000)),
+    ],
+)
+def test_an_address_has_several_spellings(text: str, address: tuple[str, int]):
+    assert parse_address(text) == address
+    ClientOptions(url=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "repository"),
+    [
+        ("octo/hello", Repository("octo", "hello")),
+        ("octo/hello@main", Repository("octo", "hello", "main")),
+        ("octo/hello@feature/x@2", Repository("octo", "hello", "feature/x@2")),
+        ("o.c-t_o/h.e-l_lo", Repository("o.c-t_o", "h.e-l_lo")),
+    ],
+)
+def test_a_repository_can_be_written_short(text: str, repository: Repository):
+    """design 4."""
+    assert Repository.parse(text) == repository
+    assert str(repository) == text
+
+
+@pytest.mark.parametrize("text", ["", "octo", "octo/", "/hello", "octo/hello@", "a/b/c", "a b/c", "octo/hello@a b", "a/b\n"])
+def test_another_spelling_of_a_repository_is_refused(text: str):
+    """P1."""
+    with pytest.raises(InvalidOption) as caught:
+        Repository.parse(text)
+    assert caught.value.option == "repository"
+
+
+@pytest.mark.parametrize(("fields", "name"), [({"owner": ""}, "owner"), ({"name": "a/b"}, "name"), ({"branch": ""}, "branch")])
+def test_a_wrong_part_of_a_repository_is_refused_by_name(fields: dict[str, Any], name: str):
+    with pytest.raises(InvalidOption) as caught:
+        Repository(**{"owner": "o", "name": "n", **fields})
+    assert caught.value.option == name
+
+
+# On the wire.
+
+
+def _everything(**more: Any) -> SessionOptions:
+    return SessionOptions(
+        model="m",
+        reasoning_effort="high",
+        streaming=True,
+        sub_agent_streaming=False,
+        client_name="c",
+        working_directory=pathlib.PurePosixPath("/w"),
+        additional_directories=["/a"],
+        config_directory="/c",
+        available_tools=["t"],
+        excluded_tools=[],
+        mcp_servers={"s": {"command": "x"}},
+        system_message=SystemMessage.append("hi"),
+        github_token="g",
+        on_permission=lambda request: True,
+        on_user_input=lambda question: "x",
+        on_elicitation=lambda form: None,
+        on_exit_plan=lambda plan: True,
+        on_auto_mode_switch=lambda offer: "no",
+        on_request={"hooks.invoke": lambda params: {}},
+        on_event=print,
+        permission_timeout=5,
+        extra={"customAgents": []},
+        **more,
+    )
+
+
+def test_what_was_not_set_is_absent():
+    """P2: never false, null or an empty list."""
+    assert session_params(SessionOptions()) == {}
+    assert cloud_params(SessionOptions(), None, CloudOptions()) == {"cloud": {}}
+
+
+def test_what_was_set_is_sent_even_if_it_is_false_or_empty():
+    """P2."""
+    sent = session_params(SessionOptions(streaming=False, available_tools=[], mcp_servers={}))
+    assert sent == {"streaming": False, "availableTools": (), "mcpServers": {}}
+
+
+def test_every_option_reaches_the_wire_under_its_name():
+    """P2."""
+    params = session_params(_everything(name="n", provider=Provider(base_url="http://p", api_key="k")))
+    assert params == {
+        "model": "m",
+        "reasoningEffort": "high",
+        "streaming": True,
+        "includeSubAgentStreamingEvents": False,
+        "name": "n",
+        "clientName": "c",
+        "workingDirectory": "/w",
+        "additionalDirectories": ("/a",),
+        "configDir": "/c",
+        "availableTools": ("t",),
+        "excludedTools": (),
+        "mcpServers": {"s": {"command": "x"}},
+        "gitHubToken": "g",
+        "provider": {"type": "openai", "baseUrl": "http://p", "apiKey": "k"},
+        "systemMessage": {"mode": "append", "content": "hi"},
+        "requestPermission": True,
+        "requestUserInput": True,
+        "requestElicitation": True,
+        "requestExitPlanMode": True,
+        "requestAutoModeSwitch": True,
+        "hooks": True,
+        "customAgents": [],
+    }
+
+
+def test_a_cloud_creation_has_the_same_parameters_and_a_cloud_member_and_no_id():
+    """P2: one table for create, cloud create and resume."""
+    options = _everything()
+    params = cloud_params(options, Repository("octo", "hello", "main"), CloudOptions())
+    assert params.pop("cloud") == {"repository": {"owner": "octo", "name": "hello", "branch": "main"}}
+    assert params == session_params(options)
+    assert "sessionId" not in params
+
+
+def test_the_parts_of_the_cloud_member_that_were_not_set_are_absent():
+    """P2."""
+    params = cloud_params(SessionOptions(), Repository("octo", "hello"), CloudOptions(owner="org"))
+    assert params["cloud"] == {"repository": {"owner": "octo", "name": "hello"}, "owner": "org"}
+
+
+def test_extra_parameters_win_over_the_table():
+    assert session_params(SessionOptions(model="a", extra={"model": "b"})) == {"model": "b"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "word"),
+    [
+        ({"provider": Provider(base_url="http://x")}, "provider", "Mission Control"),
+        ({"name": "n"}, "name", "Mission Control"),
+        ({"extra": {"provider": {}}}, "extra", "provider"),
+        ({"extra": {"name": "n"}}, "extra", "name"),
+        ({"extra": {"hasSkillProvider": True}}, "extra", "hasSkillProvider"),
+        ({"extra": {"sessionFs": {}}}, "extra", "sessionFs"),
+        ({"on_request": {"sessionFs.readFile": print}}, "on_request", "sessionFs.readFile"),
+        ({"on_request": {"skillProvider.list": print}}, "on_request", "skillProvider.list"),
+    ],
+)
+def test_a_cloud_session_refuses_by_name_what_it_cannot_have(fields: dict[str, Any], name: str, word: str):
+    """P1: before any byte is sent; here there is not even a connection."""
+    with pytest.raises(InvalidOption) as caught:
+        check_cloud(SessionOptions(**fields))
+    assert caught.value.option == name
+    assert word in str(caught.value)
+    client = AsyncClient()
+    for opener in (client.create_cloud_session, lambda **given: client.resume_cloud_session("s", **given)):
+        with pytest.raises(InvalidOption) as caught:
+            opener(**fields)
+        assert caught.value.option == name
+
+
+def test_a_cloud_session_takes_no_id_of_the_caller():
+    """P1."""
+    with pytest.raises(InvalidOption) as caught:
+        AsyncClient().create_cloud_session("octo/hello", session_id="mine")
+    assert caught.value.option == "session_id"
+
+
+@pytest.mark.parametrize("fields", [{"cloud": CloudOptions()}, {"cloud": {}}])
+def test_a_local_session_refuses_a_cloud_configuration_and_names_the_right_method(fields: dict[str, Any]):
+    """P1."""
+    with pytest.raises(InvalidOption) as caught:
+        AsyncClient().create_session(**fields)
+    assert caught.value.option == "cloud"
+    assert "create_cloud_session" in str(caught.value)
+
+
+@pytest.mark.parametrize("repository", [3, ["octo", "hello"], {"owner": "o"}, "octo", ""])
+def test_a_wrong_repository_is_refused_by_name(repository: object):
+    """P1."""
+    with pytest.raises(InvalidOption) as caught:
+        AsyncClient().create_cloud_session(repository)  # type: ignore[arg-type]
+    assert caught.value.option == "repository"
+
+
+@pytest.mark.parametrize("session_id", ["", None, 3])
+def test_a_wrong_session_id_is_refused_by_name(session_id: object):
+    client = AsyncClient()
+    for opener in (client.resume_session, client.resume_cloud_session):
+        with pytest.raises(InvalidOption) as caught:
+            opener(session_id)  # type: ignore[arg-type]
+        assert caught.value.option == "session_id"
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5", True, float("nan")])
+def test_a_wrong_time_limit_is_refused_by_name(timeout: object):
+    client = AsyncClient()
+    for opener in (client.create_session, client.create_cloud_session):
+        with pytest.raises(InvalidOption) as caught:
+            opener(timeout=timeout)
+        assert caught.value.option == "timeout"
+
+
+@pytest.mark.parametrize("options", [3, {"model": "m"}, ClientOptions()])
+def test_options_of_another_kind_are_refused(options: Any):
+    client = AsyncClient()
+    for opener in (client.create_session, lambda given: client.create_cloud_session("o/n", given)):
+        with pytest.raises(InvalidOption) as caught:
+            opener(options)
+        assert caught.value.option == "options"
+
+
+# What newer runtimes refuse in a cloud creation.
+
+
+def test_lean_parameters_hold_nothing_that_newer_runtimes_refuse():
+    """P13."""
+    refused = {
+        "requestPermission",
+        "requestUserInput",
+        "requestElicitation",
+        "requestExitPlanMode",
+        "requestAutoModeSwitch",
+        "hooks",
+        "tools",
+        "commands",
+        "includeSubAgentStreamingEvents",
+        "requestCanvasRenderer",
+        "requestMcpApps",
+    }
+    options = _everything().replace(extra={name: True for name in refused} | {"memory": {}})
+    params = cloud_params(options, Repository("o", "n"), CloudOptions())
+    small = lean(params)
+    assert refused <= set(params)
+    assert not refused & set(small)
+    assert set(params) - refused == set(small)
+    assert small["cloud"] == params["cloud"]
+    assert small["model"] == "m"
+
+
+def test_lean_changes_nothing_where_there_is_nothing_to_leave_out():
+    """P13: the client tells by this whether a repetition can help."""
+    params = cloud_params(SessionOptions(model="m"), None, CloudOptions())
+    assert lean(params) == params
+
+
+def test_what_cannot_be_served_from_events_is_named():
+    """P13: hooks and client tools; the questions can."""
+    options = _everything().replace(extra={"tools": [{"name": "t"}], "commands": [], "canvases": None})
+    assert unserved(session_params(options)) == ["hooks", "tools"]
+    assert unserved(session_params(SessionOptions(on_permission=lambda request: True))) == []
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ClientOptions(github_token=SECRET, connection_token=SECRET, env={"TOKEN": SECRET}),
+        SessionOptions(github_token=SECRET, extra={"token": SECRET}),
+        SessionOptions(mcp_servers={"s": {"headers": {"Authorization": SECRET}, "env": {"KEY": SECRET}}}),
+        SessionOptions(provider=Provider(base_url="http://x", api_key=SECRET, bearer_token=SECRET, headers={"A": SECRET})),
+    ],
+    ids=["client", "session", "mcp servers", "provider"],
+)
+def test_no_representation_shows_a_secret(options: object):
+    """G2."""
+    assert SECRET not in repr(options)
+    assert SECRET not in str(options)
+
+
+def test_no_refusal_repeats_a_secret():
+    """G2."""
+    wrong: list[tuple[type, dict[str, Any]]] = [
+        (ClientOptions, {"env": {"TOKEN": [SECRET]}}),
+        (ClientOptions, {"github_token": [SECRET]}),
+        (SessionOptions, {"github_token": [SECRET]}),
+        (Provider, {"base_url": "http://x", "api_key": [SECRET]}),
+        (Provider, {"base_url": "http://x", "headers": [SECRET]}),
+    ]
+    for kind, fields in wrong:
+        with pytest.raises(InvalidOption) as caught:
+            kind(**fields)
+        assert SECRET not in str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_contract():
+    """P4, C5."""
+    assert HeldLimits() == HeldLimits(items_per_session=128, sessions=64, total_bytes=16 * 1024 * 1024)
+    assert ClientOptions().start_timeout == 30
+    assert ClientOptions().adoption_patience == 0.25
+    assert ClientOptions().max_frame_bytes == 256 * 1024 * 1024

@@ -1,0 +1,318 @@
+"""Which session owns an id, and traffic for ids that nobody owns yet (contracts P3, P4, P5, P7, P17)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import msgspec
+import pytest
+
+from missionlink._wire.calls import Call
+from missionlink._wire.routes import HeldLimits, Routes
+from missionlink.errors import InvalidOption, LocalProtocolError
+from missionlink.protocol.envelope import Event
+from missionlink.protocol.messages import Request
+
+_numbers = itertools.count(1)
+
+
+def _event(name: str = "") -> Event:
+    return Event(type="t", id=name or f"e{next(_numbers)}")
+
+
+def _call() -> Call:
+    return Call(Request(b"%d" % next(_numbers), "userInput.request", msgspec.Raw(b"{}")), "s", 10)
+
+
+@dataclass
+class Port:
+    name: str
+
+
+def _routes(**limits: int) -> Routes[Port]:
+    return Routes(replace(HeldLimits(), **limits))
+
+
+def _items(fallen: list[tuple[str, Event | Call]]) -> list[Event | Call]:
+    return [item for _, item in fallen]
+
+
+def test_traffic_before_the_registration_is_handed_over_in_arrival_order():
+    """P3, P5: events and requests together."""
+    routes = _routes()
+    routes.open_guard()
+    sent = [_event(), _call(), _event(), _event(), _call()]
+    for item in sent:
+        assert routes.hold("s", item, 10, 0.0) == []
+    lost, held = routes.register("s", Port("p"))
+    assert lost == 0
+    assert [item for item, _ in held] == sent
+    assert [size for _, size in held] == [10] * 5
+    assert routes.held_bytes == 0
+
+
+def test_each_id_has_a_buffer_of_its_own():
+    """P3."""
+    routes = _routes()
+    routes.open_guard()
+    first, second = _event(), _event()
+    routes.hold("a", first, 1, 0)
+    routes.hold("b", second, 1, 0)
+    assert routes.register("a", Port("a")) == (0, [(first, 1)])
+    assert routes.register("b", Port("b")) == (0, [(second, 1)])
+    assert routes.register("c", Port("c")) == (0, [])
+
+
+def test_without_a_guard_nothing_is_held():
+    """P3."""
+    routes = _routes()
+    with pytest.raises(LocalProtocolError) as caught:
+        routes.hold("s", _event(), 1, 0)
+    assert caught.value.session_id == "s"
+
+
+def test_a_live_id_is_not_taken_over():
+    """P5, reliability 9."""
+    routes = _routes()
+    port = Port("first")
+    routes.register("s", port)
+    with pytest.raises(LocalProtocolError):
+        routes.register("s", Port("second"))
+    assert routes.find("s") is port
+    assert routes.unregister("s") is port
+    assert routes.unregister("s") is None
+    assert routes.find("s") is None
+
+
+def test_at_128_items_the_oldest_falls_out_whatever_it_is():
+    """P4: the default bound."""
+    routes = Routes[Port]()
+    routes.open_guard()
+    request, event = _call(), _event()
+    assert routes.hold("s", request, 1, 0) == []
+    assert routes.hold("s", event, 1, 0) == []
+    kept = [_event() for _ in range(126)]
+    for item in kept:
+        assert routes.hold("s", item, 1, 0) == []
+    newer = [_event(), _event()]
+    assert routes.hold("s", newer[0], 1, 0) == [("s", request)]
+    assert routes.hold("s", newer[1], 1, 0) == [("s", event)]
+    lost, held = routes.register("s", Port("p"))
+    assert lost == 1, "a request that falls out is answered, it is no lost event"
+    assert [item for item, _ in held] == kept + newer
+
+
+def test_at_64_ids_the_oldest_id_is_let_go_with_all_it_has():
+    """P4: the default bound; what falls out is named, oldest first."""
+    routes = Routes[Port]()
+    routes.open_guard()
+    oldest = [_event(), _call(), _event()]
+    for item in oldest:
+        routes.hold("id-0", item, 1, 0)
+    for number in range(1, 64):
+        assert routes.hold(f"id-{number}", _event(), 1, 0) == []
+    fallen = routes.hold("id-64", _event(), 1, 0)
+    assert fallen == [("id-0", item) for item in oldest]
+
+
+def test_an_id_that_was_let_go_is_told_what_it_missed_when_it_comes_after_all():
+    """P4: the loss is reported in its place, in front of what came later."""
+    routes = _routes(sessions=1)
+    routes.open_guard()
+    routes.hold("a", _event(), 1, 0)
+    routes.hold("a", _event(), 1, 0)
+    routes.hold("b", _event(), 1, 0)
+    later = _event()
+    assert len(routes.hold("a", later, 1, 0)) == 1
+    assert routes.register("a", Port("a")) == (2, [(later, 1)])
+    assert routes.register("b", Port("b")) == (1, [])
+
+
+def test_at_16_mib_in_all_the_oldest_of_all_ids_falls_out():
+    """P4: the default bound, across ids."""
+    routes = Routes[Port]()
+    routes.open_guard()
+    four_mib = 4 * 1024 * 1024
+    items = [_event() for _ in range(5)]
+    for number, item in enumerate(items[:4]):
+        assert routes.hold(f"id-{number % 2}", item, four_mib, 0) == []
+    assert routes.held_bytes == 16 * 1024 * 1024
+    assert routes.hold("id-9", items[4], four_mib, 0) == [("id-0", items[0])]
+    assert routes.held_bytes == 16 * 1024 * 1024
+
+
+def test_an_item_larger_than_all_room_falls_out_itself():
+    """P4."""
+    routes = _routes(total_bytes=100)
+    routes.open_guard()
+    small, huge = _event(), _call()
+    routes.hold("a", small, 50, 0)
+    assert _items(routes.hold("b", huge, 101, 0)) == [small, huge]
+    assert routes.held_bytes == 0
+    assert routes.register("b", Port("b")) == (0, [])
+
+
+def test_the_end_of_the_last_guard_lets_everything_go():
+    """P7."""
+    routes = _routes()
+    guard = routes.open_guard()
+    sent = [("a", _event()), ("b", _call()), ("a", _call())]
+    for session_id, item in sent:
+        routes.hold(session_id, item, 1, 0)
+    assert sorted(map(id, _items(routes.close_guard(guard)))) == sorted(id(item) for _, item in sent)
+    assert not routes.is_guarded
+    assert routes.held_bytes == 0
+    assert routes.close_guard(guard) == []
+
+
+def test_what_is_let_go_at_a_guards_end_is_in_order_for_each_id():
+    """P7."""
+    routes = _routes()
+    guard = routes.open_guard()
+    sent = [_event(), _call(), _event()]
+    for item in sent:
+        routes.hold("a", item, 1, 0)
+    assert routes.close_guard(guard) == [("a", item) for item in sent]
+
+
+def test_traffic_stays_while_any_guard_of_its_time_is_open():
+    """P7: two creations, one of which fails."""
+    routes = _routes()
+    first, second = routes.open_guard(), routes.open_guard()
+    item = _event()
+    routes.hold("s", item, 1, 0)
+    assert routes.close_guard(first) == []
+    assert routes.register("s", Port("p")) == (0, [(item, 1)])
+    assert routes.close_guard(second) == []
+
+
+def test_leftovers_do_not_outlive_the_creations_that_were_open_when_they_came():
+    """P7: a creation that begins later cannot claim them, however long it takes."""
+    routes = _routes()
+    first = routes.open_guard()
+    leftover = _call()
+    routes.hold("gone", leftover, 1, 0)
+    routes.open_guard()
+    young = _event()
+    routes.hold("gone", young, 1, 0)
+    assert routes.close_guard(first) == [("gone", leftover)]
+    assert routes.register("gone", Port("p")) == (0, [(young, 1)])
+
+
+def test_events_let_go_at_a_guards_end_are_counted_for_a_later_registration():
+    """P4, P7."""
+    routes = _routes()
+    first = routes.open_guard()
+    routes.hold("s", _event(), 1, 0)
+    routes.hold("s", _call(), 1, 0)
+    second = routes.open_guard()
+    assert len(routes.close_guard(first)) == 2
+    assert routes.register("s", Port("p")) == (1, [])
+    routes.close_guard(second)
+
+
+def test_losses_are_forgotten_with_the_last_guard():
+    """P4: an id of another age is not told of losses that were not its own."""
+    routes = _routes()
+    guard = routes.open_guard()
+    routes.hold("s", _event(), 1, 0)
+    routes.close_guard(guard)
+    assert routes.register("s", Port("p")) == (0, [])
+
+
+def test_ten_thousand_unknown_ids_take_no_more_room_than_the_bounds():
+    """P4, reliability 10."""
+    routes = Routes[Port]()
+    routes.open_guard()
+    fallen = 0
+    for number in range(10_000):
+        fallen += len(routes.hold(f"id-{number}", _event("x"), 100, 0))
+    assert fallen == 10_000 - 64
+    assert routes.held_bytes == 64 * 100
+
+
+def test_a_request_that_has_waited_is_adopted_by_the_only_creation():
+    """P17."""
+    routes = _routes()
+    guard = routes.open_guard()
+    routes.hold("s", _event(), 1, 10.0)
+    assert routes.next_adoption(0.25) is None, "events do not make anybody wait"
+    routes.hold("s", _call(), 1, 11.0)
+    assert routes.next_adoption(0.25) == 11.25
+    assert routes.adoption_due(11.2, 0.25) is None
+    assert routes.adoption_due(11.25, 0.25) == (guard, "s")
+
+
+def test_a_creation_adopts_one_id_only():
+    """P17."""
+    routes = _routes()
+    routes.open_guard()
+    routes.hold("s", _call(), 1, 0)
+    assert routes.adoption_due(1, 0.25) is not None
+    routes.hold("t", _call(), 1, 2)
+    assert routes.adoption_due(9, 0.25) is None
+    assert routes.next_adoption(0.25) is None
+
+
+def test_with_several_creations_pending_nothing_is_adopted():
+    """P17: nobody can tell whose it is; the time-out is the way out."""
+    routes = _routes()
+    first, second = routes.open_guard(), routes.open_guard()
+    routes.hold("s", _call(), 1, 0)
+    assert routes.adoption_due(100, 0.25) is None
+    routes.close_guard(first)
+    assert routes.adoption_due(100, 0.25) == (second, "s")
+
+
+def test_of_several_ids_the_one_whose_request_waits_longest_is_adopted():
+    """P17."""
+    routes = _routes()
+    guard = routes.open_guard()
+    routes.hold("young", _event(), 1, 0)
+    routes.hold("old", _call(), 1, 1)
+    routes.hold("young", _call(), 1, 2)
+    assert routes.adoption_due(5, 0.25) == (guard, "old")
+
+
+def test_a_request_that_was_cancelled_makes_nobody_adopt():
+    """P17, C6."""
+    routes = _routes()
+    routes.open_guard()
+    call = _call()
+    routes.hold("s", call, 1, 0)
+    call.is_open = False
+    assert routes.next_adoption(0.25) is None
+    assert routes.adoption_due(9, 0.25) is None
+
+
+def test_a_request_that_fell_out_makes_nobody_adopt():
+    """P17, P4."""
+    routes = _routes(items_per_session=1)
+    routes.open_guard()
+    routes.hold("s", _call(), 1, 0)
+    routes.hold("s", _event(), 1, 0)
+    assert routes.next_adoption(0.25) is None
+
+
+def test_clearing_names_everything_that_was_held():
+    """P8: at the connection's end nothing disappears unreported."""
+    routes = _routes()
+    routes.open_guard()
+    routes.register("live", Port("live"))
+    sent = [_event(), _call()]
+    for item in sent:
+        routes.hold("s", item, 1, 0)
+    assert routes.clear() == [("s", item) for item in sent]
+    assert routes.targets() == []
+    assert not routes.is_guarded
+    assert routes.held_bytes == 0
+
+
+@pytest.mark.parametrize("name", ["items_per_session", "sessions", "total_bytes"])
+@pytest.mark.parametrize("value", [0, -1, "many", None, 1.5, True])
+def test_a_wrong_bound_is_refused_by_name(name: str, value: object):
+    """P4: each configurable; a wrong value is refused before it is used."""
+    with pytest.raises(InvalidOption) as caught:
+        HeldLimits(**{name: value})  # type: ignore[arg-type]
+    assert caught.value.option == name
