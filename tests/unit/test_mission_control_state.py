@@ -61,6 +61,7 @@ def test_task_starts_once() -> None:
     task = started_task()
     assert refusal(lambda: task.start(NOW + 5, {})) == "conflict"
     assert refusal(lambda: task.publish(NOW + 5, Draft("session.start", {}))) == "conflict"
+    assert refusal(lambda: task.publish(NOW + 5, Draft("session.shutdown", {}))) == "conflict"
 
 
 def test_batch_of_the_start_is_visible_with_it() -> None:
@@ -101,11 +102,11 @@ def test_full_task_takes_only_the_events_that_end_it() -> None:
     task.publish(NOW, Draft("session.info", {}), Draft("session.info", {}))
     assert refusal(lambda: task.publish(NOW, Draft("session.info", {}))) == "full"
     task.publish(NOW, Draft("session.error", {}))
-    task.publish(NOW, Draft("session.idle", {}))
-    task.publish(NOW, Draft("session.shutdown", {}))
-    for _ in range(5):
+    for _ in range(7):
         task.publish(NOW, Draft("session.idle", {}))
     assert refusal(lambda: task.publish(NOW, Draft("session.idle", {}))) == "full"
+    task.finish(NOW, "failed", {})
+    assert task.event_count == 12
 
 
 def test_refused_batch_publishes_nothing_of_it() -> None:
@@ -167,7 +168,9 @@ def test_call_is_settled_once() -> None:
 def test_finished_task_fails_its_calls_and_takes_nothing_more() -> None:
     task = started_task()
     task.submit(NOW, "R", "m", {})
-    (outcome,) = task.finish(NOW, "completed").outcomes
+    changes = task.finish(NOW, "completed", {"shutdownType": "routine"})
+    assert [event.type for event in changes.events] == ["session.shutdown"]
+    (outcome,) = changes.outcomes
     assert outcome.call_id == "R"
     assert outcome.error is not None
     assert task.is_finished
@@ -175,7 +178,7 @@ def test_finished_task_fails_its_calls_and_takes_nothing_more() -> None:
         lambda: task.publish(NOW, Draft("session.info", {})),
         lambda: task.steer(NOW, Abort()),
         lambda: task.submit(NOW, "R2", "m", {}),
-        lambda: task.finish(NOW, "failed"),
+        lambda: task.finish(NOW, "failed", {}),
         lambda: task.start(NOW, {}),
     ):
         assert refusal(action) == "conflict"
@@ -183,7 +186,7 @@ def test_finished_task_fails_its_calls_and_takes_nothing_more() -> None:
 
 def test_task_can_end_before_it_starts() -> None:
     task = new_task()
-    task.finish(NOW, "cancelled")
+    assert task.finish(NOW, "cancelled", {}).events == ()
     assert refusal(lambda: task.start(NOW, {})) == "conflict"
 
 

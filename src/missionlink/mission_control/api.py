@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from missionlink.mission_control.levers import Levers
+    from missionlink.mission_control.levers import Faults
     from missionlink.mission_control.service import TaskService
     from missionlink.mission_control.state import Task
 
@@ -71,7 +71,7 @@ class HttpFace:
 
     Args:
         service: The tasks.
-        levers: Faults to answer with.
+        faults: Faults to answer with.
         token: What requests must carry; ``None`` accepts any request.
         on_created: Called with each new task, before its creation is answered.
         on_request: Called with each request after it was answered.
@@ -80,14 +80,14 @@ class HttpFace:
     def __init__(
         self,
         service: TaskService,
-        levers: Levers,
+        faults: Faults,
         *,
         token: str | None,
         on_created: Callable[[Task], None],
         on_request: Callable[[SeenRequest], None],
     ) -> None:
         self._service = service
-        self._levers = levers
+        self._faults = faults
         self._token = token
         self._on_created = on_created
         self._on_request = on_request
@@ -189,7 +189,7 @@ class HttpFace:
     async def _create(self, request: Request) -> Response:
         body = await read_body(request, CreateBody, self._service.limits.max_body_bytes)
         async with self._holding():
-            refusal = await self._levers.before_create()
+            refusal = await self._faults.before_create()
         if refusal is not None:
             return refusal_reply(refusal)
         first = body.repositories[0] if body.repositories else None
@@ -210,7 +210,7 @@ class HttpFace:
         return json_reply(describe(await self._service.get(request.path_params["task"])))
 
     async def _events(self, request: Request) -> Response:
-        refusal = self._levers.before_poll()
+        refusal = self._faults.before_poll()
         if refusal is not None:
             return refusal_reply(refusal)
         events = await self._service.events(request.path_params["task"])

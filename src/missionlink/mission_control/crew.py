@@ -11,7 +11,7 @@ from missionlink.errors import TaskRefused
 from missionlink.mission_control.worker import ClaimedTask
 
 if TYPE_CHECKING:
-    from missionlink.mission_control.levers import Levers
+    from missionlink.mission_control.levers import Faults
     from missionlink.mission_control.service import TaskService
     from missionlink.mission_control.state import Task
     from missionlink.mission_control.worker import Worker
@@ -30,20 +30,20 @@ class Crew:
     Args:
         worker: What works on the tasks.
         service: The tasks.
-        levers: Delays of their start.
+        faults: Delays of their start.
         url: Below it lie the addresses at which people can look at tasks.
     """
 
-    def __init__(self, worker: Worker, service: TaskService, levers: Levers, url: str) -> None:
+    def __init__(self, worker: Worker, service: TaskService, faults: Faults, url: str) -> None:
         self._worker = worker
         self._service = service
-        self._levers = levers
+        self._faults = faults
         self._url = url
         self._running: set[asyncio.Task[None]] = set()
 
     def begin(self, task: Task) -> None:
         """Let the worker begin with a task."""
-        claimed = ClaimedTask(task, f"{self._url}/tasks/{task.id}", self._service, self._levers)
+        claimed = ClaimedTask(task, f"{self._url}/tasks/{task.id}", self._service, self._faults)
         running = asyncio.create_task(self._work(claimed), name=f"missionlink task {task.id}")
         self._running.add(running)
         running.add_done_callback(self._ended)

@@ -15,7 +15,7 @@ from missionlink.mission_control.records import Draft
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ("Levers", "Refusal")
+__all__ = ("Delay", "Faults", "Levers", "Refusal")
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Refusal:
     """How many times still; ``None`` for ever."""
 
 
-class _Delay:
+class Delay:
     """A delay that can be changed, or ended, while somebody waits for it."""
 
     def __init__(self) -> None:
@@ -37,11 +37,13 @@ class _Delay:
         self._moved = asyncio.Event()
 
     def set(self, seconds: float | None) -> None:
+        """Change the delay, for those too who wait; ``None`` is for ever."""
         self._seconds = seconds
         self._moved.set()
         self._moved = asyncio.Event()
 
     async def wait(self) -> None:
+        """Wait until the delay, as it is then, has passed since the call."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while self._seconds is None or loop.time() < began + self._seconds:
@@ -53,15 +55,36 @@ class _Delay:
                 return
 
 
-class Levers:
-    """The levers, with nothing switched on at first."""
+class Faults:
+    """What is switched on; asked by the server before it does its work."""
 
     def __init__(self) -> None:
-        self._create_refusal: Refusal | None = None
-        self._poll_refusal: Refusal | None = None
-        self._create_delay = _Delay()
-        self._start_delay = _Delay()
-        self._batch: tuple[Draft, ...] = ()
+        self.create_refusal: Refusal | None = None
+        self.poll_refusal: Refusal | None = None
+        self.create_delay = Delay()
+        self.start_delay = Delay()
+        self.start_batch: tuple[Draft, ...] = ()
+
+    async def before_create(self) -> Refusal | None:
+        """Wait as long as a create is held back; gives the refusal to answer with, if any."""
+        await self.create_delay.wait()
+        return _use(self.create_refusal)
+
+    async def before_start(self) -> tuple[Draft, ...]:
+        """Wait as long as starts are held back; gives the events to publish with the start."""
+        await self.start_delay.wait()
+        return self.start_batch
+
+    def before_poll(self) -> Refusal | None:
+        """Give the refusal to answer a poll with, if any."""
+        return _use(self.poll_refusal)
+
+
+class Levers:
+    """Switches faults on and off; nothing is switched on at first."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
 
     def refuse_creates(
         self, status: int = 403, message: str | None = "refused by a test", *, times: int | None = None
@@ -73,39 +96,25 @@ class Levers:
             message: Its text; ``None`` for an empty body.
             times: How many requests; ``None`` for all, ``0`` for none (any more).
         """
-        self._create_refusal = _refusal(status, message, times)
+        self._faults.create_refusal = _refusal(status, message, times)
 
     def fail_polls(
         self, status: int = 500, message: str | None = "failed by a test", *, times: int | None = None
     ) -> None:
         """Answer requests for a task's events with an error; arguments as for ``refuse_creates``."""
-        self._poll_refusal = _refusal(status, message, times)
+        self._faults.poll_refusal = _refusal(status, message, times)
 
     def delay_create(self, seconds: float | None) -> None:
         """Hold back the answer to requests for a new task; ``None`` holds it until the lever is moved again."""
-        self._create_delay.set(_delay(seconds))
+        self._faults.create_delay.set(_delay(seconds))
 
     def delay_start(self, seconds: float | None) -> None:
         """Keep new tasks from starting; ``None`` keeps them until the lever is moved again."""
-        self._start_delay.set(_delay(seconds))
+        self._faults.start_delay.set(_delay(seconds))
 
     def start_batch(self, events: Iterable[tuple[str, Mapping[str, object]]]) -> None:
         """Publish these events, pairs of type and data, at the same moment as ``session.start`` of new tasks."""
-        self._batch = tuple(Draft(kind, data) for kind, data in events)
-
-    async def before_create(self) -> Refusal | None:
-        """Wait as long as a create is held back; gives the refusal to answer with, if any."""
-        await self._create_delay.wait()
-        return _use(self._create_refusal)
-
-    async def before_start(self) -> tuple[Draft, ...]:
-        """Wait as long as starts are held back; gives the events to publish with the start."""
-        await self._start_delay.wait()
-        return self._batch
-
-    def before_poll(self) -> Refusal | None:
-        """Give the refusal to answer a poll with, if any."""
-        return _use(self._poll_refusal)
+        self._faults.start_batch = tuple(Draft(kind, data) for kind, data in events)
 
 
 def _refusal(status: int, message: str | None, times: int | None) -> Refusal:

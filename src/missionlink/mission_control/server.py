@@ -14,7 +14,7 @@ import uvicorn
 from missionlink.errors import InvalidOption, MissionControlStartFailed
 from missionlink.mission_control.api import MISSION_CONTROL_PATH, HttpFace
 from missionlink.mission_control.crew import Crew
-from missionlink.mission_control.levers import Levers
+from missionlink.mission_control.levers import Faults, Levers
 from missionlink.mission_control.records import Draft, Limits
 from missionlink.mission_control.scripted import ScriptedWorker
 from missionlink.mission_control.service import TaskService, wall_clock
@@ -35,14 +35,17 @@ __all__ = ("MissionControl", "serve")
 
 # Requests take milliseconds, and those that wait are released first: more than this is a hung client.
 _CLOSE_TIMEOUT_S = 2
+# Runtimes keep idle connections for up to 90 s. A server that closed them earlier could meet a request on its way,
+# and runtimes do not repeat a prompt that is lost so.
+_KEEP_ALIVE_S = 120
 _DEVELOPMENT_TOKEN = "missionlink-development"
 
 
 class MissionControl(Levers):
     """A Mission Control that is running; made by ``serve``."""
 
-    def __init__(self, url: str, token: str | None, service: TaskService) -> None:
-        super().__init__()
+    def __init__(self, url: str, token: str | None, service: TaskService, faults: Faults) -> None:
+        super().__init__(faults)
         self.url = url
         """Where it listens, for example ``"http://127.0.0.1:41234"``."""
         self.tasks = Tasks(service)
@@ -83,6 +86,7 @@ class _EmbeddedServer(uvicorn.Server):
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
             )
         )
@@ -130,9 +134,9 @@ async def serve(
     listener = _listen(host, port)
     url = _url_of(listener)
     service = TaskService(MemoryStore() if store is None else store, limits or Limits(), wall_clock())
-    control = MissionControl(url, token, service)
-    crew = Crew(ScriptedWorker() if worker is None else worker, service, control, url + MISSION_CONTROL_PATH)
-    face = HttpFace(service, control, token=token, on_created=crew.begin, on_request=on_request)
+    faults = Faults()
+    crew = Crew(ScriptedWorker() if worker is None else worker, service, faults, url + MISSION_CONTROL_PATH)
+    face = HttpFace(service, faults, token=token, on_created=crew.begin, on_request=on_request)
     server = _EmbeddedServer(face.application())
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="missionlink mission control")
     serving.add_done_callback(lambda _: server.listening.set())
@@ -147,7 +151,7 @@ async def serve(
         await server.listening.wait()
         if serving.done():
             serving.result()
-        yield control
+        yield MissionControl(url, token, service, faults)
     finally:
         closing = asyncio.create_task(close())
         try:

@@ -105,9 +105,7 @@ class TaskService:
         """End a task: clients see ``session.shutdown``, open calls fail, and nothing more is accepted."""
 
         def end(task: Task) -> Changes:
-            now_ms = self._now_ms()
-            published = Changes() if task.state == "queued" else task.publish(now_ms, _shutdown(task, state))
-            return Changes(published.events, (), task.finish(now_ms, state).outcomes)
+            return task.finish(self._now_ms(), state, _shutdown_data(task, state))
 
         await self._update(task_id, end)
 
@@ -125,6 +123,7 @@ class TaskService:
 
     async def outcome(self, task_id: str, call_id: str, wait_s: float) -> Outcome | None:
         """Read how a call ended, waiting for it for at most ``wait_s`` seconds; ``None`` if it is open then."""
+        await self._store.get(task_id)  # nothing is kept to wait for tasks that do not exist
         try:
             async with asyncio.timeout(wait_s):
                 while True:
@@ -159,10 +158,13 @@ class TaskService:
 
     async def _update(self, task_id: str, step: Callable[[Task], Changes]) -> Changes:
         changes = await self._store.update(task_id, step)
-        bell = self._changed.pop(task_id, None)
-        if bell is not None:
-            bell.set()
+        self._ring(task_id)
         return changes
+
+    def _ring(self, task_id: str) -> None:
+        changed = self._changed.pop(task_id, None)
+        if changed is not None:
+            changed.set()
 
     async def _make_place(self, now_ms: int) -> None:
         tasks = await self._store.tasks()
@@ -185,17 +187,14 @@ class TaskService:
     async def _forget(self, task_id: str) -> None:
         await self._store.remove(task_id)
         self._asked_ms.pop(task_id, None)
-        self._changed.pop(task_id, None)
+        self._ring(task_id)
 
 
-def _shutdown(task: Task, state: FinalState) -> Draft:
-    return Draft(
-        "session.shutdown",
-        {
-            "shutdownType": "error" if state == "failed" else "routine",
-            "totalApiDurationMs": 0,
-            "sessionStartTime": task.created_ms,
-            "codeChanges": {"linesAdded": 0, "linesRemoved": 0, "filesModified": []},
-            "modelMetrics": {},
-        },
-    )
+def _shutdown_data(task: Task, state: FinalState) -> Mapping[str, object]:
+    return {
+        "shutdownType": "error" if state == "failed" else "routine",
+        "totalApiDurationMs": 0,
+        "sessionStartTime": task.created_ms,
+        "codeChanges": {"linesAdded": 0, "linesRemoved": 0, "filesModified": ()},
+        "modelMetrics": {},
+    }

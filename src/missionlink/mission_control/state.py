@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 __all__ = ("Task", "format_timestamp")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A full task must still be able to say that it ended: these types may use a few places beyond the limit.
-_CLOSING_TYPES = frozenset({"abort", "session.error", "session.idle", "session.shutdown"})
+# A full task must still be able to say why it ends: these types may use a few places beyond the limit.
+_CLOSING_TYPES = frozenset({"abort", "session.error", "session.idle"})
 _CLOSING_PLACES = 8
 
 
@@ -91,8 +91,9 @@ class Task:
         if self.state == "queued":
             raise TaskRefused("conflict", f"task {self.id!r} has not started: its first event is session.start")
         self._refuse_if_finished("publish an event")
-        if any(draft.type == "session.start" for draft in drafts):
-            raise TaskRefused("conflict", f"task {self.id!r} has started: session.start is published once")
+        for draft in drafts:
+            if draft.type in {"session.start", "session.shutdown"}:
+                raise TaskRefused("conflict", f"{draft.type} of task {self.id!r} is published by its start and end")
         changes = self._publish(now_ms, drafts)
         self.updated_ms = now_ms
         return changes
@@ -139,23 +140,32 @@ class Task:
         self.updated_ms = now_ms
         return Changes(outcomes=(outcome,))
 
-    def finish(self, now_ms: int, state: FinalState) -> Changes:
-        """End the task; its open calls fail, and nothing more can be published or asked.
+    def finish(self, now_ms: int, state: FinalState, data: Mapping[str, object]) -> Changes:
+        """End the task: ``session.shutdown`` is its last event, its open calls fail, and nothing more is accepted.
+
+        A task that has not started has no events, not even this one.
 
         Raises:
             TaskRefused: The task has finished before.
         """
         self._refuse_if_finished("finish again")
+        events: Sequence[Event] = ()
+        if self.state == "in_progress":
+            events = self._publish(now_ms, (Draft("session.shutdown", data),)).events
         left = sorted(self.open_calls)
         self.open_calls.clear()
         self.state = state
         self.updated_ms = now_ms
-        return Changes(outcomes=[Outcome(call_id, error=f"task {self.id!r} is {state}") for call_id in left])
+        outcomes = [Outcome(call_id, error=f"task {self.id!r} is {state}") for call_id in left]
+        return Changes(events=events, outcomes=outcomes)
 
     def _publish(self, now_ms: int, drafts: Sequence[Draft]) -> Changes:
         places = self.limits.max_events
         if all(draft.type in _CLOSING_TYPES for draft in drafts):
             places += _CLOSING_PLACES
+        elif drafts[0].type == "session.shutdown":
+            # There is one of it, and nothing may keep a task from ending.
+            places += _CLOSING_PLACES + 1
         if self.event_count + len(drafts) > places:
             raise TaskRefused("full", f"task {self.id!r} has {self.event_count} events, the most it may have")
         events: list[Event] = []

@@ -9,7 +9,7 @@ from missionlink.mission_control.records import Draft, Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from missionlink.mission_control.levers import Levers
+    from missionlink.mission_control.levers import Faults
     from missionlink.mission_control.records import Call, Event, Repository, Work
     from missionlink.mission_control.service import TaskService
     from missionlink.mission_control.state import Task
@@ -32,19 +32,19 @@ class Worker(Protocol):
 class ClaimedTask:
     """A task in the hands of its worker."""
 
-    def __init__(self, task: Task, url: str, service: TaskService, levers: Levers) -> None:
+    def __init__(self, task: Task, url: str, service: TaskService, faults: Faults) -> None:
         self.id: str = task.id
         self.name: str = task.name
         self.repository: Repository | None = task.repository
         self.url = url
         """Where a person can look at the task."""
         self._service = service
-        self._levers = levers
+        self._faults = faults
         self._taken = task.work_taken
 
     async def start(self, data: Mapping[str, object]) -> None:
         """Publish ``session.start``; nothing can be published before."""
-        batch = await self._levers.before_start()
+        batch = await self._faults.before_start()
         await self._service.start(self.id, data, batch)
 
     async def publish(self, kind: str, data: Mapping[str, object], *, ephemeral: bool = False) -> Event:
