@@ -16,9 +16,7 @@ from missionlink.runtime.program import ask_version
 from missionlink.runtime.releases import platform_key
 
 pytestmark = [
-    pytest.mark.skipif(
-        platform_key() not in RELEASES[0].packages, reason="no runtime is published for this platform"
-    ),
+    pytest.mark.skipif(platform_key() not in RELEASES[0].packages, reason="no runtime is published for this platform"),
     pytest.mark.timeout(600),
 ]
 
