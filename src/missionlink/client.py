@@ -471,7 +471,7 @@ class ClientRpc:
             RequestTimeout, ConnectionFailed: No answer came.
         """
         result = await self._link().call(method, params, timeout=timeout)
-        return read_result(method, result, Any)
+        return read_result(method, result, object)
 
 
 # Requests that concern the whole client even where they name a session.

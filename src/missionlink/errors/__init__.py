@@ -1,0 +1,147 @@
+"""Every error that missionlink raises, in one tree.
+
+The branches follow what a caller does next: mend the call, mend the machine, reconnect, retry or give up.
+
+    MissionlinkError
+    ├─ InvalidOption (also ValueError)
+    ├─ MissingExtra (also ImportError)
+    ├─ RuntimeUnavailable
+    │  ├─ RuntimeNotFound
+    │  ├─ RuntimeInstallFailed
+    │  ├─ RuntimeStartFailed
+    │  └─ RuntimeIncompatible
+    ├─ ConnectionFailed
+    │  ├─ ConnectionLost
+    │  └─ ConnectionClosed
+    ├─ ProtocolError
+    │  ├─ RemoteProtocolError
+    │  ├─ LocalProtocolError
+    │  └─ UnexpectedResult
+    ├─ RequestFailed
+    │  ├─ RequestRejected
+    │  │  ├─ AuthenticationFailed
+    │  │  └─ UnsupportedByRuntime
+    │  ├─ RequestRefused
+    │  └─ RequestTimeout (also TimeoutError)
+    ├─ SessionError
+    │  ├─ SessionNotFound
+    │  ├─ SessionClosed
+    │  ├─ SessionIdMismatch
+    │  ├─ CloudSessionFailed
+    │  │  ├─ CloudPolicyRefused
+    │  │  ├─ CloudValidationFailed
+    │  │  ├─ CloudNotAuthorised
+    │  │  ├─ CloudNotStarted
+    │  │  ├─ CloudUnreachable
+    │  │  └─ CloudNotReady (also TimeoutError)
+    │  ├─ TurnFailed
+    │  │  └─ TurnTimeout (also TimeoutError)
+    │  └─ ConsumerOverflow
+    ├─ HandlerFailed
+    ├─ MissionControlError
+    │  ├─ MissionControlStartFailed
+    │  └─ TaskRefused
+    └─ ScriptMismatch (also AssertionError)
+
+Each error keeps its facts in attributes, says what to do in its text, and survives ``copy`` and ``pickle``.
+"""
+
+from __future__ import annotations
+
+from missionlink.errors.exchange import (
+    AuthenticationFailed,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+    RequestFailed,
+    RequestRefused,
+    RequestRejected,
+    RequestTimeout,
+    UnexpectedResult,
+    UnsupportedByRuntime,
+)
+from missionlink.errors.machine import (
+    ConnectionClosed,
+    ConnectionFailed,
+    ConnectionLost,
+    RuntimeIncompatible,
+    RuntimeInstallFailed,
+    RuntimeNotFound,
+    RuntimeStartFailed,
+    RuntimeUnavailable,
+)
+from missionlink.errors.root import (
+    HandlerFailed,
+    InvalidOption,
+    MissingExtra,
+    MissionlinkError,
+)
+from missionlink.errors.sessions import (
+    CloudNotAuthorised,
+    CloudNotReady,
+    CloudNotStarted,
+    CloudPolicyRefused,
+    CloudSessionFailed,
+    CloudUnreachable,
+    CloudValidationFailed,
+    ConsumerOverflow,
+    SessionClosed,
+    SessionError,
+    SessionIdMismatch,
+    SessionNotFound,
+    TurnFailed,
+    TurnTimeout,
+)
+from missionlink.errors.tools import (
+    MissionControlError,
+    MissionControlStartFailed,
+    ScriptMismatch,
+    TaskRefused,
+)
+
+__all__ = (
+    "AuthenticationFailed",
+    "CloudNotAuthorised",
+    "CloudNotReady",
+    "CloudNotStarted",
+    "CloudPolicyRefused",
+    "CloudSessionFailed",
+    "CloudUnreachable",
+    "CloudValidationFailed",
+    "ConnectionClosed",
+    "ConnectionFailed",
+    "ConnectionLost",
+    "ConsumerOverflow",
+    "HandlerFailed",
+    "InvalidOption",
+    "LocalProtocolError",
+    "MissingExtra",
+    "MissionControlError",
+    "MissionControlStartFailed",
+    "MissionlinkError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "RequestFailed",
+    "RequestRefused",
+    "RequestRejected",
+    "RequestTimeout",
+    "RuntimeIncompatible",
+    "RuntimeInstallFailed",
+    "RuntimeNotFound",
+    "RuntimeStartFailed",
+    "RuntimeUnavailable",
+    "ScriptMismatch",
+    "SessionClosed",
+    "SessionError",
+    "SessionIdMismatch",
+    "SessionNotFound",
+    "TaskRefused",
+    "TurnFailed",
+    "TurnTimeout",
+    "UnexpectedResult",
+    "UnsupportedByRuntime",
+)
+
+for _name in __all__:
+    # Tracebacks and pickles name the place that programs import from.
+    globals()[_name].__module__ = __name__

@@ -1,0 +1,123 @@
+"""Errors of one session, its turns and its consumers."""
+
+from __future__ import annotations
+
+from missionlink.errors.root import MissionlinkError
+
+__all__ = (
+    "CloudNotAuthorised",
+    "CloudNotReady",
+    "CloudNotStarted",
+    "CloudPolicyRefused",
+    "CloudSessionFailed",
+    "CloudUnreachable",
+    "CloudValidationFailed",
+    "ConsumerOverflow",
+    "SessionClosed",
+    "SessionError",
+    "SessionIdMismatch",
+    "SessionNotFound",
+    "TurnFailed",
+    "TurnTimeout",
+)
+
+
+class SessionError(MissionlinkError):
+    """Something about one session."""
+
+    session_id: str | None = None
+    """The session concerned, where it is known."""
+
+
+class SessionNotFound(SessionError):
+    """The runtime knows no session with this id."""
+
+    def __init__(self, session_id: str, detail: str = "") -> None:
+        super().__init__(f"session {session_id!r} was not found" + (f": {detail}" if detail else ""))
+        self.session_id = session_id
+
+
+class SessionClosed(SessionError):
+    """The session was disconnected, deleted or ended, here or by the runtime."""
+
+    def __init__(self, session_id: str, why: str = "it was closed") -> None:
+        super().__init__(f"session {session_id!r} cannot be used: {why}")
+        self.session_id = session_id
+
+
+class SessionIdMismatch(SessionError):
+    """The runtime answered with another session id than the one expected, or with one already in use."""
+
+    def __init__(self, expected: str, returned: str, problem: str = "") -> None:
+        super().__init__(problem or f"session {expected!r} was asked for and the runtime answered with {returned!r}")
+        self.session_id = expected
+        self.expected = expected
+        self.returned = returned
+
+
+class CloudSessionFailed(SessionError):
+    """A cloud session could not be created, resumed or used."""
+
+    def __init__(self, problem: str, *, session_id: str | None = None, runtime_text: str = "") -> None:
+        super().__init__(problem + (f" (session {session_id!r})" if session_id else ""))
+        self.session_id = session_id
+        self.runtime_text = runtime_text
+        """The runtime's own text, empty when there was none."""
+
+
+class CloudPolicyRefused(CloudSessionFailed):
+    """Mission Control does not allow this session; a repetition will not help."""
+
+
+class CloudValidationFailed(CloudSessionFailed):
+    """Mission Control or the runtime found the request wrong."""
+
+
+class CloudNotAuthorised(CloudSessionFailed):
+    """The token was missing, wrong or without the rights."""
+
+
+class CloudNotStarted(CloudSessionFailed):
+    """The remote worker did not start in time; ``session_id`` can be rescued with ``resume_cloud_session``."""
+
+    can_retry = True
+
+
+class CloudUnreachable(CloudSessionFailed):
+    """Mission Control did not answer, or answered with a server error."""
+
+    can_retry = True
+
+
+class CloudNotReady(CloudSessionFailed, TimeoutError):
+    """The remote worker was not ready in time; nothing was sent to it."""
+
+    can_retry = True
+
+
+class TurnFailed(SessionError):
+    """A turn ended with an error of the agent or its model."""
+
+    def __init__(
+        self, problem: str, *, session_id: str | None = None, kind: str = "", status_code: int | None = None
+    ) -> None:
+        super().__init__(problem)
+        self.session_id = session_id
+        self.kind = kind
+        """The runtime's error type, for example ``"query"`` or ``"authentication"``."""
+        self.status_code = status_code
+        """HTTP status of the model's answer, where the runtime names it."""
+
+
+class TurnTimeout(TurnFailed, TimeoutError):
+    """The turn did not end within the time allowed."""
+
+
+class ConsumerOverflow(SessionError):
+    """A consumer of events with the policy ``"raise"`` fell behind and lost events."""
+
+    def __init__(self, session_id: str, count: int) -> None:
+        super().__init__(f"a consumer of session {session_id!r} fell behind; {count} event(s) were not delivered")
+        self.session_id = session_id
+        self.count = count
+        """How many events were lost."""
