@@ -119,7 +119,7 @@ def stubs(names: dict[str, dict[str, str]]) -> dict[str, str]:
 def _stub(title: str, names: dict[str, str]) -> str:
     places = sorted((module if "." in module else f"{PACKAGE}.{module}", found) for module, found in _by_module(names))
     imports = [line for module, found in places for line in import_line(module, [f"{x} as {x}" for x in found])]
-    return "\n".join([f'"""{title}"""', "", HEADER, "# ruff: noqa", "# fmt: off", *imports]) + "\n"
+    return "\n".join([f'"""{title}"""', "", HEADER, "# ruff: noqa: E501, I001", "# fmt: off", *imports]) + "\n"
 
 
 def _by_module(names: dict[str, str]) -> Iterable[tuple[str, list[str]]]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from missionlink.protocol import index
 
-# Type checkers read the stub instead, which has no computed list.
-__all__ = (*index.public_names("rpc"),)  # pyright: ignore[reportUnsupportedDunderAll]
+# A list of a thousand names would be no help to a reader; type checkers and editors have the stub.
+__all__ = index.public_names("rpc")  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,14 +27,14 @@ __all__ = (
     "resolved_by",
 )
 
-T = TypeVar("T")
-Resolver: TypeAlias = Callable[[Any], Any]
+_T = TypeVar("_T")
+_Resolver: TypeAlias = Callable[[Any], Any]
 
 # Values of fields with these words in their names never show in a ``repr``: logs outlive tokens.
-SECRET_WORDS: Final = ("token", "secret", "password", "api_key", "authorization", "headers", "credential")
+_SECRET_WORDS: Final = ("token", "secret", "password", "api_key", "authorization", "headers", "credential")
 
 if TYPE_CHECKING:
-    Maybe: TypeAlias = T | None
+    Maybe: TypeAlias = _T | None
 else:
 
     class Maybe:
@@ -60,7 +60,7 @@ class JsonObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
             value = getattr(self, field.name)
             if value is None and not field.required:
                 continue
-            if isinstance(value, str | dict | Raw) and any(word in field.name for word in SECRET_WORDS):
+            if isinstance(value, str | dict | Raw) and any(word in field.name for word in _SECRET_WORDS):
                 value = "..."
             shown.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -77,18 +77,18 @@ class OpenJsonObject(JsonObject, frozen=True, kw_only=True):
                 msgspec.structs.force_setattr(self, name, resolve(value))
 
 
-class Resolution:
+class _Resolution:
     """Stands in a type, as metadata, for what turns raw JSON into the final value."""
 
     __slots__ = ("resolve",)
 
-    def __init__(self, resolve: Resolver) -> None:
+    def __init__(self, resolve: _Resolver) -> None:
         self.resolve = resolve
 
 
 def resolved_by(resolve: Callable[[Raw], object]) -> Any:
     """Return a type that msgspec decodes as ``Raw`` and ``resolve`` turns into the final value."""
-    return Annotated[Raw, Resolution(lambda value: resolve(value) if isinstance(value, Raw) else value)]
+    return Annotated[Raw, _Resolution(lambda value: resolve(value) if isinstance(value, Raw) else value)]
 
 
 def open_union(members: Callable[[], object]) -> Any:
@@ -135,10 +135,10 @@ def encode_json(value: object) -> Raw:
     return Raw(msgspec.json.encode(value))
 
 
-_resolvers: dict[type, tuple[tuple[str, Resolver], ...]] = {}
+_resolvers: dict[type, tuple[tuple[str, _Resolver], ...]] = {}
 
 
-def _resolvers_of(kind: type) -> tuple[tuple[str, Resolver], ...]:
+def _resolvers_of(kind: type) -> tuple[tuple[str, _Resolver], ...]:
     known = _resolvers.get(kind)
     if known is None:
         hints = get_type_hints(kind, include_extras=True)
@@ -147,10 +147,10 @@ def _resolvers_of(kind: type) -> tuple[tuple[str, Resolver], ...]:
     return known
 
 
-def _resolver(kind: Any) -> Resolver | None:
+def _resolver(kind: Any) -> _Resolver | None:
     """Return what turns a value, decoded with ``kind`` by msgspec, into its final form; ``None``: nothing does."""
     for extra in getattr(kind, "__metadata__", ()):
-        if isinstance(extra, Resolution):
+        if isinstance(extra, _Resolution):
             return extra.resolve
     resolve = next((x for x in map(_resolver, get_args(kind)) if x is not None), None)
     if resolve is None:

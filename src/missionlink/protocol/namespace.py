@@ -19,7 +19,7 @@ from missionlink.protocol.model import decode_json, decoder_for
 
 __all__ = ("Caller", "Namespace", "RootNamespace", "Timeout")
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Timeout: TypeAlias = float | UnsetType | None
 """Seconds to wait for the answer; ``None`` waits as long as the connection lives, ``UNSET`` takes the default."""
 
@@ -63,16 +63,16 @@ class Namespace:
         return sorted({*super().__dir__(), *self._children})
 
     @overload
-    async def _call(self, method: str, result: type[T], params: Mapping[str, object], timeout: Timeout) -> T: ...
+    async def _call(self, method: str, result: type[_T], params: Mapping[str, object], timeout: Timeout) -> _T: ...
     @overload
     async def _call(self, method: str, result: object, params: Mapping[str, object], timeout: Timeout) -> Any: ...
     async def _call(self, method: str, result: object, params: Mapping[str, object], timeout: Timeout) -> Any:
         return _read(method, result, await self._send(method, params, timeout))
 
-    async def _call_or_fail(self, method: str, result: type[T], params: Mapping[str, object], timeout: Timeout) -> T:
+    async def _call_or_fail(self, method: str, result: type[_T], params: Mapping[str, object], timeout: Timeout) -> _T:
         raw = await self._send(method, params, timeout)
         _refuse_failure(method, raw)
-        value: T = _read(method, result, raw)
+        value: _T = _read(method, result, raw)
         return value
 
     async def _call_for_nothing(self, method: str, params: Mapping[str, object], timeout: Timeout) -> None:

@@ -1,0 +1,96 @@
+"""What the generator writes: up to date, of bounded size, complete, and loaded only when it is used."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from missionlink.protocol.generated.methods import METHODS, VERSIONS
+from missionlink.protocol.generated.names import EVENTS, REQUESTS
+
+ROOT = Path(__file__).resolve().parents[2]
+GENERATED = ROOT / "src" / "missionlink" / "protocol" / "generated"
+MODELS = {x: json.loads((ROOT / "schema" / f"{x}.json").read_text()) for x in VERSIONS}
+TABLES = {f"missionlink.protocol.generated.{x}" for x in ("names", "public", "methods")}
+
+
+def generated_after(code: str) -> set[str]:
+    """The generated modules that are loaded once ``code`` has run in a fresh interpreter; tables do not count."""
+    script = f"{code}\nimport sys\nprint(*(x for x in sys.modules if x.startswith('missionlink.protocol.generated.')))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split()) - TABLES
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_the_files_are_what_the_generator_makes(seed: str) -> None:
+    """Contract: the output depends on the schemas alone, not on the order of a set."""
+    command = [sys.executable, "scripts/generate_protocol.py", "--check"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == ""
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_generated_module_is_long() -> None:
+    lengths = {path.name: len(path.read_text().splitlines()) for path in GENERATED.glob("*.py")}
+    assert max(lengths.values()) <= 2000, lengths
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_no_reduced_schema_is_large_or_holds_sentences(version: str) -> None:
+    """Contract: names and types are facts; the texts of others stay with them."""
+    text = (ROOT / "schema" / f"{version}.json").read_text()
+    assert len(text) < 2**20
+    assert not [x for x in re.findall(r'"([^"]*)"', text) if x.count(" ") > 1]
+
+
+def test_each_schema_is_pinned() -> None:
+    pins = json.loads((ROOT / "schema" / "PINNED.json").read_text())
+    assert set(pins) == set(VERSIONS) == set(MODELS)
+    assert all(len(sum_) == 64 for pin in pins.values() for sum_ in pin["sha256"].values())
+
+
+def test_all_events_of_both_runtimes_are_there() -> None:
+    counts = {version: len(model["events"]) for version, model in MODELS.items()}
+    assert counts == {"1.0.102": 163, "1.0.60": 89}
+    assert EVENTS.keys() == {wire for model in MODELS.values() for wire in model["events"]}
+    assert len(set(EVENTS.values())) == len(EVENTS)
+
+
+def test_all_methods_of_both_runtimes_are_there_on_their_side() -> None:
+    assert {version: len(model["methods"]) for version, model in MODELS.items()} == {"1.0.102": 619, "1.0.60": 237}
+    for model in MODELS.values():
+        for wire, method in model["methods"].items():
+            side = REQUESTS if method["side"].startswith("client") else METHODS
+            assert wire in side
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import missionlink",
+        "import missionlink.events, missionlink.rpc",
+        "import missionlink.protocol.index, missionlink.protocol.compat",
+        "from missionlink.events import Event; Event(type='assistant.message')",
+    ],
+)
+def test_nothing_generated_is_loaded_before_it_is_used(code: str) -> None:
+    assert generated_after(code) == set()
+
+
+def test_one_payload_loads_the_modules_of_its_family() -> None:
+    code = "from missionlink.protocol.index import payload_decoder; payload_decoder('user_input.requested')"
+    assert generated_after(code) == {"missionlink.protocol.generated.events_user_input"}
+
+
+def test_one_namespace_loads_its_own_module() -> None:
+    code = "from missionlink.rpc import SessionRpc; SessionRpc(None, {}).name"
+    loaded = generated_after(code)
+    assert "missionlink.protocol.generated.rpc_session_name" in loaded
+    assert not {x for x in loaded if "rpc_client" in x or "rpc_session_mcp" in x or ".events_" in x}

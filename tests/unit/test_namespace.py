@@ -1,0 +1,112 @@
+"""Typed calls: what is sent, what comes back, and what a refusal is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import UNSET, Raw
+
+from missionlink.errors import ProtocolError, RequestFailed, RequestRefused, UnexpectedResult
+from missionlink.events import SessionIdle
+from missionlink.rpc import AttachmentBlob, ClientRpc, SessionRpc, Timeout
+
+
+class Recorder:
+    """Answers with what it was given and keeps the calls."""
+
+    def __init__(self, answer: bytes = b"null") -> None:
+        self.answer = answer
+        self.calls: list[tuple[str, Any, Timeout]] = []
+
+    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET) -> Raw:
+        self.calls.append((method, params, timeout))
+        return Raw(self.answer)
+
+
+async def test_a_session_adds_its_id_and_leaves_out_what_was_not_given() -> None:
+    recorder = Recorder(b'{"modelId":"other"}')
+    result = await SessionRpc(recorder, {"sessionId": "S"}).model.switch_to(model_id="other", reasoning_effort=None)
+    assert result.model_id == "other"
+    sent = {"sessionId": "S", "modelId": "other", "reasoningEffort": None}
+    assert recorder.calls == [("session.model.switchTo", sent, UNSET)]
+
+
+async def test_typed_arguments_are_passed_on_for_encoding() -> None:
+    recorder = Recorder(b'{"messageId":"m"}')
+    blob = AttachmentBlob(data="AA==", mime_type="image/png")
+    await SessionRpc(recorder, {"sessionId": "S"}).send(prompt="look", attachments=[blob])
+    _, params, _ = recorder.calls[0]
+    sent = json.loads(msgspec.json.encode(params))
+    assert sent["attachments"] == [{"type": "blob", "data": "AA==", "mimeType": "image/png"}]
+    assert sent.keys() == {"sessionId", "prompt", "attachments"}
+
+
+async def test_methods_that_wait_for_people_have_no_limit_unless_one_is_given() -> None:
+    recorder = Recorder(b'{"action":"cancel"}')
+    ui = SessionRpc(recorder, {"sessionId": "S"}).ui
+    await ui.elicitation(message="who?", requested_schema={})
+    await ui.elicitation(message="who?", requested_schema={}, timeout=5)
+    assert [timeout for _, _, timeout in recorder.calls] == [None, 5]
+
+
+async def test_a_failure_that_is_said_in_the_result_is_raised() -> None:
+    """Protocol: runtimes report a failed deletion only in ``success``."""
+    recorder = Recorder(b'{"success":false,"error":"Session file not found for x"}')
+    with pytest.raises(RequestRefused) as caught:
+        await ClientRpc(recorder, {}).session.delete(session_id="x")
+    assert caught.value.method == "session.delete"
+    assert caught.value.reason == "Session file not found for x"
+    assert caught.value.result == {"success": False, "error": "Session file not found for x"}
+    assert isinstance(caught.value, RequestFailed)
+
+
+async def test_a_failure_with_an_odd_reason_is_raised_too() -> None:
+    recorder = Recorder(b'{"success":false,"error":{"code":1}}')
+    with pytest.raises(RequestRefused) as caught:
+        await SessionRpc(recorder, {"sessionId": "S"}).destroy()
+    assert caught.value.reason == ""
+    assert caught.value.result == {"success": False, "error": {"code": 1}}
+
+
+async def test_being_too_late_is_an_answer_and_not_a_failure() -> None:
+    """Protocol: of several clients that answer one request, all but the first get ``success: false``."""
+    permissions = SessionRpc(Recorder(b'{"success":false}'), {"sessionId": "S"}).permissions
+    result = await permissions.handle_pending_permission_request(request_id="R", result={"kind": "approve-once"})  # type: ignore[arg-type]
+    assert result.success is False
+
+
+async def test_a_result_of_unknown_form_is_raised_with_its_json() -> None:
+    raw = b'{"models":"many"}'
+    with pytest.raises(UnexpectedResult) as caught:
+        await ClientRpc(Recorder(raw), {}).models.list()
+    assert caught.value.raw == raw
+    assert caught.value.method == "models.list"
+    assert isinstance(caught.value, ProtocolError)
+
+
+async def test_events_in_a_result_are_events() -> None:
+    recorder = Recorder(b'{"events":[{"type":"session.idle","id":"i","data":{"aborted":true}},{"type":"new.one"}]}')
+    history = await SessionRpc(recorder, {"sessionId": "S"}).get_messages()
+    assert [event.type for event in history.events] == ["session.idle", "new.one"]
+    assert history.events[0].data == SessionIdle(aborted=True)
+
+
+async def test_any_method_can_be_called_by_its_name() -> None:
+    recorder = Recorder(b'{"anything":[1,null]}')
+    session = SessionRpc(recorder, {"sessionId": "S"})
+    assert await session.call("session.newThing", {"x": 1}) == {"anything": [1, None]}
+    assert await ClientRpc(recorder, {}).call("newThing", timeout=None) == {"anything": [1, None]}
+    assert recorder.calls[0] == ("session.newThing", {"sessionId": "S", "x": 1}, UNSET)
+    assert recorder.calls[1] == ("newThing", {}, None)
+
+
+def test_namespaces_are_listed_before_they_are_loaded_and_kept_after() -> None:
+    session = SessionRpc(Recorder(), {"sessionId": "S"})
+    assert {"model", "mcp", "send", "call"} <= set(dir(session))
+    assert session.mcp.oauth is session.mcp.oauth
+    with pytest.raises(AttributeError, match="modle"):
+        session.modle  # type: ignore[attr-defined]  # noqa: B018
