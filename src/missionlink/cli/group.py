@@ -34,7 +34,7 @@ EXIT_INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
 
 COMMANDS = {
-    "run": ("missionlink.cli.commands.run:run", "Send PROMPT to an agent and print its answer; "-" reads the prompt from standard input."),
+    "run": ("missionlink.cli.commands.run:run", "Send one prompt to an agent and print its answer."),
     "runtime": ("missionlink.cli.commands.runtime:runtime", "Install, list and find the agent runtime."),
     "control": (
         "missionlink.cli.commands.control:control",
