@@ -12,13 +12,14 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET, Raw
 
 from missionlink.errors import RequestRefused, UnexpectedResult
 from missionlink.protocol import index
 from missionlink.protocol.generated.methods import METHODS
 from missionlink.protocol.model import decoder_for
 from missionlink.protocol.namespace import Namespace
-from missionlink.rpc import ClientRpc, SessionRpc
+from missionlink.rpc import ClientRpc, SessionRpc, Timeout
 
 from .schema_instances import VERSIONS, Instances, broken, without_nulls
 
@@ -53,7 +54,7 @@ class Recorder:
     ) -> msgspec.Raw:
         self.method = method
         self.params = json.loads(msgspec.json.encode(params))
-        return msgspec.Raw(self.answer)
+        return Raw(self.answer)
 
 
 def methods_of(namespace: Namespace) -> Iterator[Any]:

@@ -1,0 +1,31 @@
+"""The samples in this folder are clean for both type checkers, mistakes and all.
+
+A mistake in a sample carries the comment that silences it. Both checkers report such a comment when it silences
+nothing, so that a mistake which is no longer seen fails here.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+SAMPLES = sorted(FOLDER.glob("sample_*.py"))
+
+
+def test_mypy_infers_what_the_samples_say() -> None:
+    command = [sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", "--no-error-summary"]
+    done = subprocess.run([*command, *map(str, SAMPLES)], capture_output=True, text=True, check=False, timeout=110)
+    assert done.stdout == ""
+    assert done.returncode == 0, done.stderr
+
+
+def test_pyright_infers_what_the_samples_say() -> None:
+    """Its settings are in this folder: strict, and the comments for mypy are none of its business."""
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(FOLDER)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    report = json.loads(done.stdout)
+    assert report["summary"]["filesAnalyzed"] == len(SAMPLES)
+    assert [f"{x['file']}:{x['range']['start']['line'] + 1}: {x['message']}" for x in report["generalDiagnostics"]] == []
