@@ -93,9 +93,7 @@ def install(
         ) from error
     there = placed(root, release.version)
     if there is None:
-        raise RuntimeInstallFailed(
-            f"runtime {release.version} vanished from {str(folder)!r} while it was installed"
-        )
+        raise RuntimeInstallFailed(f"runtime {release.version} vanished from {str(folder)!r} while it was installed")
     return there
 
 

@@ -63,9 +63,7 @@ def locate(
         kept = _kept_in(root)
         if kept:
             return kept[0]
-        tried.append(
-            (f"cache {str(root)!r}", f"holds none of {', '.join(release.version for release in RELEASES)}")
-        )
+        tried.append((f"cache {str(root)!r}", f"holds none of {', '.join(release.version for release in RELEASES)}"))
     on_path = shutil.which("copilot", path=env.get("PATH"))
     if on_path is None:
         raise RuntimeNotFound([*tried, ("PATH", "holds no program 'copilot'")])

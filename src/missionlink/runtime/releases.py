@@ -175,9 +175,7 @@ def platform_key() -> str:
     A platform without a package gets a name as well (``"freebsd14-x64"``); no release lists it.
     """
     machine = host.machine().lower()
-    cpu = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(
-        machine, machine or "unknown"
-    )
+    cpu = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(machine, machine or "unknown")
     system = sys.platform
     if system == "linux" and not _has_glibc():
         system = "linuxmusl"
