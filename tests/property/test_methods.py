@@ -49,9 +49,7 @@ class Recorder:
         self.method = ""
         self.params: dict[str, Any] = {}
 
-    async def call(
-        self, method: str, params: Mapping[str, object] | None = None, *, timeout: Any = None
-    ) -> msgspec.Raw:
+    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET) -> Raw:
         self.method = method
         self.params = json.loads(msgspec.json.encode(params))
         return Raw(self.answer)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, assert_type
 
 from msgspec import Raw
-from typing_extensions import assert_type
 
 from missionlink.events import (
     AssistantMessage,
@@ -65,4 +64,4 @@ def making(usage: AssistantUsage) -> None:
     AssistantMessage(message_id="m", content="text")
     AssistantMessage(message_id="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     usage.model = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
-    usage.modle  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    print(usage.modle)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]  # noqa: T201

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from typing_extensions import assert_type
+from typing import Any, assert_type
 
 from missionlink.events import Event
 from missionlink.rpc import (
@@ -41,7 +39,7 @@ async def methods(client: ClientRpc, session: SessionRpc) -> None:
 async def mistakes(session: SessionRpc) -> None:
     await session.model.switch_to()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await session.model.switch_to(model_id=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await session.modle.get()  # type: ignore[attr-defined]  # pyright: ignore
+    await session.modle.get()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
 def seams(caller: Caller, params: SessionFsReadFileParams) -> SessionRpc:

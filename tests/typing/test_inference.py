@@ -28,4 +28,4 @@ def test_pyright_infers_what_the_samples_say() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
     report = json.loads(done.stdout)
     assert report["summary"]["filesAnalyzed"] == len(SAMPLES)
-    assert [f"{x['file']}:{x['range']['start']['line'] + 1}: {x['message']}" for x in report["generalDiagnostics"]] == []
+    assert [(x["file"], x["range"]["start"]["line"] + 1, x["message"]) for x in report["generalDiagnostics"]] == []
