@@ -57,7 +57,8 @@ def agentic(session: bytes, count: int) -> list[bytes]:
     """Return a mixture as of an agent at work: four deltas in five, the rest from the recorded turn."""
     with open(RECORDING, encoding="utf-8") as file:
         texts = file.read().splitlines()
-    others = [text for text in texts if len(text) < 4000 and "_delta" not in text and "session.idle" not in text]
+    left_out = ("_delta", '"session.idle"', '"session.start"')
+    others = [text for text in texts if len(text) < 4000 and not any(part in text for part in left_out)]
     # The recorded bytes stay as they are but for the id, which is the event's own.
     cut = [(event, json.loads(event)["id"]) for event in others]
     halves = [tuple(part.encode() for part in event.split(f'"id":"{own}"', 1)) for event, own in cut]
