@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from missionlink.errors import MissionlinkError, RequestRejected, SessionNotFound
+from missionlink.errors import MissionlinkError, RequestRefused, SessionNotFound
 from missionlink.protocol.results import Success, read_result
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ def check_deleted(session_id: str, result: msgspec.Raw) -> None:
 
     Raises:
         SessionNotFound: Nothing was stored under this id.
-        RequestRejected: It could not be deleted.
+        RequestRefused: It could not be deleted.
     """
     outcome = read_result("session.delete", result, Success)
     if not outcome.success:
         if "not found" in outcome.reason:
             raise SessionNotFound(session_id, outcome.reason)
-        raise RequestRejected("session.delete", 0, outcome.reason)
+        raise RequestRefused("session.delete", outcome.reason, {"success": False})
 
 
 class LifecycleEvent(msgspec.Struct, rename="camel", frozen=True):

@@ -9,25 +9,23 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from missionlink._wire.calls import Call, Calls
-from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES, FrameDecoder, encode_frame
+from missionlink._io.inbound import Counts
+from missionlink._io.outlet import Outlet
+from missionlink._io.waiter import Waiter
+from missionlink._wire.calls import Calls
+from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES, FrameDecoder
 from missionlink.errors import (
-    AuthenticationFailed,
     ConnectionClosed,
     InvalidOption,
     MissionlinkError,
-    ProtocolError,
     RemoteProtocolError,
-    RequestRejected,
     RequestTimeout,
 )
-from missionlink.protocol.envelope import Event, EventNotification, decode_event_params
+from missionlink.protocol.envelope import EventNotification, decode_event_params
 from missionlink.protocol.messages import (
     INTERNAL_ERROR,
     Malformed,
@@ -43,18 +41,13 @@ from missionlink.protocol.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from missionlink._io.inbound import Inbound
     from missionlink._io.transport import Transport
+    from missionlink._wire.calls import Call
 
-__all__ = ("Connection", "Counts", "Inbound")
+__all__ = ("Connection",)
 
 _log = logging.getLogger("missionlink.connection")
-
-# Above this many unsent bytes new requests wait for their turn; answers go on, since the peer waits for them.
-_REQUESTS_WAIT_ABOVE_BYTES = 1024 * 1024
-# Above this many, reading pauses too: a peer that asks on without reading its answers gets no more room.
-_READING_WAITS_ABOVE_BYTES = 64 * 1024 * 1024
-
-_AUTHENTICATION_CODES = (-32001, -32002)
 
 
 class _CancelParams(msgspec.Struct):
@@ -62,60 +55,6 @@ class _CancelParams(msgspec.Struct):
 
 
 _cancel_params = msgspec.json.Decoder(_CancelParams)
-
-
-class Inbound(Protocol):
-    """Where messages of the runtime go. Called in arrival order; must not block and not call the program's code."""
-
-    def event_received(self, session_id: str | None, event: Event, size: int) -> None:
-        """Take a session's event of ``size`` bytes."""
-        ...
-
-    def call_received(self, call: Call) -> None:
-        """Take a request; somebody must answer it."""
-        ...
-
-    def notification_received(self, notification: Notification) -> None:
-        """Take any other notification."""
-        ...
-
-    def connection_ended(self, error: MissionlinkError, unanswered: list[Call]) -> None:
-        """Learn of the end; the calls can no longer be answered."""
-        ...
-
-
-@dataclass(slots=True)
-class Counts:
-    """What went past on one connection."""
-
-    malformed: int = 0
-    """Frames that were no message."""
-    unknown_responses: int = 0
-    """Responses to nothing that was asked."""
-    late_responses: int = 0
-    """Responses to requests that had been given up."""
-    events_lost: int = 0
-    """Events that full buffers let go before they reached their session."""
-    events_unclaimed: int = 0
-    """Events for sessions that this client does not have."""
-    requests_refused: int = 0
-    """Requests of the runtime that were answered with an error by missionlink itself."""
-
-
-class _Waiter:
-    """A request of ours that waits for its response."""
-
-    __slots__ = ("future", "method", "on_response")
-
-    def __init__(
-        self,
-        future: asyncio.Future[msgspec.Raw],
-        method: str,
-        on_response: Callable[[msgspec.Raw], None] | None,
-    ) -> None:
-        self.future = future
-        self.method = method
-        self.on_response = on_response
 
 
 class Connection:
@@ -134,11 +73,12 @@ class Connection:
         self._transport = transport
         self._inbound = inbound
         self._decoder = FrameDecoder(max_frame_bytes)
-        self._calls: Calls[_Waiter] = Calls()
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._turns: deque[asyncio.Future[None]] = deque()
-        self._pauses: set[object] = set()
+        self._calls: Calls[Waiter] = Calls()
+        self._outlet = Outlet(transport)
+        # The gate that consumers and dispatchers close is the outlet's.
+        self.pause = self._outlet.pause
+        self.resume = self._outlet.resume
+        self.writable_again = self._outlet.writable_again
         self._loop = asyncio.get_running_loop()
         self._ended: MissionlinkError | None = None
         self._end_known = asyncio.Event()
@@ -205,13 +145,17 @@ class Connection:
         expiry = self._loop.call_later(timeout, self._expire, future, method, timeout) if timeout else None
         identity = b""
         try:
-            if self._turns or self.unsent_bytes > _REQUESTS_WAIT_ABOVE_BYTES:
-                await self._wait_turn(future)
+            if self._outlet.is_crowded:
+                await self._outlet.wait_turn(future)
+                if self._ended is not None:
+                    raise self.ended_error()
+                if future.done():
+                    return future.result()
             try:
-                identity, message = self._calls.request(method, params, _Waiter(future, method, on_response))
+                identity, message = self._calls.request(method, params, Waiter(future, method, on_response))
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidOption("params", f"{method} cannot be sent: {error}") from error
-            self._send(message)
+            self._outlet.send(message)
             return await future
         finally:
             if expiry is not None:
@@ -222,40 +166,12 @@ class Connection:
     def notify(self, method: str, params: object = None) -> None:
         """Send a notification; nothing happens once the connection has ended."""
         if self._ended is None:
-            self._send(encode_notification(method, params))
+            self._outlet.send(encode_notification(method, params))
 
     @staticmethod
     def _expire(future: asyncio.Future[msgspec.Raw], method: str, timeout: float) -> None:
         if not future.done():
             future.set_exception(RequestTimeout(method, timeout))
-
-    async def _wait_turn(self, future: asyncio.Future[msgspec.Raw]) -> None:
-        """Wait, first come first served, until the peer has taken enough of what was sent before."""
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self._turns.append(turn)
-
-        def give_up(_: asyncio.Future[msgspec.Raw]) -> None:
-            if not turn.done():
-                turn.set_result(None)
-
-        # A time-out or the connection's end settles the request while it still waits here.
-        future.add_done_callback(give_up)
-        try:
-            await turn
-        finally:
-            future.remove_done_callback(give_up)
-            self._turns.remove(turn)
-            self._call_next_turn()
-        if self._ended is not None:
-            raise copy.copy(self._ended)
-        if future.done():
-            future.result()
-
-    def _call_next_turn(self) -> None:
-        if self._turns and (self._ended is not None or self.unsent_bytes <= _REQUESTS_WAIT_ABOVE_BYTES):
-            first = self._turns[0]
-            if not first.done():
-                first.set_result(None)
 
     # Answers of ours.
 
@@ -267,61 +183,16 @@ class Connection:
         """
         message = self._calls.answer(call, result)
         if message is not None:
-            self._send(message)
+            self._outlet.send(message)
 
     def refuse(self, call: Call, code: int, text: str) -> None:
         """Answer a request of the runtime with an error; a second answer is dropped."""
         message = self._calls.refuse(call, code, text)
         if message is not None:
             self.counts.requests_refused += 1
-            self._send(message)
-
-    # The way out.
-
-    @property
-    def unsent_bytes(self) -> int:
-        """Bytes that wait for the peer to read them."""
-        return self._out_bytes + self._transport.unsent_bytes
-
-    def _send(self, message: bytes) -> None:
-        if self._ended is not None:
-            return
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        frame = encode_frame(message)
-        self._out.append(frame)
-        self._out_bytes += len(frame)
-
-    def _flush(self) -> None:
-        """Write what one round of the event loop has gathered, at once."""
-        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-        self._out.clear()
-        self._out_bytes = 0
-        self._transport.write(data)
-        if self._transport.unsent_bytes > _READING_WAITS_ABOVE_BYTES:
-            self.pause(self)
-        # A transport that took everything at once has nothing to say later.
-        self._call_next_turn()
-
-    def writable_again(self) -> None:
-        """Let waiting requests and reading go on. Called by the transport."""
-        self.resume(self)
-        self._call_next_turn()
+            self._outlet.send(message)
 
     # The way in.
-
-    def pause(self, reason: object) -> None:
-        """Stop reading until every reason has been withdrawn."""
-        if not self._pauses:
-            self._transport.pause_reading()
-        self._pauses.add(reason)
-
-    def resume(self, reason: object) -> None:
-        """Withdraw a reason to pause."""
-        if reason in self._pauses:
-            self._pauses.discard(reason)
-            if not self._pauses:
-                self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the transport."""
@@ -345,7 +216,7 @@ class Connection:
                 self._inbound.call_received(call)
             else:
                 self.counts.requests_refused += 1
-                self._send(refusal)
+                self._outlet.send(refusal)
         elif isinstance(message, Notification):
             self._take_notification(message, size)
         elif isinstance(message, Malformed):
@@ -354,7 +225,7 @@ class Connection:
                 "a message of the runtime was dropped: %s; it begins with %r", message.problem, message.excerpt
             )
             if message.reply_code is not None:
-                self._send(encode_error(message.reply_id, message.reply_code, message.problem))
+                self._outlet.send(encode_error(message.reply_id, message.reply_code, message.problem))
 
     def _take_notification(self, message: Notification, size: int) -> None:
         if message.method == "session.event":
@@ -370,24 +241,9 @@ class Connection:
         if waiter is None:
             self._note_unknown(response)
             return
-        if waiter.future.done():
-            # Timed out in this very round of the event loop, and about to be forgotten.
+        if not waiter.settle(response):
+            # Timed out or cancelled in this very round of the event loop, and about to be forgotten.
             self.counts.late_responses += 1
-            return
-        if response.problem:
-            waiter.future.set_exception(ProtocolError(f"{waiter.method}: {response.problem}"))
-        elif response.error is not None:
-            error = response.error
-            kind = AuthenticationFailed if error.code in _AUTHENTICATION_CODES else RequestRejected
-            waiter.future.set_exception(kind(waiter.method, error.code, error.message, error.decode_data()))
-        elif response.result is not None:
-            try:
-                if waiter.on_response is not None:
-                    waiter.on_response(response.result)
-            except MissionlinkError as error:
-                waiter.future.set_exception(error)
-            else:
-                waiter.future.set_result(response.result)
 
     def _note_unknown(self, response: Response) -> None:
         if self._calls.was_ours(response.id):
@@ -401,7 +257,7 @@ class Connection:
     def _cancel_call(self, params: msgspec.Raw) -> None:
         identity = _cancelled_id(params)
         for call, message in self._calls.cancel(identity):
-            self._send(message)
+            self._outlet.send(message)
             if call.work is not None:
                 call.work.cancel()
 
@@ -417,8 +273,7 @@ class Connection:
         """Answer what is open, send it, and close the transport; takes about ``timeout`` seconds at most."""
         for call in self._calls.open_calls():
             self.refuse(call, INTERNAL_ERROR, "the client is closing")
-        if self._out:
-            self._flush()
+        self._outlet.flush()
         self._end(ConnectionClosed("the connection was closed by this program"))
         await self._transport.close(timeout)
 
@@ -432,9 +287,7 @@ class Connection:
             if not waiter.future.done():
                 # A copy each: a raised exception gathers the traceback of its own waiter.
                 waiter.future.set_exception(copy.copy(error))
-        for turn in self._turns:
-            if not turn.done():
-                turn.set_result(None)
+        self._outlet.close()
         self._inbound.connection_ended(error, unanswered)
 
 

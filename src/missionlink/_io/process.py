@@ -106,23 +106,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
     async def _start_guarded(
         self, loop: asyncio.AbstractEventLoop, argv: Sequence[str], env: Mapping[str, str], cwd: str | None
     ) -> None:
-        # The shell that announces the child would turn a missing program into an exit code; say it better.
-        if not os.access(argv[0], os.X_OK):
-            raise FileNotFoundError(f"{argv[0]} is missing or not executable")
-        if cwd is not None and not os.path.isdir(cwd):
-            raise NotADirectoryError(f"the working directory {cwd} does not exist")
-        self._guardian = guardian = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARDIAN],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            bufsize=0,
-            env={"PATH": "/usr/bin:/bin"},
-        )
-        assert guardian.stdin is not None
-        announce = _ANNOUNCE.format(pid=os.getpid(), fd=guardian.stdin.fileno())
-        command = ["/bin/sh", "-c", announce, *argv] if os.path.isdir("/proc/self/fd") else argv
+        _check_startable(argv[0], cwd)
+        self._guardian, command = _guarded(argv)
         await loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, start_new_session=True)
 
     # Called by asyncio.
@@ -261,6 +246,32 @@ class ChildProcess(asyncio.SubprocessProtocol):
             guardian.stdin.write(b"done\ndone\n")
         guardian.stdin.close()
         guardian.wait()
+
+
+def _check_startable(program: str, cwd: str | None) -> None:
+    """Say what the shell that announces the child would turn into an exit code."""
+    if not os.access(program, os.X_OK):
+        raise FileNotFoundError(f"{program} is missing or not executable")
+    if cwd is not None and not os.path.isdir(cwd):
+        raise NotADirectoryError(f"the working directory {cwd} does not exist")
+
+
+def _guarded(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], Sequence[str]]:
+    """Start a guardian; return it with the command that announces itself to it."""
+    guardian = subprocess.Popen(
+        ["/bin/sh", "-c", _GUARDIAN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        bufsize=0,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert guardian.stdin is not None
+    if not os.path.isdir("/proc/self/fd"):
+        return guardian, argv
+    announce = _ANNOUNCE.format(pid=os.getpid(), fd=guardian.stdin.fileno())
+    return guardian, ["/bin/sh", "-c", announce, *argv]
 
 
 def _descendants(pid: int) -> list[int]:

@@ -2,3 +2,5 @@
 
 Nothing here knows a session: a question comes in as raw JSON, the answer goes out as what the protocol wants.
 """
+
+__all__ = ()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from missionlink.errors import MissionlinkError
-    from missionlink.session.stream import Consumer, ReadingGate
+    from missionlink.session.consumer import Consumer, ReadingGate
 
 __all__ = ("BacklogLimits", "Dispatcher", "Owner")
 

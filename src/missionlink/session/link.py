@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET, UnsetType
+
 from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRuntime
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from missionlink._io.tasks import Tasks
     from missionlink.handlers.invoke import HandlerPool
     from missionlink.options.client import ClientOptions
+    from missionlink.protocol.namespace import Timeout
 
 __all__ = ("Link",)
 
@@ -34,15 +37,14 @@ class Link:
     options: ClientOptions
     runtime_version: str | None = None
 
-    async def call(self, method: str, params: object = None, *, timeout: float | object | None = ...) -> msgspec.Raw:
+    async def call(self, method: str, params: object = None, *, timeout: Timeout = UNSET) -> msgspec.Raw:
         """Send a request with the client's time limit unless another is given.
 
         Raises:
             UnsupportedByRuntime: The runtime does not know the method.
             RequestFailed, ConnectionFailed: As for ``client.rpc.call``.
         """
-        limit = self.options.request_timeout if timeout is ... else timeout
-        assert limit is None or isinstance(limit, int | float)
+        limit = self.options.request_timeout if isinstance(timeout, UnsetType) else timeout
         try:
             return await self.connection.request(method, params, timeout=limit)
         except RequestRejected as error:

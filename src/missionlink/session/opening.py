@@ -10,12 +10,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from missionlink.errors import RequestTimeout
+from missionlink.session.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
+    from missionlink.session.core import SessionCore
     from missionlink.session.link import Link
-    from missionlink.session.session import Session
 
 __all__ = ("Conversation", "Opening")
 
@@ -38,7 +39,7 @@ class Conversation(Protocol):
         """The session's id, as soon as it is known."""
         ...
 
-    def run(self) -> Coroutine[Any, Any, Session]:
+    def run(self) -> Coroutine[Any, Any, SessionCore]:
         """Speak with the runtime; when ``abandoned`` was set meanwhile, leave nothing behind and raise."""
         ...
 
@@ -68,7 +69,7 @@ class Opening:
     async def _open(self) -> Session:
         link = self._link()
         conversation = self._make(link)
-        task = link.tasks.start(conversation.run(), logged=False)
+        task: asyncio.Task[SessionCore] = link.tasks.start(conversation.run(), logged=False)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._timeout)
         except asyncio.CancelledError:
@@ -81,16 +82,14 @@ class Opening:
         if task.cancelled():
             # Only the client's own end cancels the conversation.
             raise link.connection.ended_error()
-        opened: Session = task.result()
-        return opened
+        return Session(task.result())
 
     @staticmethod
-    def _abandon(conversation: Conversation, task: asyncio.Task[Session]) -> None:
+    def _abandon(conversation: Conversation, task: asyncio.Task[SessionCore]) -> None:
         conversation.abandoned = True
         if task.done():
             # It ended in this very round of the event loop: what it opened must be closed all the same.
             if not task.cancelled() and task.exception() is None:
-                session = task.result()
-                session.abandon()
+                task.result().abandon()
             return
         asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, task.cancel)

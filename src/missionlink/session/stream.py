@@ -1,90 +1,31 @@
-"""Consumers of a session's events: iterators with a queue each, and callbacks in order."""
+"""Iterators over a session's events, each with a bounded queue of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from missionlink._io.tasks import is_being_cancelled
-from missionlink._wire.inbox import Inbox
 from missionlink.errors import ConsumerOverflow, InvalidOption, MissionlinkError
-from missionlink.protocol import index
-from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
+from missionlink.protocol.envelope import LOST_TYPE, Event, lost_marker
+from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable
 
-    from missionlink._io.tasks import Tasks
+    from missionlink.session.consumer import ReadingGate
 
-__all__ = (
-    "DEFAULT_QUEUE_BYTES",
-    "DEFAULT_QUEUE_EVENTS",
-    "Callback",
-    "Consumer",
-    "EventQueue",
-    "EventStream",
-    "Overflow",
-    "ReadingGate",
-    "wire_types",
-)
+__all__ = ("EventQueue", "EventStream", "Overflow")
 
 _log = logging.getLogger("missionlink.session")
 
-DEFAULT_QUEUE_EVENTS = 16_384
-DEFAULT_QUEUE_BYTES = 32 * 1024 * 1024
 # The policy "wait" stops reading for the whole connection, so it must end: then the oldest events go.
 _LONGEST_WAIT_SECONDS = 30.0
 
 Overflow = Literal["drop_oldest", "raise", "wait"]
 _POLICIES = ("drop_oldest", "raise", "wait")
-
-
-class Consumer(Protocol):
-    """Somebody who gets each event of a session."""
-
-    def push(self, event: Event) -> None:
-        """Take an event; must not block and must not raise."""
-        ...
-
-    def end(self, error: MissionlinkError | None) -> None:
-        """Learn that no more events come; ``None`` after a close of our own."""
-        ...
-
-
-class ReadingGate(Protocol):
-    """What can stop the connection's reading for a while."""
-
-    def pause(self, reason: object) -> None:
-        """Stop reading until every reason has been withdrawn."""
-        ...
-
-    def resume(self, reason: object) -> None:
-        """Withdraw a reason."""
-        ...
-
-
-def wire_types(types: Iterable[str | type]) -> frozenset[str] | None:
-    """Return the wire names that a filter selects, or ``None`` for a filter that lets all through.
-
-    Raises:
-        InvalidOption: An entry is neither a wire name nor an event class.
-    """
-    names: set[str] = set()
-    for entry in types:
-        if isinstance(entry, str):
-            names.add(entry)
-        elif entry is EventsLost:
-            names.add(LOST_TYPE)
-        else:
-            name = index.event_type_of(entry) if isinstance(entry, type) else None  # pyright: ignore[reportUnnecessaryIsInstance]
-            if name is None:
-                raise InvalidOption("types", f"{entry!r} is neither a wire name nor a class of missionlink.events")
-            names.add(name)
-    return frozenset(names) or None
 
 
 class EventStream:
@@ -287,91 +228,3 @@ class EventQueue:
             self._timer.cancel()
             self._timer = None
             self._gate.resume(self)
-
-
-class Callback:
-    """A function of the program that is called for each event, in order.
-
-    A plain function is called from the event loop and must not block. A coroutine function is awaited before it is
-    called for the next event. What it raises is logged and reported, and harms nothing else.
-
-    Args:
-        function: Takes the event, or its payload where one event class was asked for.
-        types: Wire names to let through; ``None`` for all.
-        tasks: Owns the task of a coroutine function.
-        report: Gets what the function raises.
-        payload_only: Whether the function takes the payload.
-    """
-
-    def __init__(
-        self,
-        function: Callable[[Any], Awaitable[object] | object],
-        types: frozenset[str] | None,
-        tasks: Tasks,
-        report: Callable[[str, BaseException], None],
-        *,
-        payload_only: bool,
-    ) -> None:
-        self._function = function
-        self._types = types
-        self._tasks = tasks
-        self._report = report
-        self._payload_only = payload_only
-        self._waits = inspect.iscoroutinefunction(function)
-        self._queue: Inbox[Event] = Inbox(DEFAULT_QUEUE_EVENTS, DEFAULT_QUEUE_BYTES)
-        self._is_working = False
-
-    def push(self, event: Event) -> None:
-        """Call the function, or queue the event for its task."""
-        if self._types is not None and event.type not in self._types:
-            return
-        if not self._waits:
-            awaitable = self._call(event)
-            if awaitable is None:
-                return
-            # A plain function may return a coroutine, for example a lambda round an async function.
-            self._waits = True
-            self._is_working = True
-            self._tasks.start(self._work(awaitable))
-            return
-        self._queue.note_lost(len(self._queue.push(event, event.size)))
-        if not self._is_working:
-            self._is_working = True
-            self._tasks.start(self._work(None))
-
-    def end(self, error: MissionlinkError | None) -> None:
-        """Nothing: what is queued is still handed on."""
-
-    def _call(self, event: Event) -> Awaitable[object] | None:
-        try:
-            result = self._function(event.data if self._payload_only else event)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # SystemExit in a callback must not end the event loop.
-            self._report("an event", error)
-            return None
-        return result if inspect.isawaitable(result) else None
-
-    async def _work(self, awaitable: Awaitable[object] | None) -> None:
-        try:
-            while awaitable is not None or self._queue or self._queue.lost:
-                if awaitable is not None:
-                    await self._finish(awaitable)
-                lost = self._queue.take_lost()
-                awaitable = None
-                if lost and not self._payload_only:
-                    awaitable = self._call(lost_marker(lost, "this callback was too slow"))
-                elif self._queue:
-                    awaitable = self._call(self._queue.pop())
-        finally:
-            self._is_working = False
-
-    async def _finish(self, awaitable: Awaitable[object]) -> None:
-        try:
-            await awaitable
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # as in `_call`
-            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
-                raise
-            self._report("an event", error)

@@ -1,0 +1,118 @@
+"""The way out of a connection: one path, in call order, coalesced, with back-pressure both ways.
+
+What one round of the event loop has to send leaves in one write. While the peer does not read, new requests wait
+their turn (answers go on, since the peer waits for them); if even that does not hold the peer back, reading stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from missionlink._wire.framing import encode_frame
+
+if TYPE_CHECKING:
+    from missionlink._io.transport import Transport
+
+__all__ = ("Outlet",)
+
+# Above this many unsent bytes new requests wait for their turn; answers go on, since the peer waits for them.
+_REQUESTS_WAIT_ABOVE_BYTES = 1024 * 1024
+# Above this many, reading pauses too: a peer that asks on without reading its answers gets no more room.
+_READING_WAITS_ABOVE_BYTES = 64 * 1024 * 1024
+
+
+class Outlet:
+    """Writes messages to a transport, and stops and starts its reading."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._turns: deque[asyncio.Future[None]] = deque()
+        self._pauses: set[object] = set()
+        self._is_closed = False
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that wait for the peer to read them."""
+        return self._out_bytes + self._transport.unsent_bytes
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a new request has to wait for its turn."""
+        return bool(self._turns) or self.unsent_bytes > _REQUESTS_WAIT_ABOVE_BYTES
+
+    def send(self, message: bytes) -> None:
+        """Send one encoded message at the end of this round of the event loop; nothing happens after ``close``."""
+        if self._is_closed:
+            return
+        if not self._out:
+            self._loop.call_soon(self.flush)
+        frame = encode_frame(message)
+        self._out.append(frame)
+        self._out_bytes += len(frame)
+
+    def flush(self) -> None:
+        """Write what has gathered, at once."""
+        if not self._out:
+            return
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        self._out_bytes = 0
+        self._transport.write(data)
+        if self._transport.unsent_bytes > _READING_WAITS_ABOVE_BYTES:
+            self.pause(self)
+        # A transport that took everything at once has nothing to say later.
+        self._call_next_turn()
+
+    def writable_again(self) -> None:
+        """Let waiting requests and reading go on: the transport has room."""
+        self.resume(self)
+        self._call_next_turn()
+
+    async def wait_turn(self, request: asyncio.Future[Any]) -> None:
+        """Wait, first come first served, until the peer has taken enough, or until ``request`` is settled."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._turns.append(turn)
+
+        def give_up(_: asyncio.Future[Any]) -> None:
+            if not turn.done():
+                turn.set_result(None)
+
+        # A time-out settles the request while it still waits here.
+        request.add_done_callback(give_up)
+        try:
+            await turn
+        finally:
+            request.remove_done_callback(give_up)
+            self._turns.remove(turn)
+            self._call_next_turn()
+
+    def _call_next_turn(self) -> None:
+        if self._turns and (self._is_closed or self.unsent_bytes <= _REQUESTS_WAIT_ABOVE_BYTES):
+            first = self._turns[0]
+            if not first.done():
+                first.set_result(None)
+
+    def pause(self, reason: object) -> None:
+        """Stop reading until every reason has been withdrawn."""
+        if not self._pauses:
+            self._transport.pause_reading()
+        self._pauses.add(reason)
+
+    def resume(self, reason: object) -> None:
+        """Withdraw a reason to pause."""
+        if reason in self._pauses:
+            self._pauses.discard(reason)
+            if not self._pauses:
+                self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Send no more, and let every waiting request find that out."""
+        self._is_closed = True
+        for turn in self._turns:
+            if not turn.done():
+                turn.set_result(None)

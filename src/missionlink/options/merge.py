@@ -1,0 +1,57 @@
+"""Options given as an object and as keywords, and checked where both meet."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from missionlink.errors import InvalidOption
+from missionlink.options.session import SessionOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ("checked_id", "options_of", "session_options", "with_fields")
+
+_Options = TypeVar("_Options")
+
+
+def options_of(kind: type[_Options], options: _Options | None) -> _Options:
+    """Return the options, or those that hold when nothing is said.
+
+    Raises:
+        InvalidOption: They are of another kind.
+    """
+    if options is None:
+        return kind()
+    if not isinstance(options, kind):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidOption("options", f"must be {kind.__name__}, not {type(options).__name__}")
+    return options
+
+
+def with_fields(options: _Options, fields: Mapping[str, Any]) -> _Options:
+    """Return the options with those fields changed that are not ``None``."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    changed: Any = dataclasses.replace(options, **given) if given else options  # type: ignore[type-var]
+    return changed  # type: ignore[no-any-return]
+
+
+def session_options(options: SessionOptions | None, fields: Mapping[str, Any]) -> SessionOptions:
+    """Return session options with keywords put over them.
+
+    Raises:
+        InvalidOption: A keyword is no field, or a value is wrong.
+    """
+    wanted = options_of(SessionOptions, options)
+    return wanted.replace(**fields) if fields else wanted
+
+
+def checked_id(session_id: object) -> str:
+    """Return the id of a session.
+
+    Raises:
+        InvalidOption: It cannot be one.
+    """
+    if not isinstance(session_id, str) or not session_id:
+        raise InvalidOption("session_id", "must be a text that is not empty")
+    return session_id

@@ -1,0 +1,129 @@
+"""Functions of the program that are called for each event."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, Self
+
+from missionlink._io.tasks import is_being_cancelled
+from missionlink._wire.inbox import Inbox
+from missionlink.protocol.envelope import Event, lost_marker
+from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from missionlink._io.tasks import Tasks
+    from missionlink.errors import MissionlinkError
+    from missionlink.session.dispatch import Dispatcher
+
+__all__ = ("Callback", "Subscription")
+
+
+class Callback:
+    """A function of the program that is called for each event, in order.
+
+    A plain function is called from the event loop and must not block. A coroutine function is awaited before it is
+    called for the next event. What it raises is logged and reported, and harms nothing else.
+
+    Args:
+        function: Takes the event, or its payload where one event class was asked for.
+        types: Wire names to let through; ``None`` for all.
+        tasks: Owns the task of a coroutine function.
+        report: Gets what the function raises.
+        payload_only: Whether the function takes the payload.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Awaitable[object] | object],
+        types: frozenset[str] | None,
+        tasks: Tasks,
+        report: Callable[[str, BaseException], None],
+        *,
+        payload_only: bool,
+    ) -> None:
+        self._function = function
+        self._types = types
+        self._tasks = tasks
+        self._report = report
+        self._payload_only = payload_only
+        self._waits = inspect.iscoroutinefunction(function)
+        self._queue: Inbox[Event] = Inbox(DEFAULT_QUEUE_EVENTS, DEFAULT_QUEUE_BYTES)
+        self._is_working = False
+
+    def push(self, event: Event) -> None:
+        """Call the function, or queue the event for its task."""
+        if self._types is not None and event.type not in self._types:
+            return
+        if not self._waits:
+            awaitable = self._call(event)
+            if awaitable is None:
+                return
+            # A plain function may return a coroutine, for example a lambda round an async function.
+            self._waits = True
+            self._is_working = True
+            self._tasks.start(self._work(awaitable))
+            return
+        self._queue.note_lost(len(self._queue.push(event, event.size)))
+        if not self._is_working:
+            self._is_working = True
+            self._tasks.start(self._work(None))
+
+    def end(self, error: MissionlinkError | None) -> None:
+        """Nothing: what is queued is still handed on."""
+
+    def _call(self, event: Event) -> Awaitable[object] | None:
+        try:
+            result = self._function(event.data if self._payload_only else event)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit in a callback must not end the event loop.
+            self._report("an event", error)
+            return None
+        return result if inspect.isawaitable(result) else None
+
+    async def _work(self, awaitable: Awaitable[object] | None) -> None:
+        try:
+            while awaitable is not None or self._queue or self._queue.lost:
+                if awaitable is not None:
+                    await self._finish(awaitable)
+                lost = self._queue.take_lost()
+                awaitable = None
+                if lost and not self._payload_only:
+                    awaitable = self._call(lost_marker(lost, "this callback was too slow"))
+                elif self._queue:
+                    awaitable = self._call(self._queue.pop())
+        finally:
+            self._is_working = False
+
+    async def _finish(self, awaitable: Awaitable[object]) -> None:
+        try:
+            await awaitable
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as in `_call`
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                raise
+            self._report("an event", error)
+
+
+class Subscription:
+    """A callback that was attached with ``session.on()``; ``close()`` takes it off again."""
+
+    __slots__ = ("_callback", "_dispatcher")
+
+    def __init__(self, dispatcher: Dispatcher, callback: Callback) -> None:
+        self._dispatcher = dispatcher
+        self._callback = callback
+
+    def close(self) -> None:
+        """Stop calling. Closing twice is nothing."""
+        self._dispatcher.detach(self._callback)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

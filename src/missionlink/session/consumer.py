@@ -1,0 +1,61 @@
+"""Who gets a session's events, and which of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from missionlink.errors import InvalidOption, MissionlinkError
+from missionlink.protocol import index
+from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ("DEFAULT_QUEUE_BYTES", "DEFAULT_QUEUE_EVENTS", "Consumer", "ReadingGate", "wire_types")
+
+DEFAULT_QUEUE_EVENTS = 16_384
+DEFAULT_QUEUE_BYTES = 32 * 1024 * 1024
+
+
+class Consumer(Protocol):
+    """Somebody who gets each event of a session."""
+
+    def push(self, event: Event) -> None:
+        """Take an event; must not block and must not raise."""
+        ...
+
+    def end(self, error: MissionlinkError | None) -> None:
+        """Learn that no more events come; ``None`` after a close of our own."""
+        ...
+
+
+class ReadingGate(Protocol):
+    """What can stop the connection's reading for a while."""
+
+    def pause(self, reason: object) -> None:
+        """Stop reading until every reason has been withdrawn."""
+        ...
+
+    def resume(self, reason: object) -> None:
+        """Withdraw a reason."""
+        ...
+
+
+def wire_types(types: Iterable[str | type]) -> frozenset[str] | None:
+    """Return the wire names that a filter selects, or ``None`` for a filter that lets all through.
+
+    Raises:
+        InvalidOption: An entry is neither a wire name nor an event class.
+    """
+    names: set[str] = set()
+    for entry in types:
+        if isinstance(entry, str):
+            names.add(entry)
+        elif entry is EventsLost:
+            names.add(LOST_TYPE)
+        else:
+            name = index.event_type_of(entry) if isinstance(entry, type) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+            if name is None:
+                raise InvalidOption("types", f"{entry!r} is neither a wire name nor a class of missionlink.events")
+            names.add(name)
+    return frozenset(names) or None

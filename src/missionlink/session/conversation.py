@@ -1,0 +1,99 @@
+"""What all ways to open a session share: reading the response, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from missionlink.errors import ConnectionClosed, MissionlinkError, ProtocolError, SessionIdMismatch
+from missionlink.session.facts import OpenedResult
+
+if TYPE_CHECKING:
+    from missionlink.session.core import SessionCore
+    from missionlink.session.link import Link
+
+__all__ = ("ConversationBase", "as_ours", "decode_opened", "new_session_id", "register_new")
+
+_log = logging.getLogger("missionlink.session")
+
+# What is done for a session that nobody will get must not hold anything up for long.
+_DESTROY_SECONDS = 10.0
+
+_opened = msgspec.json.Decoder(OpenedResult)
+# An id within a response that could not be decoded.
+_FISHED_ID = re.compile(rb'"sessionId"\s*:\s*("(?:[^"\\]|\\.)+")')
+
+
+def new_session_id() -> str:
+    """Return a fresh id: runtimes treat a second creation of a known id in surprising ways."""
+    return str(uuid.uuid4())
+
+
+class ConversationBase:
+    """What all ways to open a session share."""
+
+    method = "session.create"
+
+    def __init__(self, link: Link, session_id: str | None) -> None:
+        self.session_id: str | None = session_id
+        self.abandoned = False
+        self.link = link
+
+    async def destroy(self, session_id: str) -> None:
+        """End a session that nobody will get; bounded, and never a reason to fail."""
+        try:
+            await self.link.call("session.destroy", {"sessionId": session_id}, timeout=_DESTROY_SECONDS)
+        except MissionlinkError as error:
+            _log.warning("session %r may be left behind: ending it failed: %s", session_id, error)
+
+    async def discard(self, session: SessionCore, why: str) -> None:
+        """End a session that was opened for nobody."""
+        await self.destroy(session.id)
+        session.close_here(ConnectionClosed(why))
+
+
+def register_new(link: Link, session: SessionCore) -> None:
+    """Make a session with a known id reachable before it is asked for.
+
+    Raises:
+        SessionIdMismatch: The id is open already in this client.
+    """
+    if link.router.find(session.id) is not None:
+        raise SessionIdMismatch(
+            session.id, session.id, f"session {session.id!r} is open already in this client; use that object"
+        )
+    link.router.register(session.id, session.dispatcher)
+
+
+def decode_opened(result: msgspec.Raw, method: str) -> OpenedResult:
+    """Decode the response that opens a session.
+
+    Raises:
+        ProtocolError: It cannot be used; carries the session's id if that could be read.
+    """
+    try:
+        return _opened.decode(result)
+    except (ValueError, RecursionError) as error:
+        fished = _fish_id(bytes(result))
+        hint = "" if fished else "; no session id could be read from it, so a session may be left behind"
+        raise ProtocolError(f"the response to {method} cannot be used: {error}{hint}", session_id=fished) from error
+
+
+def _fish_id(result: bytes) -> str | None:
+    found = _FISHED_ID.search(result)
+    if found is None:
+        return None
+    try:
+        fished: Any = msgspec.json.decode(found[1])
+    except ValueError:
+        return None
+    return str(fished)
+
+
+def as_ours(error: BaseException) -> MissionlinkError:
+    """Return the error, or one of ours for a cancellation."""
+    return error if isinstance(error, MissionlinkError) else ConnectionClosed("opening the session was cancelled")

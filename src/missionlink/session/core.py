@@ -1,0 +1,237 @@
+"""The inside of a session: what the router, the dispatcher and the handlers hold together.
+
+Made when the session's id is known, which may be in the reader; the ``Session`` that the program gets stands on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from missionlink.errors import (
+    CloudNotReady,
+    ConnectionFailed,
+    MissionlinkError,
+    RequestRejected,
+    SessionClosed,
+    SessionError,
+    UnsupportedByRuntime,
+)
+from missionlink.handlers.registry import Handlers
+from missionlink.protocol.messages import INTERNAL_ERROR
+from missionlink.session.callback import Callback
+from missionlink.session.consumer import wire_types
+from missionlink.session.dispatch import Dispatcher
+from missionlink.session.facts import Facts, OpenedResult
+from missionlink.session.history import decode_history, merge, open_questions
+from missionlink.session.tracker import TurnTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    import msgspec
+
+    from missionlink._wire.calls import Call
+    from missionlink.options.cloud import CloudOptions
+    from missionlink.options.session import SessionOptions
+    from missionlink.protocol.envelope import Event
+    from missionlink.session.link import Link
+
+__all__ = ("SessionCore",)
+
+_log = logging.getLogger("missionlink.session")
+
+
+class SessionCore:
+    """One session as the rest of the client sees it.
+
+    Args:
+        session_id: The id, ours or the runtime's.
+        link: The client's shared parts.
+        options: What the session is opened with.
+        cloud: Set for cloud sessions.
+    """
+
+    __slots__ = (
+        "__weakref__", "_closed", "_closing", "_tracker", "cloud", "dispatcher", "facts", "handlers", "id", "link",
+        "options",
+    )  # fmt: skip
+
+    def __init__(
+        self, session_id: str, link: Link, options: SessionOptions, *, cloud: CloudOptions | None = None
+    ) -> None:
+        self.id = session_id
+        self.link = link
+        self.options = options
+        self.cloud = cloud
+        self.facts = Facts(is_ready=cloud is None)
+        self.handlers = Handlers(session_id, options, link.connection, link.pool, link.tasks, link.report)
+        self.dispatcher = Dispatcher(self, link.connection, options)
+        self._closed: MissionlinkError | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._tracker: TurnTracker | None = None
+        if options.on_event is not None:
+            self.subscribe((), options.on_event)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session can no longer be used."""
+        return self._closed is not None
+
+    def check_open(self) -> None:
+        """Raise why the session cannot be used, if it cannot."""
+        if self._closed is not None:
+            if isinstance(self._closed, SessionError):
+                raise SessionClosed(self.id, "it was closed by this program")
+            raise self._closed
+
+    async def call(self, method: str, params: Mapping[str, Any], **limits: Any) -> msgspec.Raw:
+        """Send a request about this session; ``params`` hold its id."""
+        self.check_open()
+        return await self.link.call(method, params, **limits)
+
+    def subscribe(self, types: Sequence[str | type], function: Callable[..., Any]) -> Callback:
+        """Call a function for each event; with exactly one event class it gets the payload."""
+
+        def report(what: str, error: BaseException) -> None:
+            self.link.report(what, self.id, error)
+
+        one_class = len(types) == 1 and isinstance(types[0], type)
+        callback = Callback(function, wire_types(types), self.link.tasks, report, payload_only=one_class)
+        self.dispatcher.attach(callback)
+        return callback
+
+    def track_turns(self) -> TurnTracker:
+        """Return what follows the session's turns, made with the first one."""
+        if self._tracker is None:
+            self._tracker = TurnTracker(self.id, is_cloud=self.cloud is not None)
+            self.dispatcher.attach(self._tracker, tracks=True)
+        return self._tracker
+
+    async def wait_ready(self, timeout: float | None) -> None:
+        """Wait until the remote worker takes prompts."""
+        if not self.facts.is_ready:
+            await self._wait_fact(self.facts.wait_ready(), timeout, "the remote worker was not ready")
+
+    async def wait_url(self, timeout: float | None) -> str:
+        """Wait until the session's address on the web is known."""
+        if self.facts.remote_url is None:
+            await self._wait_fact(self.facts.wait_url(), timeout, "no address on the web was announced")
+        url = self.facts.remote_url
+        assert url is not None
+        return url
+
+    async def _wait_fact(self, fact: Awaitable[None], timeout: float | None, problem: str) -> None:
+        self.check_open()
+        try:
+            # The end of the session or of the connection ends this wait too, see Facts.end().
+            async with asyncio.timeout(timeout):
+                await fact
+        except TimeoutError as error:
+            raise CloudNotReady(f"{problem} within {timeout:g} s", session_id=self.id) from error
+        self.check_open()
+
+    # Called by the dispatcher.
+
+    def observe(self, event: Event) -> None:
+        """Note what an event says about the session."""
+        self.facts.observe(event)
+
+    def act_on(self, event: Event) -> bool:
+        """Answer what an event asks."""
+        return self.handlers.act_on(event)
+
+    def serve(self, call: Call) -> bool:
+        """Start the handler of a request."""
+        if self._closed is not None:
+            self.link.connection.refuse(call, INTERNAL_ERROR, f"session {self.id} was closed")
+            return False
+        return self.handlers.serve(call)
+
+    def connection_ended(self, error: MissionlinkError) -> None:
+        """Close: the runtime is gone."""
+        if self._closed is None:
+            self._closed = error
+            self.handlers.close("the connection has ended")
+            self.facts.end()
+
+    # While the session is opened.
+
+    def opened(self, result: OpenedResult) -> None:
+        """Take the response that opened the session."""
+        self.facts.opened(result)
+
+    def serve_from_events(self) -> None:
+        """Answer questions from events: the runtime will not send them as requests."""
+        self.handlers.from_events = True
+
+    async def catch_up(self, timeout: float, *, deliver: bool = True) -> None:
+        """Read the history once and hand on what the wire left out, in its place.
+
+        Args:
+            timeout: Seconds; then events go on without it.
+            deliver: Whether consumers get the history; else only what is open in it is acted on.
+        """
+        history: list[Event] = []
+        try:
+            result = await self.link.call("session.getMessages", {"sessionId": self.id}, timeout=timeout)
+            history = decode_history(result)
+        except RequestRejected as error:
+            # Without a history nothing can tell; every runtime seen answers a creation only after the start.
+            _log.info("session %r has no readable history (%s): its first events are the wire's", self.id, error)
+            self.facts.set_ready()
+        except MissionlinkError as error:
+            _log.warning("the history of session %r was not read: %s", self.id, error)
+        finally:
+            self._merge(history, deliver=deliver)
+
+    def _merge(self, history: list[Event], *, deliver: bool) -> None:
+        seen = {event.id for event in history}
+        asked = open_questions(history)
+        if deliver:
+            self.dispatcher.let_go(lambda wire: merge(history, wire), seen, asked)
+            return
+        for event in history:
+            self.facts.observe(event)
+        self.dispatcher.let_go(lambda wire: [event for event in wire if event.id not in seen], seen, asked)
+
+    # The end.
+
+    async def leave(self, method: str, why: str) -> None:
+        """Tell the runtime and close; one task does it, whoever asks and whoever is cancelled meanwhile."""
+        if self._closed is None and self._closing is None:
+            self._closing = self.link.tasks.start(self._leave(method, why))
+        if self._closing is not None and self._closing is not asyncio.current_task():
+            await asyncio.shield(self._closing)
+
+    def abandon(self) -> None:
+        """End the session in the background: whoever opened it went away."""
+        self.link.tasks.start(self.leave("session.destroy", "whoever opened it went away"))
+
+    async def _leave(self, method: str, why: str) -> None:
+        timeout = self.link.options.close_timeout
+        try:
+            try:
+                await self.link.call(method, {"sessionId": self.id}, timeout=timeout)
+            except UnsupportedByRuntime:
+                # Older runtimes know no detach; their destroy keeps the session on disk too.
+                if method == "session.destroy":
+                    raise
+                await self.link.call("session.destroy", {"sessionId": self.id}, timeout=timeout)
+        except ConnectionFailed as error:
+            _log.debug("session %r ends with its connection: %s", self.id, error)
+        except MissionlinkError as error:
+            _log.warning("the runtime did not confirm the end of session %r: %s", self.id, error)
+        finally:
+            self.close_here(SessionClosed(self.id, why))
+
+    def close_here(self, error: MissionlinkError) -> None:
+        """Close without telling the runtime; what is open is answered."""
+        if self._closed is not None:
+            return
+        self._closed = error
+        self.link.router.unregister(self.id, self.dispatcher)
+        self.handlers.close(f"session {self.id} was closed")
+        self.dispatcher.end(None)
+        self.facts.end()

@@ -1,0 +1,80 @@
+"""The conversations that open local sessions: ``session.create`` and ``session.resume``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from missionlink.errors import (
+    ConnectionClosed,
+    ProtocolError,
+    RequestRejected,
+    SessionIdMismatch,
+    SessionNotFound,
+)
+from missionlink.options.encode import session_params
+from missionlink.session.conversation import ConversationBase, as_ours, decode_opened, register_new
+from missionlink.session.core import SessionCore
+
+if TYPE_CHECKING:
+    from missionlink.options.session import SessionOptions
+    from missionlink.session.link import Link
+
+__all__ = ("LocalCreation", "Resumption")
+
+
+class LocalCreation(ConversationBase):
+    """``session.create`` with an id of ours: the session is registered before a byte is sent."""
+
+    def __init__(self, link: Link, options: SessionOptions, session_id: str) -> None:
+        super().__init__(link, session_id)
+        self._session = SessionCore(session_id, link, options)
+        self._params = {"sessionId": session_id, **session_params(options)}
+        register_new(link, self._session)
+
+    async def run(self) -> SessionCore:
+        """Create the session."""
+        session = self._session
+        try:
+            result = await self.link.connection.request(self.method, self._params)
+            opened = decode_opened(result, self.method)
+            if opened.session_id != session.id:
+                if self.link.router.find(opened.session_id) is None:
+                    await self.destroy(opened.session_id)
+                raise SessionIdMismatch(session.id, opened.session_id)
+            session.opened(opened)
+            if self.abandoned:
+                raise ConnectionClosed("whoever opened the session went away")
+        except BaseException as error:
+            if isinstance(error, ProtocolError) or (self.abandoned and isinstance(error, ConnectionClosed)):
+                await self.destroy(session.id)
+            session.close_here(as_ours(error))
+            raise
+        return session
+
+
+class Resumption(LocalCreation):
+    """``session.resume``: the id is known, so it is a creation with another method."""
+
+    method = "session.resume"
+
+    def __init__(
+        self, link: Link, options: SessionOptions, session_id: str, *, continue_pending: bool, quiet: bool
+    ) -> None:
+        super().__init__(link, options, session_id)
+        if continue_pending:
+            self._params["continuePendingWork"] = True
+        if quiet:
+            self._params["disableResume"] = True
+
+    async def run(self) -> SessionCore:
+        """Resume the session.
+
+        Raises:
+            SessionNotFound: The runtime knows no such session.
+        """
+        try:
+            return await super().run()
+        except RequestRejected as error:
+            if "not found" in error.message.lower():
+                raise SessionNotFound(self._session.id, error.message) from error
+            raise

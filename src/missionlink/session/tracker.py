@@ -1,0 +1,143 @@
+"""Tells which events belong to which turn of a session.
+
+Several turns may be under way. Runtimes from 1.0.92 on name the prompt in the events; for older ones and for cloud
+sessions turns are told apart by order and by the text of the prompt.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from missionlink.errors import MissionlinkError, SessionClosed
+
+if TYPE_CHECKING:
+    from missionlink.protocol.envelope import Event
+    from missionlink.session.turn import Turn
+
+__all__ = ("TurnTracker",)
+
+
+class _Prompt(msgspec.Struct, rename="camel"):
+    message_id: str = ""
+    content: str = ""
+
+
+class _Idle(msgspec.Struct):
+    aborted: bool = False
+
+
+_ACTIVITY = frozenset(
+    {
+        "assistant.turn_start",
+        "assistant.message_start",
+        "assistant.message",
+        "assistant.turn_end",
+        "tool.execution_start",
+    }
+)
+
+
+class TurnTracker:
+    """Tells which events belong to which turn of a session.
+
+    Args:
+        session_id: The session.
+        is_cloud: Whether prompts may come back twice (the local echo and the remote copy).
+    """
+
+    def __init__(self, session_id: str, *, is_cloud: bool) -> None:
+        self._session_id = session_id
+        self._is_cloud = is_cloud
+        self._turns: list[Turn] = []
+        self._active: Turn | None = None
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether any turn is under way."""
+        return bool(self._turns)
+
+    def add(self, turn: Turn) -> None:
+        """Follow a turn from now on."""
+        self._turns.append(turn)
+
+    def remove(self, turn: Turn) -> None:
+        """Forget a turn whose prompt was not accepted."""
+        if turn in self._turns:
+            self._turns.remove(turn)
+        if self._active is turn:
+            self._active = None
+
+    def push(self, event: Event) -> None:
+        """Take an event of the session."""
+        if not self._turns:
+            return
+        kind = event.type
+        if event.agent_id is None and kind == "user.message":
+            self._begin(event)
+        turn = self._active or self._turns[0]
+        turn.take(event)
+        if event.agent_id is not None:
+            return
+        if kind in _ACTIVITY:
+            turn.was_active = True
+        elif kind == "abort":
+            turn.was_aborted = True
+        elif kind == "session.idle":
+            self._idle(event)
+        elif kind == "session.shutdown":
+            self.end(SessionClosed(self._session_id, "the runtime ended it"))
+
+    def _begin(self, event: Event) -> None:
+        """Find the turn whose prompt this is; the turns before it have ended then."""
+        data = _decode(event, _Prompt)
+        named = next((turn for turn in self._turns if turn.id and turn.id == data.message_id), None)
+        if named is None:
+            if self._active is not None and data.content == self._active.prompt:
+                # A copy of the prompt that is being worked on, unless it was sent twice and has not come twice yet.
+                twin = next((t for t in self._turns if not t.copies_seen and t.prompt == data.content), None)
+                if twin is None or self._is_cloud:
+                    self._active.copies_seen += 1
+                    return
+            named = next((turn for turn in self._turns if not turn.copies_seen), None)
+        if named is None:
+            return
+        named.copies_seen += 1
+        previous = self._active
+        self._active = named
+        if previous is not None and previous is not named and previous.was_active and not self._is_cloud:
+            self._finish(previous)
+
+    def _idle(self, event: Event) -> None:
+        aborted = _decode(event, _Idle).aborted
+        begun = [turn for turn in self._turns if turn.copies_seen or turn.has_failed or turn.was_aborted]
+        if self._is_cloud:
+            # One idle may be one of several: it ends what has been worked on.
+            begun = [turn for turn in begun if turn.was_active or turn.has_failed or turn.was_aborted or aborted]
+        if aborted:
+            # What was queued behind an aborted turn is dropped by the runtimes that say so here.
+            begun = [turn for turn in self._turns if turn.id]
+        for turn in begun:
+            turn.was_aborted |= aborted
+            self._finish(turn)
+
+    def _finish(self, turn: Turn) -> None:
+        self.remove(turn)
+        turn.finish()
+
+    def end(self, error: MissionlinkError | None) -> None:
+        """End all turns: the session has ended."""
+        turns, self._turns = self._turns, []
+        self._active = None
+        for turn in turns:
+            turn.finish(copy.copy(error) if error else SessionClosed(self._session_id))
+
+
+def _decode(event: Event, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(event.data_json, type=kind)
+    except ValueError:
+        # Odd data: the event itself was delivered, the result does without them.
+        return kind()

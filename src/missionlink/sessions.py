@@ -1,0 +1,185 @@
+"""The part of a client that opens, lists and removes sessions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET, UnsetType
+
+from missionlink.errors import InvalidOption, SessionNotFound
+from missionlink.lifecycle import SessionInfo, check_deleted, read_sessions
+from missionlink.options.checks import check_positive
+from missionlink.options.cloud import CloudOptions, Repository
+from missionlink.options.encode import check_cloud
+from missionlink.options.merge import checked_id, options_of, session_options
+from missionlink.options.session import SessionOptions
+from missionlink.session.cloud import CloudCreation, CloudResumption
+from missionlink.session.conversation import new_session_id
+from missionlink.session.local import LocalCreation, Resumption
+from missionlink.session.opening import Opening
+
+if TYPE_CHECKING:
+    from missionlink.options.client import ClientOptions
+    from missionlink.protocol.namespace import Timeout
+    from missionlink.session.link import Link
+
+__all__ = ("Sessions",)
+
+
+class Sessions(ABC):
+    """The methods of a client that concern sessions as a whole."""
+
+    options: ClientOptions
+    """The client's options."""
+
+    @abstractmethod
+    def _running_link(self) -> Link:
+        """Return the parts of the running client; raise why it is not running."""
+
+    def create_session(
+        self,
+        options: SessionOptions | None = None,
+        *,
+        session_id: str | None = None,
+        timeout: Timeout = UNSET,
+        **fields: Any,
+    ) -> Opening:
+        """Open a new local session: ``await`` it, or enter it with ``async with``.
+
+        Args:
+            options: Options of the session; ``fields`` are fields of ``SessionOptions`` that override it.
+            session_id: Name for the session; a fresh one if not given.
+            timeout: Seconds for opening; the client's ``create_timeout`` if not given.
+            fields: Any field of ``SessionOptions``.
+
+        Raises:
+            InvalidOption: An option is wrong, or asks for a cloud session.
+        """
+        if "cloud" in fields or (options is not None and "cloud" in options.extra):
+            raise InvalidOption("cloud", "a cloud session is created by create_cloud_session()")
+        wanted = session_options(options, fields)
+        name = checked_id(session_id) if session_id is not None else new_session_id()
+        return Opening(self._running_link, lambda link: LocalCreation(link, wanted, name), self._limit(timeout))
+
+    def resume_session(
+        self,
+        session_id: str,
+        options: SessionOptions | None = None,
+        *,
+        continue_pending: bool = False,
+        quiet: bool = False,
+        timeout: Timeout = UNSET,
+        **fields: Any,
+    ) -> Opening:
+        """Open a stored local session again; handlers and providers are not stored and must be given again.
+
+        Args:
+            session_id: The session.
+            options: As for ``create_session``.
+            continue_pending: Whether the agent goes on with what was open when the session was left.
+            quiet: Whether the runtime leaves out the ``session.resume`` event.
+            timeout: Seconds for opening; the client's ``create_timeout`` if not given.
+            fields: Any field of ``SessionOptions``.
+        """
+        wanted, name = session_options(options, fields), checked_id(session_id)
+
+        def make(link: Link) -> Resumption:
+            return Resumption(link, wanted, name, continue_pending=continue_pending, quiet=quiet)
+
+        return Opening(self._running_link, make, self._limit(timeout))
+
+    def create_cloud_session(
+        self,
+        repository: Repository | str | None = None,
+        options: SessionOptions | None = None,
+        *,
+        cloud: CloudOptions | None = None,
+        timeout: Timeout = UNSET,
+        **fields: Any,
+    ) -> Opening:
+        """Open a new session on compute that Mission Control reserves; the runtime assigns its id.
+
+        Args:
+            repository: ``Repository``, ``"owner/name"`` or ``"owner/name@branch"``; ``None`` for none.
+            options: As for ``create_session``.
+            cloud: Further options of cloud sessions.
+            timeout: Seconds for opening; the client's ``create_timeout`` if not given.
+            fields: Any field of ``SessionOptions``.
+
+        Raises:
+            InvalidOption: An option is wrong or not for cloud sessions; nothing was sent.
+        """
+        if "session_id" in fields:
+            raise InvalidOption("session_id", "the runtime assigns the id of a cloud session")
+        wanted = session_options(options, fields)
+        check_cloud(wanted)
+        place = Repository.parse(repository) if isinstance(repository, str) else repository
+        if place is not None and not isinstance(place, Repository):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("repository", f"must be a Repository or str, not {type(place).__name__}")
+        settings = options_of(CloudOptions, cloud)
+        return Opening(
+            self._running_link, lambda link: CloudCreation(link, wanted, place, settings), self._limit(timeout)
+        )
+
+    def resume_cloud_session(
+        self,
+        session_id: str,
+        options: SessionOptions | None = None,
+        *,
+        cloud: CloudOptions | None = None,
+        history: bool = False,
+        timeout: Timeout = UNSET,
+        **fields: Any,
+    ) -> Opening:
+        """Come back to a cloud session, after a disconnect, a timed-out creation or from a new process.
+
+        Args:
+            session_id: The session.
+            options: As for ``create_session``; the handlers are served again.
+            cloud: Further options of cloud sessions.
+            history: Whether consumers get the session's past events first.
+            timeout: Seconds for opening; the client's ``create_timeout`` if not given.
+            fields: Any field of ``SessionOptions``.
+        """
+        wanted, name, settings = (
+            session_options(options, fields),
+            checked_id(session_id),
+            options_of(CloudOptions, cloud),
+        )
+        check_cloud(wanted)
+
+        def make(link: Link) -> CloudResumption:
+            return CloudResumption(link, wanted, name, settings, history=history)
+
+        return Opening(self._running_link, make, self._limit(timeout))
+
+    async def list_sessions(self, **filters: str) -> list[SessionInfo]:
+        """Return the stored local sessions.
+
+        Args:
+            filters: Any of ``cwd``, ``git_root``, ``repository`` and ``branch``.
+        """
+        wire = {"git_root": "gitRoot"}
+        params = {"filter": {wire.get(name, name): value for name, value in filters.items()}} if filters else {}
+        result = await self._running_link().call("session.list", params)
+        return read_sessions(result)
+
+    async def delete_session(self, session_id: str, *, missing_ok: bool = False) -> None:
+        """Remove a stored session that is not open here.
+
+        Raises:
+            SessionNotFound: There is none, and ``missing_ok`` is not set.
+        """
+        name = checked_id(session_id)
+        result = await self._running_link().call("session.delete", {"sessionId": name})
+        try:
+            check_deleted(name, result)
+        except SessionNotFound:
+            if not missing_ok:
+                raise
+
+    def _limit(self, timeout: Timeout) -> float | None:
+        limit = self.options.create_timeout if isinstance(timeout, UnsetType) else timeout
+        check_positive("timeout", limit)
+        return limit

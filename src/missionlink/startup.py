@@ -1,0 +1,101 @@
+"""Brings a connection up, shakes hands, and takes it down again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from missionlink import launch
+from missionlink._io.connection import Connection
+from missionlink._io.router import Router
+from missionlink._io.tasks import Tasks
+from missionlink.errors import ConnectionLost, RequestRejected, RuntimeStartFailed
+from missionlink.handlers.invoke import HandlerPool
+from missionlink.protocol.messages import METHOD_NOT_FOUND
+from missionlink.protocol.versions import Handshake, read_handshake
+from missionlink.session.link import Link
+
+if TYPE_CHECKING:
+    from missionlink._io.router import ClientPort
+    from missionlink._io.transport import Transport
+    from missionlink.options.client import ClientOptions
+
+__all__ = ("CLIENT_CALLS", "establish", "release")
+
+# Requests that concern the whole client even where they name a session.
+CLIENT_CALLS = frozenset(
+    {
+        "extensionLaunchProvider.resolve",
+        "gitHubToken.getToken",
+        "host.materializeSession",
+        "host.registerSession",
+        "host.shutdown",
+        "host.unregisterSession",
+        "installations.confirm",
+        "llmInference.httpRequestChunk",
+        "llmInference.httpRequestStart",
+        "uiThread.run",
+    }
+)
+
+# How long tasks may take to end once they have been cancelled.
+_TASKS_END_SECONDS = 1.0
+
+
+async def establish(options: ClientOptions, transport: Transport | None, client: ClientPort) -> tuple[Link, Handshake]:
+    """Start or reach the runtime and shake hands; what fails leaves nothing running.
+
+    Args:
+        options: Which runtime, and the time allowed.
+        transport: Used instead of starting anything, if given.
+        client: Takes what concerns no session.
+
+    Raises:
+        RuntimeNotFound, RuntimeStartFailed, RuntimeIncompatible: There is no runtime that can be used.
+        AuthenticationFailed: The connection token is missing or wrong.
+        ConnectionFailed: The connection ended during the handshake.
+    """
+    token = options.connection_token
+    is_ours = transport is None and options.url is None
+    if transport is None:
+        transport, token = launch.transport_for(options)
+    router = Router(client, options.held, adoption_patience=options.adoption_patience)
+    connection = Connection(transport, router, max_frame_bytes=options.max_frame_bytes)
+    router.attach(connection)
+    link = Link(connection, router, Tasks(), HandlerPool(options.handler_threads), options)
+    timeout = options.start_timeout
+    try:
+        try:
+            async with asyncio.timeout(timeout):
+                await connection.open()
+                handshake = await _shake_hands(connection, token)
+        except TimeoutError as error:
+            raise RuntimeStartFailed(f"the runtime was not usable within {timeout:g} s") from error
+        except ConnectionLost as error:
+            if not is_ours:
+                raise
+            text = "the runtime ended before it could be used"
+            raise RuntimeStartFailed(text, exit_code=error.exit_code, stderr=error.stderr) from error
+    except BaseException:
+        await asyncio.shield(asyncio.ensure_future(release(link)))
+        raise
+    link.runtime_version = handshake.runtime_version
+    return link, handshake
+
+
+async def _shake_hands(connection: Connection, token: str | None) -> Handshake:
+    try:
+        result = await connection.request("connect", {"token": token} if token else {})
+    except RequestRejected as error:
+        if error.code != METHOD_NOT_FOUND:
+            raise
+        # Servers from before `connect` say their version in the answer to `ping`.
+        result = await connection.request("ping", {})
+    return read_handshake(result)
+
+
+async def release(link: Link) -> None:
+    """End what ``establish`` has made, in an order that leaves nobody waiting."""
+    await link.connection.close(link.options.close_timeout)
+    await link.tasks.close(_TASKS_END_SECONDS)
+    link.pool.close()
