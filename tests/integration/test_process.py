@@ -1,0 +1,628 @@
+"""Child processes are owned from their first instant and leave nothing behind (contracts C2, C4, C5)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import signal
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from missionlink._io.stdio import StdioTransport
+from missionlink._io.tcp import TcpServerTransport
+from missionlink.errors import ConnectionLost, MissionlinkError, RuntimeStartFailed
+
+from .raw_peer import PATIENCE_S, until, within
+
+pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes through /proc")
+
+# What the tests' programs share: a sign of life with the process id, and deafness.
+_BEGIN = """
+import os, signal, socket, subprocess, sys, time
+def say(name, text=""):
+    with open(name + ".part", "w") as file:
+        file.write(text or str(os.getpid()))
+    os.rename(name + ".part", name)
+def be_deaf():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def live_on():
+    while True:
+        time.sleep(60)
+"""
+_DEAF = "be_deaf(); say('child'); live_on()"
+_WITH_OFFSPRING = """
+be_deaf()
+if os.fork() == 0:
+    say("same-group"); live_on()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        say("strayed-deep"); live_on()
+    say("strayed"); live_on()
+say("child")
+"""
+_SERVER = """
+server = socket.create_server(("127.0.0.1", 0))
+print("CLI server listening on port %d" % server.getsockname()[1], flush=True)
+peer, _ = server.accept()
+"""
+
+
+class Sink:
+    """Takes what a transport brings."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.ends: list[MissionlinkError] = []
+        self.ended = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def transport_ended(self, error: MissionlinkError) -> None:
+        self.ends.append(error)
+        self.ended.set()
+
+    def writable_again(self) -> None:
+        pass
+
+    async def end(self) -> ConnectionLost:
+        await within(self.ended.wait())
+        assert len(self.ends) == 1
+        error = self.ends[0]
+        assert isinstance(error, ConnectionLost)
+        return error
+
+
+class Place:
+    """A directory in which programs leave their signs."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+
+    def argv(self, program: str) -> list[str]:
+        return [sys.executable, "-I", "-S", "-c", _BEGIN + textwrap.dedent(program)]
+
+    def transport(self, program: str, kind: Any = StdioTransport) -> Any:
+        return kind(self.argv(program), env={"PATH": os.environ["PATH"]}, cwd=str(self.path))
+
+    def has(self, name: str) -> bool:
+        return (self.path / name).exists()
+
+    async def sign(self, name: str) -> str:
+        await until(lambda: self.has(name))
+        return (self.path / name).read_text()
+
+    async def pid(self, name: str) -> int:
+        return int(await self.sign(name))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def children(pid: int | None = None) -> set[int]:
+    """The processes that a process has started and that still run."""
+    found: set[int] = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and is_alive(int(entry)):
+            try:
+                with open(f"/proc/{entry}/stat") as stat:
+                    parent = int(stat.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            if parent == (pid or os.getpid()):
+                found.add(int(entry))
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: pathlib.Path) -> Iterator[Place]:
+    """A fresh directory; the test fails if it leaves a process of ours behind, guardians included."""
+    before = children()
+    yield Place(tmp_path)
+    left = children() - before
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+async def _open(transport: Any) -> Sink:
+    sink = Sink()
+    await within(transport.open(sink))
+    return sink
+
+
+async def _gone(*pids: int) -> None:
+    await until(lambda: not any(is_alive(pid) for pid in pids))
+
+
+# A life.
+
+
+async def test_bytes_go_both_ways(place: Place):
+    transport = place.transport("while data := os.read(0, 100): os.write(1, data.upper())")
+    sink = await _open(transport)
+    for word in (b"one ", b"two"):
+        transport.write(word)
+    await until(lambda: sink.data == b"ONE TWO")
+    assert transport.unsent_bytes == 0
+    await within(transport.close(4))
+
+
+async def test_a_child_leads_a_group_of_its_own(place: Place):
+    """C4: a Ctrl-C for the program is not one for the runtime."""
+    transport = place.transport("say('child'); os.read(0, 1)")
+    await _open(transport)
+    pid = await place.pid("child")
+    assert pid == transport.pid
+    assert os.getpgid(pid) == pid
+    assert os.getsid(pid) != os.getsid(0)
+    await within(transport.close(4))
+
+
+async def test_a_child_has_the_environment_that_it_was_given_and_no_more(place: Place):
+    """G2: nothing of ours leaks in, and secrets are not among its arguments."""
+    program = "say('env', repr(sorted(os.environ.items()))); say('child'); os.read(0, 1)"
+    transport = StdioTransport(place.argv(program), env={"A_TOKEN": "secret"}, cwd=str(place.path))
+    await _open(transport)
+    pid = await place.pid("child")
+    environment = dict(eval(await place.sign("env")))
+    assert environment.pop("A_TOKEN") == "secret"
+    # The shell that names the child to its guardian leaves its own marks.
+    assert set(environment) <= {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}
+    assert b"secret" not in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    await within(transport.close(4))
+
+
+async def test_a_child_has_no_open_files_but_its_streams(place: Place):
+    """C4: a copy of the guardian's pipe in the child would keep the guardian from seeing our end."""
+    transport = place.transport("say('files', repr(os.listdir('/proc/self/fd'))); os.read(0, 1)")
+    await _open(transport)
+    # The fourth is that of the listing itself.
+    assert set(eval(await place.sign("files"))) == {"0", "1", "2", "3"}
+    await within(transport.close(4))
+
+
+async def test_output_is_left_in_the_pipe_while_reading_is_paused(place: Place):
+    """C3."""
+    transport = place.transport(
+        "say('child'); os.read(0, 1)\nfor _ in range(100): os.write(1, b'x' * 10000)\nos.read(0, 1)"
+    )
+    sink = await _open(transport)
+    await place.pid("child")
+    transport.pause_reading()
+    transport.write(b"g")
+    await until(lambda: transport.unsent_bytes == 0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert sink.data == b""
+    transport.resume_reading()
+    await until(lambda: len(sink.data) == 1_000_000)
+    await within(transport.close(4))
+
+
+# Ends that the child chooses.
+
+
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [("sys.exit(0)", 0), ("sys.exit(7)", 7), ("os.kill(os.getpid(), 9)", -9), ("os.abort()", -6)],
+)
+async def test_the_end_of_a_child_is_reported_with_its_status_and_last_words(place: Place, last: str, code: int):
+    """C2: reaped before the message is made."""
+    transport = place.transport(f"os.write(2, b'last words'); os.write(1, b'out'); {last}")
+    sink = await _open(transport)
+    error = await sink.end()
+    assert error.exit_code == code
+    assert error.stderr == "last words"
+    assert sink.data == b"out"
+    await within(transport.close(4))
+
+
+async def test_thirty_two_megabytes_of_error_output_cost_16_kib(place: Place):
+    """C2, reliability 6: drained without blocking the child, a tail is kept."""
+    program = """
+    block = b"0123456789abcde\\n" * 65536
+    for _ in range(32): os.write(2, block)
+    os.write(2, b"THE END")
+    os.write(1, b"done")
+    os.read(0, 1)
+    sys.exit(3)
+    """
+    transport = place.transport(program)
+    sink = await _open(transport)
+    await until(lambda: sink.data == b"done")
+    transport.write(b"g")
+    error = await sink.end()
+    assert error.exit_code == 3
+    assert len(error.stderr) == 16 * 1024
+    assert error.stderr.endswith("0123456789abcde\nTHE END")
+    assert len(str(error)) < 1000
+    await within(transport.close(4))
+
+
+async def test_error_output_may_be_in_any_encoding(place: Place):
+    """reliability 6."""
+    transport = place.transport(r"os.write(2, b'caf\xe9 \xff\xfe\x00 \xf0\x9f'); sys.exit(1)")
+    error = await (await _open(transport)).end()
+    assert error.stderr.startswith("caf")
+    await within(transport.close(4))
+
+
+async def test_a_child_that_closes_its_output_and_lives_on_has_ended_the_connection(place: Place):
+    """C2: the report does not speak of an ended process."""
+    transport = place.transport("os.close(1); say('child'); live_on()")
+    sink = await _open(transport)
+    error = await sink.end()
+    assert error.exit_code is None
+    pid = await place.pid("child")
+    assert is_alive(pid)
+    await within(transport.close(1))
+    await _gone(pid)
+
+
+async def test_output_that_offspring_keeps_open_does_not_delay_the_report(place: Place):
+    """C2: the runtime is gone, whoever still holds its pipe."""
+    transport = place.transport("""
+    if os.fork() == 0:
+        be_deaf(); say("same-group"); live_on()
+    while not os.path.exists("same-group"): time.sleep(0.01)
+    sys.exit(4)
+    """)
+    sink = await _open(transport)
+    assert (await sink.end()).exit_code == 4
+    offspring = await place.pid("same-group")
+    assert is_alive(offspring)
+    await within(transport.close(4))
+    await _gone(offspring)
+
+
+# Ends that we choose.
+
+
+async def test_a_child_that_heeds_the_end_of_its_input_gets_no_signal(place: Place):
+    """C4: input is closed first."""
+    transport = place.transport("""
+    signal.signal(signal.SIGTERM, lambda *_: say("term"))
+    say("child")
+    while os.read(0, 100): pass
+    say("left")
+    """)
+    await _open(transport)
+    pid = await place.pid("child")
+    await within(transport.close(4))
+    assert not is_alive(pid)
+    assert place.has("left")
+    assert not place.has("term")
+
+
+async def test_a_child_that_ignores_the_end_of_its_input_is_asked_by_signal(place: Place):
+    """C4."""
+    transport = place.transport("""
+    def leave(*_):
+        say("term"); os._exit(0)
+    signal.signal(signal.SIGTERM, leave)
+    say("child"); live_on()
+    """)
+    await _open(transport)
+    pid = await place.pid("child")
+    await within(transport.close(1))
+    assert not is_alive(pid)
+    assert place.has("term")
+
+
+async def test_a_child_that_ignores_everything_is_killed_with_its_whole_tree(place: Place):
+    """C4: the group, and what left the group by setsid."""
+    transport = place.transport(_WITH_OFFSPRING + "live_on()")
+    await _open(transport)
+    pids = [await place.pid(name) for name in ("child", "same-group", "strayed", "strayed-deep")]
+    assert all(map(is_alive, pids))
+    await within(transport.close(0.4))
+    await _gone(*pids)
+
+
+async def test_the_tree_goes_with_a_child_that_leaves_by_itself(place: Place):
+    """C4: a runtime that heeds the end of input may leave tools behind."""
+    transport = place.transport(_WITH_OFFSPRING + "os.read(0, 1)")
+    await _open(transport)
+    pids = [await place.pid(name) for name in ("child", "same-group", "strayed", "strayed-deep")]
+    await within(transport.close(4))
+    await _gone(*pids)
+
+
+async def test_the_group_of_a_child_that_crashed_is_ended_too(place: Place):
+    """C4."""
+    transport = place.transport(_WITH_OFFSPRING + "os.read(0, 1); os._exit(9)")
+    sink = await _open(transport)
+    same_group = await place.pid("same-group")
+    strays = [await place.pid(name) for name in ("strayed", "strayed-deep")]
+    transport.write(b"x")
+    try:
+        assert (await sink.end()).exit_code == 9
+        await within(transport.close(1))
+        await _gone(same_group)
+    finally:
+        # Nobody can tell any more whose these were.
+        for pid in strays:
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_stopped_child_is_killed_in_time(place: Place):
+    """C4, reliability 5."""
+    transport = place.transport("say('child'); os.kill(os.getpid(), signal.SIGSTOP); live_on()")
+    await _open(transport)
+    pid = await place.pid("child")
+    await within(transport.close(0.4))
+    await _gone(pid)
+
+
+async def test_a_child_that_does_not_read_its_full_input_is_ended_in_time(place: Place):
+    """C3, C4: what is unsent must not hold the end up."""
+    transport = place.transport(_DEAF)
+    await _open(transport)
+    pid = await place.pid("child")
+    transport.write(b"x" * 10_000_000)
+    assert transport.unsent_bytes > 1_000_000
+    await within(transport.close(0.4))
+    await _gone(pid)
+
+
+async def test_a_child_that_cannot_get_rid_of_its_output_is_ended_in_time(place: Place):
+    """C4: the output that nobody wanted is taken, so that the child can leave."""
+    transport = place.transport("say('child')\nos.write(1, b'x' * 1_000_000)\nos.read(0, 1); say('left')")
+    await _open(transport)
+    transport.pause_reading()
+    await place.pid("child")
+    await within(transport.close(4))
+    assert place.has("left")
+
+
+async def test_closing_twice_and_before_the_start_is_nothing(place: Place):
+    transport = place.transport("os.read(0, 1)")
+    await within(transport.close(1))
+    await _open(transport)
+    await within(asyncio.gather(transport.close(2), transport.close(2)))
+    await within(transport.close(1))
+    transport.write(b"late")
+    transport.pause_reading()
+    transport.resume_reading()
+
+
+async def test_a_cancelled_close_leaves_nothing_running_all_the_same(place: Place):
+    """C4: cleanup cannot be cancelled half-way."""
+    transport = place.transport(_WITH_OFFSPRING + "live_on()")
+    await _open(transport)
+    pids = [await place.pid(name) for name in ("child", "same-group", "strayed", "strayed-deep")]
+    closing = asyncio.ensure_future(transport.close(60))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await within(asyncio.wait({closing}))
+    await _gone(*pids)
+    await within(transport.close(1))
+
+
+# Starts that fail.
+
+
+def _missing(path: pathlib.Path) -> str:
+    return str(path / "missing")
+
+
+def _not_executable(path: pathlib.Path) -> str:
+    (path / "text").write_text("#!/bin/sh\n")
+    return str(path / "text")
+
+
+def _directory(path: pathlib.Path) -> str:
+    return str(path)
+
+
+def _bad_interpreter(path: pathlib.Path) -> str:
+    (path / "script").write_text("#!/missing/interpreter\n")
+    (path / "script").chmod(0o755)
+    return str(path / "script")
+
+
+@pytest.mark.parametrize("make", [_missing, _not_executable, _directory, _bad_interpreter])
+@pytest.mark.parametrize("kind", [StdioTransport, TcpServerTransport])
+async def test_what_cannot_be_run_is_refused_by_name(place: Place, make: Callable[[pathlib.Path], str], kind: Any):
+    """C5: one clear typed error, and nothing is left running."""
+    program = make(place.path)
+    transport = kind([program], env={}, cwd=None)
+    sink = Sink()
+    with pytest.raises(RuntimeStartFailed) as caught:
+        await within(transport.open(sink))
+        # A program may also fail in the instant after its start.
+        raise RuntimeStartFailed("ended", exit_code=(await sink.end()).exit_code, stderr=(await sink.end()).stderr)
+    assert pathlib.Path(program).name in str(caught.value)
+    await within(transport.close(1))
+
+
+async def test_a_working_directory_that_does_not_exist_is_refused_by_name(place: Place):
+    """C5."""
+    transport = StdioTransport(place.argv("pass"), env={}, cwd=str(place.path / "nowhere"))
+    with pytest.raises(RuntimeStartFailed) as caught:
+        await within(transport.open(Sink()))
+    assert "nowhere" in str(caught.value)
+
+
+# A server that we start.
+
+
+async def test_a_server_is_spoken_to_and_stopped(place: Place):
+    """C4: a TCP server that we started is stopped by us."""
+    transport = place.transport(
+        _SERVER + "be_deaf(); say('child')\nwhile data := peer.recv(100): peer.sendall(data.upper())\nlive_on()",
+        TcpServerTransport,
+    )
+    sink = await _open(transport)
+    pid = await place.pid("child")
+    assert transport.pid == pid
+    assert transport.port is not None
+    transport.write(b"hello")
+    await until(lambda: sink.data == b"HELLO")
+    await within(transport.close(1))
+    await _gone(pid)
+
+
+async def test_a_port_is_read_however_its_line_arrives(place: Place):
+    """C1: any chunking of the output, other lines before it."""
+    transport = place.transport(
+        """
+        server = socket.create_server(("127.0.0.1", 0))
+        print("some notice", flush=True)
+        for char in "CLI server listening on port %d\\n" % server.getsockname()[1]:
+            os.write(1, char.encode()); time.sleep(0.001)
+        peer, _ = server.accept()
+        peer.sendall(b"hi"); peer.recv(1)
+        """,
+        TcpServerTransport,
+    )
+    sink = await _open(transport)
+    await until(lambda: sink.data == b"hi")
+    await within(transport.close(2))
+
+
+async def test_a_server_that_dies_is_reported_with_its_status(place: Place):
+    """C2."""
+    transport = place.transport(
+        _SERVER + "peer.recv(1); os.write(2, b'last words'); os._exit(5)", TcpServerTransport
+    )
+    sink = await _open(transport)
+    transport.write(b"x")
+    error = await sink.end()
+    assert (error.exit_code, error.stderr) == (5, "last words")
+    await within(transport.close(1))
+
+
+async def test_a_server_that_hangs_up_and_lives_on_is_not_called_ended(place: Place):
+    """C2: a lost socket says so and does not speak of a process."""
+    transport = place.transport(_SERVER + "say('child'); peer.close(); be_deaf(); live_on()", TcpServerTransport)
+    sink = await _open(transport)
+    error = await sink.end()
+    assert error.exit_code is None
+    pid = await place.pid("child")
+    await within(transport.close(0.4))
+    await _gone(pid)
+
+
+async def test_a_server_that_ends_without_naming_a_port_is_reported(place: Place):
+    """C5."""
+    transport = place.transport("print('port in use'); os.write(2, b'EADDRINUSE'); sys.exit(2)", TcpServerTransport)
+    with pytest.raises(RuntimeStartFailed) as caught:
+        await _open(transport)
+    assert (caught.value.exit_code, caught.value.stderr) == (2, "EADDRINUSE")
+
+
+async def test_a_server_that_talks_without_naming_a_port_is_given_up(place: Place):
+    """C5, reliability 10."""
+    transport = place.transport("say('child')\nwhile True: os.write(1, b'x' * 1000)", TcpServerTransport)
+    with pytest.raises(RuntimeStartFailed):
+        await _open(transport)
+    await _gone(await place.pid("child"))
+
+
+async def test_a_server_that_names_a_port_and_does_not_answer_there_is_stopped(place: Place):
+    """C5."""
+    transport = place.transport(
+        """
+        server = socket.create_server(("127.0.0.1", 0)); port = server.getsockname()[1]; server.close()
+        print("CLI server listening on port %d" % port, flush=True)
+        be_deaf(); say("child"); live_on()
+        """,
+        TcpServerTransport,
+    )
+    with pytest.raises(ConnectionLost):
+        await _open(transport)
+    if place.has("child"):
+        await _gone(await place.pid("child"))
+
+
+async def test_a_start_that_is_given_up_leaves_nothing_running(place: Place):
+    """C5: a mute server, and somebody who does not want to wait any longer."""
+    transport = place.transport(_WITH_OFFSPRING + "live_on()", TcpServerTransport)
+    opening = asyncio.ensure_future(transport.open(Sink()))
+    pids = [await place.pid(name) for name in ("child", "same-group", "strayed", "strayed-deep")]
+    opening.cancel()
+    await within(asyncio.wait({opening}))
+    assert opening.cancelled()
+    await _gone(*pids)
+
+
+# The death of the owner.
+
+_OWNER = """
+import asyncio, os, sys
+from missionlink._io.{module} import {kind}
+
+class Sink:
+    def data_received(self, data): pass
+    def transport_ended(self, error): pass
+    def writable_again(self): pass
+
+async def main():
+    transport = {kind}(sys.argv[2:], env=dict(os.environ), cwd=sys.argv[1])
+    opening = asyncio.ensure_future(transport.open(Sink()))
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "program"),
+    [
+        ("StdioTransport", "stdio", "live_on()"),
+        ("TcpServerTransport", "tcp", _SERVER + "say('serving'); live_on()"),
+        ("TcpServerTransport", "tcp", "say('serving'); live_on()"),
+    ],
+    ids=["stdio", "server", "server that is still starting"],
+)
+async def test_a_child_dies_with_its_killed_owner(place: Place, kind: str, module: str, program: str):
+    """C4: a child that ignores the end of its input and every signal that can be ignored."""
+    whole = "be_deaf()\nif os.fork() == 0:\n    say('same-group'); live_on()\nsay('child')\n" + program
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _OWNER.format(kind=kind, module=module), str(place.path), *place.argv(whole)
+    )
+    pids = [await place.pid("child"), await place.pid("same-group")]
+    if "serving" in program:
+        await place.sign("serving")
+    guardians = children(owner.pid) - set(pids)
+    assert len(guardians) == 1
+    assert all(map(is_alive, pids))
+    owner.kill()
+    await within(owner.wait())
+    await _gone(*pids)
+    await _gone(*guardians)
+
+
+async def test_a_guardian_ends_with_the_child_that_it_guards(place: Place):
+    """C4: many sessions do not gather shells."""
+    before = children()
+    transport = place.transport("say('child'); os.read(0, 1)")
+    await _open(transport)
+    child = await place.pid("child")
+    guardians = children() - before - {child}
+    assert len(guardians) == 1
+    await within(transport.close(2))
+    assert not any(map(is_alive, guardians))
+    assert children() == before
+
+
+async def test_the_patience_of_these_tests_covers_that_of_the_guardian():
+    """A guardian waits two seconds between asking and killing."""
+    assert PATIENCE_S > 4
