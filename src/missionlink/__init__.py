@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event as Event
     from missionlink.protocol.envelope import EventsLost as EventsLost
     from missionlink.protocol.envelope import UnknownEvent as UnknownEvent
+    from missionlink.session.opening import Opening as Opening
     from missionlink.session.session import Session as Session
     from missionlink.session.stream import EventStream as EventStream
     from missionlink.session.turn import Turn as Turn
@@ -59,6 +60,7 @@ _MODULES = {
     "HeldLimits": "options.client",
     "LifecycleEvent": "lifecycle",
     "MissionlinkError": "errors",
+    "Opening": "session.opening",
     "PermissionRequest": "handlers.permissions",
     "Plan": "handlers.questions",
     "PlanAnswer": "handlers.questions",

@@ -56,7 +56,7 @@ class Sessions(ABC):
         Raises:
             InvalidOption: An option is wrong, or asks for a cloud session.
         """
-        if "cloud" in fields or (options is not None and "cloud" in options.extra):
+        if "cloud" in fields:
             raise InvalidOption("cloud", "a cloud session is created by create_cloud_session()")
         wanted = session_options(options, fields)
         name = checked_id(session_id) if session_id is not None else new_session_id()

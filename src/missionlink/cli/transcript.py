@@ -44,10 +44,10 @@ class Transcript(Protocol):
 
 def transcript_for(*, as_json: bool) -> Transcript:
     """Return the way to print that fits where the output goes."""
-    return JsonLines() if as_json else Text(streams=sys.stdout.isatty())
+    return _JsonLines() if as_json else _Text(streams=sys.stdout.isatty())
 
 
-class Text:
+class _Text:
     """For people.
 
     Args:
@@ -107,7 +107,7 @@ class Text:
         )
 
 
-class JsonLines:
+class _JsonLines:
     """For programs: one JSON document a line."""
 
     def opened(self, session: Session) -> None:

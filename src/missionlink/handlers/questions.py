@@ -28,6 +28,10 @@ __all__ = (
     "PlanAnswer",
     "Question",
     "UserInputHandler",
+    "answer_to_wire",
+    "form_answer_to_wire",
+    "plan_answer_to_wire",
+    "switch_to_wire",
 )
 
 
@@ -123,9 +127,7 @@ def answer_to_wire(question: Question, answer: object) -> Answer:
     if isinstance(answer, str):
         answer = Answer(answer, was_freeform=answer not in question.choices)
     if not isinstance(answer, Answer):
-        raise InvalidOption(
-            "answer", f"a user input handler returned {type(answer).__name__}, not an Answer or str"
-        )
+        raise InvalidOption("answer", f"a user input handler returned {type(answer).__name__}, not an Answer or str")
     return answer
 
 
@@ -155,7 +157,5 @@ def switch_to_wire(offer: AutoModeSwitch, answer: object) -> str:
     if isinstance(answer, bool):
         return "yes" if answer else "no"
     if answer not in ("yes", "yes_always", "no"):
-        raise InvalidOption(
-            "answer", f"an auto mode switch handler returned {answer!r}, not yes, yes_always or no"
-        )
+        raise InvalidOption("answer", f"an auto mode switch handler returned {answer!r}, not yes, yes_always or no")
     return str(answer)

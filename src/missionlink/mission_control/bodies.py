@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = (
     "CallBody",
     "CreateBody",
+    "RepositoryBody",
     "SteerBody",
     "describe",
     "echoes",

@@ -32,9 +32,9 @@ def check_text(option: str, value: object, *, allow_none: bool = True, allow_emp
         raise InvalidOption(option, "must not be empty; leave it out instead")
 
 
-def check_texts(option: str, value: object) -> tuple[str, ...] | None:
+def check_texts(option: str, value: object, *, allow_none: bool = True) -> tuple[str, ...] | None:
     """Return a sequence of texts as a tuple; a lone text is refused, since it would be taken apart."""
-    if value is None:
+    if value is None and allow_none:
         return None
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise InvalidOption(option, f"must be a list of str, not {type(value).__name__}")

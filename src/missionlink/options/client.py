@@ -21,7 +21,7 @@ from missionlink.options.checks import (
     freeze,
 )
 
-__all__ = ("ClientOptions", "ErrorHandler")
+__all__ = ("ClientOptions", "ErrorHandler", "HeldLimits", "parse_address")
 
 ErrorHandler = Callable[[HandlerFailed], Any]
 """Gets what a function of the program raised while it was answering or listening."""
@@ -97,7 +97,7 @@ class ClientOptions:
         for option in ("max_frame_bytes", "handler_threads"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
         check_callable("on_error", self.on_error)
-        freeze(self, "runtime_args", check_texts("runtime_args", self.runtime_args) or ())
+        freeze(self, "runtime_args", check_texts("runtime_args", self.runtime_args, allow_none=False))
         self._check_together()
 
     def _check_together(self) -> None:

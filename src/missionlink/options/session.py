@@ -127,7 +127,8 @@ class SessionOptions:
                 raise InvalidOption(option, f"must be a mapping, not {type(value).__name__}")
         for member in ("sessionId", "cloud"):
             if member in self.extra:
-                raise InvalidOption("extra", f"{member!r} is set by the method that opens the session")
+                hint = "; create_cloud_session() opens a cloud session" if member == "cloud" else ""
+                raise InvalidOption("extra", f"{member!r} is set by the method that opens the session{hint}")
 
     def replace(self, **changes: Any) -> SessionOptions:
         """Return a copy with some fields changed.

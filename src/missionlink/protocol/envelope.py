@@ -19,6 +19,7 @@ __all__ = (
     "NO_JSON",
     "Event",
     "EventNotification",
+    "EventParams",
     "EventsLost",
     "UnknownEvent",
     "decode_event",

@@ -17,7 +17,7 @@ from missionlink.errors import InvalidOption
 if TYPE_CHECKING:
     from missionlink.mission_control import MissionControl, SeenRequest
 
-__all__ = ("control",)
+__all__ = ("control", "serve")
 
 # 128 and the number of SIGTERM, as shells have it.
 _TERMINATED = 143

@@ -18,14 +18,13 @@ from missionlink.errors import InvalidOption, MissionlinkError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from missionlink import Turn, TurnResult
-    from missionlink.session.opening import Opening
+    from missionlink import Opening, Turn, TurnResult
 
 __all__ = ("run",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class _Wanted:
     """What the command line asked for."""
 
     prompt: str
@@ -74,7 +73,7 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
 
     Exit codes: 0 answered, 1 failed, 2 wrong arguments, 130 interrupted.
     """
-    wanted = Wanted(
+    wanted = _Wanted(
         prompt=sys.stdin.read() if prompt == "-" else prompt,
         cloud=cloud,
         embedded=embedded,
@@ -91,7 +90,7 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
     return 0 if result.status == "completed" else 1
 
 
-async def _run(wanted: Wanted, transcript: Transcript) -> TurnResult:
+async def _run(wanted: _Wanted, transcript: Transcript) -> TurnResult:
     async with contextlib.AsyncExitStack() as stack:
         env: Mapping[str, str] | None = None
         if wanted.embedded:
@@ -106,7 +105,7 @@ async def _run(wanted: Wanted, transcript: Transcript) -> TurnResult:
         return await _turn(session, wanted, transcript)
 
 
-def _open(client: AsyncClient, wanted: Wanted, answers: Answers) -> Opening:
+def _open(client: AsyncClient, wanted: _Wanted, answers: Answers) -> Opening:
     options = SessionOptions(
         model=wanted.model,
         streaming=True,
@@ -123,7 +122,7 @@ def _open(client: AsyncClient, wanted: Wanted, answers: Answers) -> Opening:
     return client.create_session(options)
 
 
-async def _turn(session: Session, wanted: Wanted, transcript: Transcript) -> TurnResult:
+async def _turn(session: Session, wanted: _Wanted, transcript: Transcript) -> TurnResult:
     async with session.stream(wanted.prompt) as turn:
         showing = asyncio.create_task(_show(turn, transcript))
         try:
