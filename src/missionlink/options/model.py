@@ -48,7 +48,7 @@ class Provider:
         check_mapping("headers", self.headers)
         for name, value in (self.headers or {}).items():
             check_text("headers", name, allow_none=False)
-            check_text(f"headers[{name!r}]", value, allow_none=False, allow_empty=True)
+            check_text("headers", value, allow_none=False, allow_empty=True)
         for option in ("max_prompt_tokens", "max_output_tokens"):
             check_positive(option, getattr(self, option), whole=True)
 
