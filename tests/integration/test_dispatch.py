@@ -1,0 +1,236 @@
+"""Events and requests of a session come out in arrival order, and handlers start in their place (contract P6)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from missionlink.handlers.invoke import nonblocking
+from missionlink.protocol.envelope import Event
+
+from .raw_peer import answered, event, open_client, open_session, request, rounds, until, within
+
+QUESTION = {"sessionId": "s", "question": "?"}
+
+
+def _permission(number: int, session_id: str = "s") -> dict[str, Any]:
+    data = {"requestId": f"r{number}", "permissionRequest": {"kind": "shell"}}
+    return event(session_id, "permission.requested", data, id=f"permission-{number}")
+
+
+def _mixture(count: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Events, requests and permission events in turns of varying length, and the order that must come out."""
+    messages: list[dict[str, Any]] = []
+    expected: list[str] = []
+    for number in range(count):
+        if number % 3 == 1:
+            messages.append(request(number, "userInput.request", {**QUESTION, "question": f"q{number}"}))
+            expected.append(f"start q{number}")
+        elif number % 7 == 2:
+            messages.append(_permission(number))
+            expected += [f"event permission-{number}", f"start permission r{number}"]
+        else:
+            messages.append(event("s", "n", id=f"e{number}"))
+            expected.append(f"event e{number}")
+    return messages, expected
+
+
+class Log:
+    """What happens, in the order in which it happens."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.gate = asyncio.Event()
+
+    def event(self, one: Event) -> None:
+        self.lines.append(f"event {one.id}")
+
+    async def answer(self, question: Any) -> str:
+        self.lines.append(f"start {question.question}")
+        await self.gate.wait()
+        return "a"
+
+    async def decide(self, asked: Any) -> bool:
+        self.lines.append(f"start permission {asked.request_id}")
+        await self.gate.wait()
+        return True
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0], ids=["no time limit", "time limit"])
+@pytest.mark.parametrize("in_one_write", [True, False])
+async def test_events_and_the_starts_of_handlers_keep_the_order_of_arrival(timeout: float | None, in_one_write: bool):
+    """P6: whatever the handlers wait for, and without waiting for them."""
+    log = Log()
+    options = {"on_user_input": log.answer, "on_permission": log.decide, "permission_timeout": timeout}
+    async with open_session(**options) as (session, peer):
+        peer.on["session.permissions.handlePendingPermissionRequest"] = lambda params: {"success": True}
+        session.on(log.event)
+        messages, expected = _mixture(60)
+        if in_one_write:
+            peer.send(*messages)
+        else:
+            for message in messages:
+                peer.send(message)
+                await rounds(1)
+        await until(lambda: len(log.lines) >= len(expected))
+        assert log.lines == expected
+        log.gate.set()
+        for message in messages:
+            if "id" in message:
+                assert "result" in await peer.response(message["id"])
+
+
+async def test_an_event_before_a_request_has_reached_every_consumer_before_the_handler_starts():
+    """P6: iterators, callbacks and the turn."""
+    seen: list[str] = []
+
+    async with open_session(on_user_input=lambda question: "a") as (session, peer):
+        stream = session.events()
+
+        @nonblocking
+        def answer(params: Any) -> dict[str, Any]:
+            return {"seen": list(seen)}
+
+        session.on(lambda one: seen.append(one.id))
+        for number in range(5):
+            peer.send(event("s", "n", id=str(number)), request(number, "userInput.request", QUESTION))
+        for number in range(5):
+            assert "result" in await peer.response(number)
+        assert [(await within(anext(stream))).id for _ in range(5)] == list("01234")
+
+
+async def test_a_quick_handler_is_called_in_its_place():
+    """P6: a handler marked as nonblocking is done before the next event is handed on."""
+    lines: list[str] = []
+
+    @nonblocking
+    def answer(question: Any) -> str:
+        lines.append("asked")
+        return "a"
+
+    async with open_session(on_user_input=answer) as (session, peer):
+        session.on(lambda one: lines.append(one.id))
+        peer.send(
+            event("s", "n", id="1"),
+            request(1, "userInput.request", QUESTION),
+            request(2, "userInput.request", QUESTION),
+            event("s", "n", id="2"),
+        )
+        await until(lambda: len(lines) == 4)
+        assert lines == ["1", "asked", "asked", "2"]
+
+
+async def test_handlers_run_side_by_side():
+    """P6: a question that waits for a person holds nothing up."""
+    both = asyncio.Barrier(2)
+
+    async def answer(question: Any) -> str:
+        await both.wait()
+        return "a"
+
+    async with open_session(on_user_input=answer) as (session, peer):
+        seen: list[str] = []
+        session.on(lambda one: seen.append(one.id))
+        peer.send(
+            request(1, "userInput.request", QUESTION), event("s", "n"), request(2, "userInput.request", QUESTION)
+        )
+        assert {(await peer.response(number))["result"]["answer"] for number in (1, 2)} == {"a"}
+        assert seen == ["id-n"]
+
+
+async def test_the_order_holds_for_what_was_held_before_the_session_was_known():
+    """P3, P5, P6: held items first, then what stands behind the response in the same read."""
+    log = Log()
+    async with open_client() as (client, peer):
+        peer.on["session.create"] = lambda params: ...
+        # The history would come between; it is answered last.
+        peer.on["session.getMessages"] = lambda params: ...
+        opening = client.create_cloud_session(
+            "octo/hello", on_user_input=log.answer, on_permission=log.decide, on_event=log.event
+        )
+        task = asyncio.ensure_future(_opened(opening))
+        asked = await peer.request("session.create")
+        messages, expected = _mixture(40)
+        for message in messages:
+            message["params"]["sessionId"] = "cloud"
+        peer.send(*messages[:20])
+        await rounds()
+        peer.send(answered(asked, {"sessionId": "cloud"}), *messages[20:])
+        peer.answer(await peer.request("session.getMessages"), {"events": []})
+        await within(task)
+        peer.on["session.permissions.handlePendingPermissionRequest"] = lambda params: {"success": True}
+        await until(lambda: len(log.lines) >= len(expected))
+        # Requests are not held for the history; the order among the events, and among the requests, is kept.
+        events = [line for line in expected if "permission" in line or line.startswith("event")]
+        assert [line for line in log.lines if "permission" in line or line.startswith("event")] == events
+        starts = [line for line in expected if line.startswith("start q")]
+        assert [line for line in log.lines if line.startswith("start q")] == starts
+        log.gate.set()
+
+
+async def _opened(opening: Any) -> Any:
+    return await opening
+
+
+async def test_a_request_that_was_cancelled_while_it_waited_starts_no_handler():
+    """C6, P6."""
+    started: list[str] = []
+
+    async def answer(question: Any) -> str:
+        started.append(question.question)
+        return "a"
+
+    async with open_session(on_user_input=answer) as (session, peer):
+        peer.send(
+            event("s", "n"),
+            request(1, "userInput.request", QUESTION),
+            {"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 1}},
+            request(2, "userInput.request", {**QUESTION, "question": "second"}),
+        )
+        assert (await peer.response(1))["error"]["code"] == -32800
+        assert (await peer.response(2))["result"]["answer"] == "a"
+        assert started == ["second"]
+
+
+async def test_sessions_do_not_wait_for_each_other():
+    """P6: the order is that of one session."""
+    async with open_client() as (client, peer):
+        gate = asyncio.Event()
+
+        async def slow(one: Event) -> None:
+            await gate.wait()
+
+        first = await within(client.create_session(session_id="a"))
+        second = await within(client.create_session(session_id="b"))
+        first.on(slow)
+        seen: list[str] = []
+        second.on(lambda one: seen.append(one.id))
+        peer.send(*(event(name, "n", id=str(number)) for number in range(50) for name in "ab"))
+        await until(lambda: len(seen) == 50)
+        assert seen == [str(number) for number in range(50)]
+        gate.set()
+
+
+async def test_an_endless_alternation_of_events_and_requests_keeps_its_order_and_its_bounds():
+    """P6, reliability 10: far more than one round of the loop can hand on."""
+    lines: list[str] = []
+
+    async def answer(question: Any) -> str:
+        lines.append("q")
+        return "a"
+
+    async with open_session(on_user_input=answer, backlog_events=100_000) as (session, peer):
+        session.on(lambda one: lines.append("e"))
+        count = 2000
+        for first in range(0, count, 500):
+            peer.send(
+                *(
+                    message
+                    for number in range(first, first + 500)
+                    for message in (event("s", "n"), request(number, "userInput.request", QUESTION))
+                )
+            )
+        await until(lambda: lines[-1:] == ["q"] and len(lines) == 2 * count)
+        assert lines == ["e", "q"] * count
