@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -20,9 +20,11 @@ from protocol_generator.nodes import (
     Object,
     Ref,
     Union,
+    parse,
     references,
     union,
 )
+from protocol_generator.tables import NULLABLE_MEMBERS, SEEN_MEMBERS
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,25 @@ class Shapes:
                 return node
 
     def finish(self) -> None:
-        """Put the tags on the structs once all unions are known."""
+        """Put the tags on the structs once all unions are known, and mend what the tables say."""
+        for name, member in NULLABLE_MEMBERS:
+            self._mend(name, member, lambda field: replace(field, required=False) if field else None)
+        for (name, member), kind in SEEN_MEMBERS.items():
+            seen = Field(parse(kind), required=False)
+            self._mend(name, member, lambda field, seen=seen: None if field else seen)
         for name, tag in self._tags.items():
             shape = self.shapes[name]
             if isinstance(shape, Struct):
                 fields = tuple((wire, x) for wire, x in shape.fields if wire != tag.field)
                 self.shapes[name] = replace(shape, tag=tag, fields=fields)
+
+    def _mend(self, name: str, member: str, change: Callable[[Field | None], Field | None]) -> None:
+        shape = self.shapes.get(name)
+        fields = dict(shape.fields) if isinstance(shape, Struct) else {}
+        field = change(fields.get(member))
+        if not isinstance(shape, Struct) or field is None:
+            raise ValueError(f"the tables mend {name}.{member}, which needs it no more")
+        self.shapes[name] = replace(shape, fields=tuple((fields | {member: field}).items()))
 
     def payload(self, name: str, node: Node) -> None:
         """Add the struct of an event's payload; alternatives become one struct with the members of all."""

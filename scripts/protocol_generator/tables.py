@@ -136,5 +136,16 @@ UNLIMITED: Final = {
     "skills.planInstall",
 }
 
-# Payloads that a schema describes too strictly: (type, member) -> why it is optional here.
-LENIENT_MEMBERS: Final[dict[tuple[str, str], str]] = {}
+# Members that a schema requires and real runtimes send as null: (class, member) -> what null means there.
+NULLABLE_MEMBERS: Final = {
+    ("AgentGetCurrentResult", "agent"): "no custom agent is selected; sent by both runtimes",
+    ("BuiltinToolDescriptor", "hasSummariseIntention"): "most tools have no such setting; sent by 1.0.102",
+}
+
+# Members that real runtimes send and no schema has: (class, member) -> type in the form of the reduced schema.
+SEEN_MEMBERS: Final = {
+    ("CurrentToolMetadata", "title"): "string",
+    ("PermissionRequestShell", "shellType"): "string",
+    ("PermissionRequestShellCommandSegment", "hasUnboundExecutableContent"): "boolean",
+    ("WorkspacesGetWorkspaceResultWorkspace", "fork_count"): "integer",
+}

@@ -114,6 +114,10 @@ from missionlink.protocol.generated.client_session_fs import (
     SessionFsWriteFileBytesParams as SessionFsWriteFileBytesParams,
     SessionFsWriteFileParams as SessionFsWriteFileParams,
 )
+from missionlink.protocol.generated.client_shell import (
+    ShellExitParams as ShellExitParams,
+    ShellOutputParams as ShellOutputParams,
+)
 from missionlink.protocol.generated.client_skill_provider import (
     SkillProviderDescriptor as SkillProviderDescriptor,
     SkillProviderListParams as SkillProviderListParams,

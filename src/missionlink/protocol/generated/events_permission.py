@@ -287,6 +287,7 @@ class PermissionRequestShell(JsonObject, frozen=True, kw_only=True, tag_field="k
     request_sandbox_permissive: bool | None = None
     request_sandbox_bypass_reason: str | None = None
     sandbox_path_grant: PermissionSandboxPathGrant | None = None
+    shell_type: str | None = None
 
 
 class PermissionRequestShellCommand(JsonObject, frozen=True, kw_only=True):
@@ -297,6 +298,7 @@ class PermissionRequestShellCommand(JsonObject, frozen=True, kw_only=True):
 class PermissionRequestShellCommandSegment(JsonObject, frozen=True, kw_only=True):
     identifier: str
     full_command_text: str
+    has_unbound_executable_content: bool | None = None
 
 
 class PermissionRequestShellPossibleUrl(JsonObject, frozen=True, kw_only=True):

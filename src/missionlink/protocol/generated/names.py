@@ -210,6 +210,8 @@ REQUESTS: Final[dict[str, str]] = {
     "sessionFs.stat": "client_session_fs",
     "sessionFs.writeFile": "client_session_fs",
     "sessionFs.writeFileBytes": "client_session_fs",
+    "shell.exit": "client_shell",
+    "shell.output": "client_shell",
     "skillProvider.list": "client_skill_provider",
     "skillProvider.read": "client_skill_provider",
     "systemMessage.transform": "client_system_message",

@@ -318,6 +318,9 @@ PUBLIC: Final[dict[str, dict[str, str]]] = {
             "SessionFsSqliteTransactionResult SessionFsSqliteTransactionStatement SessionFsStatParams "
             "SessionFsStatResult SessionFsWriteFileBytesParams SessionFsWriteFileParams"
         ),
+        "client_shell": (
+            "ShellExitParams ShellOutputParams"
+        ),
         "client_skill_provider": (
             "SkillProviderDescriptor SkillProviderListParams SkillProviderListResult SkillProviderReadParams "
             "SkillProviderReadResult"

@@ -12,7 +12,7 @@ from missionlink.protocol.namespace import Namespace, Timeout
 
 
 class AgentGetCurrentResult(JsonObject, frozen=True, kw_only=True):
-    agent: AgentInfo
+    agent: AgentInfo | None = None
 
 
 class AgentList(JsonObject, frozen=True, kw_only=True):

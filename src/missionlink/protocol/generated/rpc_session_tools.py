@@ -32,7 +32,7 @@ class BuiltinToolDescriptor(JsonObject, frozen=True, kw_only=True):
     format: BuiltinToolFormat | None
     safe_for_telemetry: BuiltinToolSafeForTelemetryObject | bool
     is_terminal: bool
-    has_summarise_intention: bool
+    has_summarise_intention: bool | None = None
 
 
 class BuiltinToolFormat(JsonObject, frozen=True, kw_only=True):
@@ -49,6 +49,7 @@ class CurrentToolMetadata(JsonObject, frozen=True, kw_only=True):
     mcp_tool_name: str | None = None
     input_schema: dict[str, Raw] | None = field(default=None, name="input_schema")
     defer_loading: bool | None = None
+    title: str | None = None
 
 
 class ExternalToolResultObject(OpenJsonObject, frozen=True, kw_only=True):

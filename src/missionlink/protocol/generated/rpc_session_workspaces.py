@@ -82,6 +82,7 @@ class WorkspacesGetWorkspaceResultWorkspace(JsonObject, frozen=True, kw_only=Tru
     mc_session_id: str | None = None
     mc_last_event_id: str | None = None
     chronicle_sync_dismissed: bool | None = None
+    fork_count: int | None = None
 
 
 class WorkspacesListCheckpointsResult(JsonObject, frozen=True, kw_only=True):

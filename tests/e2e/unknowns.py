@@ -1,0 +1,91 @@
+"""What a real runtime said that the generated types do not know: types, members and members of open unions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from missionlink.protocol import index, model
+
+# What real runtimes are known to send beyond the generated types, and why it may stay so.
+EXPLAINED = {
+    r"model\.(log|message|messages_snapshot|model_call_\w+|response|tool_execution|turn_\w+): unknown type": (
+        "1.0.102 keeps a record of its talk with the model; it is ephemeral, and no schema describes it"
+    ),
+    r"permission\.requested\.promptRequest\._permissionRequestSessionId: unknown member": (
+        "book-keeping of 1.0.102, by its name for nobody else"
+    ),
+}
+
+
+def unexplained(found: Iterable[str]) -> list[str]:
+    """Leave out what is explained."""
+    return sorted({x for x in found if not any(re.fullmatch(pattern, x) for pattern in EXPLAINED)})
+
+
+def unknown_in_event(raw: bytes) -> list[str]:
+    """Describe what of an event's JSON its payload class does not hold."""
+    event = msgspec.json.decode(raw)
+    decoder = index.payload_decoder(event["type"])
+    if decoder is None:
+        return [f"{event['type']}: unknown type"]
+    return [f"{event['type']}{x}" for x in _unknown(decoder.decode, event["data"])]
+
+
+def unknown_in_request(method: str, params: bytes) -> list[str]:
+    """Describe what of the parameters of a request of the runtime their class does not hold."""
+    types = index.client_request_types(method)
+    if types is None:
+        return [f"{method}: unknown method"]
+    return [f"{method}{x}" for x in _unknown(model.decoder_for(types[0]), msgspec.json.decode(params))]
+
+
+def unknown_in(kind: Any, raw: bytes) -> list[str]:
+    """Describe what of some JSON a type does not hold."""
+    return list(_unknown(model.decoder_for(kind), msgspec.json.decode(raw)))
+
+
+def _unknown(decode: Any, value: Any) -> Iterator[str]:
+    try:
+        decoded = decode(msgspec.json.encode(value))
+    except msgspec.ValidationError as error:
+        yield f": {error}"
+        return
+    yield from _dropped(value, msgspec.json.decode(msgspec.json.encode(decoded)), "")
+    yield from _raw(decoded, "")
+
+
+def _dropped(there: Any, kept: Any, path: str) -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(kept, dict):
+        for name, x in there.items():
+            if name in kept:
+                yield from _dropped(x, kept[name], f"{path}.{name}")
+            elif x is not None:
+                yield f"{path}.{name}: unknown member"
+    elif isinstance(there, list) and isinstance(kept, list):
+        for x, y in zip(there, kept, strict=False):
+            yield from _dropped(x, y, f"{path}[]")
+
+
+def _raw(value: Any, path: str) -> Iterator[str]:
+    """Find open unions that hold a member which is unknown or does not fit."""
+    if isinstance(value, msgspec.Struct):
+        resolved = dict(model._resolvers_of(type(value)))
+        for field in msgspec.structs.fields(value):
+            inner = getattr(value, field.name)
+            if field.name in resolved:
+                parts = inner if isinstance(inner, list) else inner.values() if isinstance(inner, dict) else [inner]
+                for part in parts:
+                    if isinstance(part, Raw):
+                        yield f"{path}.{field.name}: unknown or odd member {bytes(part)[:200]!r}"
+            yield from _raw(inner, f"{path}.{field.name}")
+    elif isinstance(value, list | tuple):
+        for x in value:
+            yield from _raw(x, f"{path}[]")
+    elif isinstance(value, dict):
+        for name, x in value.items():
+            yield from _raw(x, f"{path}.{name}")
