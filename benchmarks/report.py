@@ -102,7 +102,7 @@ def _stages(results: Results) -> str:
 
 def _verdict(results: Results, goal: Goal) -> Verdict | None:
     case = _CASES[goal.case]
-    metric = next((m for m in case.metrics if m.key == goal.metric), Metric(goal.metric, "whole", "ms"))
+    metric = next(metric for metric in case.metrics if metric.key == goal.metric)
     ours = _value(results, goal.case, _OURS, goal.metric)
     if ours is None:
         return None
