@@ -14,6 +14,7 @@ import sys
 from missionlink.testing import relay
 
 MISMATCH_EXIT_CODE = 70
+WRONG_USE_EXIT_CODE = 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             relay.run_tcp((host, int(port)), key, words, options.port)
     # Only now: a relay has to start fast, and needs none of it.
+    from missionlink.errors import InvalidOption, ScriptMismatch
     from missionlink.testing import program
 
     token = os.environ.get("COPILOT_CONNECTION_TOKEN")
@@ -57,7 +59,10 @@ def main(argv: list[str] | None = None) -> int:
         return program.run(
             options.script, family=options.family, port=None if options.stdio else options.port, token=token
         )
-    except program.Mismatch as mismatch:
+    except InvalidOption as wrong:
+        sys.stderr.write(f"error: {wrong}\n")
+        return WRONG_USE_EXIT_CODE
+    except ScriptMismatch as mismatch:
         sys.stderr.write(f"{mismatch}\n")
         return MISMATCH_EXIT_CODE
 

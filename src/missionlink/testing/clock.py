@@ -8,7 +8,7 @@ import time as system_time
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ("Clock", "Gate", "ManualClock", "SystemClock")
+__all__ = ("Clock", "Gate", "ManualClock", "SystemClock", "iso_time")
 
 
 class Clock(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, Final, Self, cast
@@ -11,7 +10,7 @@ from typing import Any, Final, Self, cast
 from missionlink.errors import InvalidOption
 from missionlink.testing.calls import ReceivedCall
 
-__all__ = ("LATER", "Expectation", "Handler", "Where", "answer_with", "finish", "is_part_of")
+__all__ = ("LATER", "Expectation", "Handler", "Where", "answer_with", "is_part_of")
 
 
 class _Later:
@@ -117,13 +116,6 @@ def is_part_of(pattern: object, value: object) -> bool:
         parts, items = cast("list[object]", pattern), cast("list[object]", value)
         return len(parts) == len(items) and all(map(is_part_of, parts, items))
     return pattern == value
-
-
-async def finish(call: ReceivedCall, returned: object) -> None:
-    """Answer a call with what its handler returned, unless the handler has answered, or will."""
-    if inspect.isawaitable(returned):
-        returned = await returned
-    answer_with(call, returned)
 
 
 def answer_with(call: ReceivedCall, returned: object) -> None:

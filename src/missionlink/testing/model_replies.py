@@ -33,6 +33,7 @@ __all__ = (
     "Text",
     "Thought",
     "call",
+    "cut",
     "disconnect",
     "fail",
     "forever",

@@ -23,6 +23,7 @@ __all__ = (
     "ChatStream",
     "chat_body",
     "error_body",
+    "finish_reason",
     "last_prompt",
     "message_text",
 )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from missionlink.testing.fake import FakeRuntime
     from missionlink.testing.sessions import FakeSession
 
-__all__ = ("TABLE", "not_found")
+__all__ = ("TABLE", "fail", "not_found")
 
 
 def fail(call: ReceivedCall, text: str) -> object:

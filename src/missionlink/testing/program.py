@@ -8,9 +8,10 @@ import inspect
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, cast
 
-from missionlink.errors import InvalidOption, ScriptMismatch
+from missionlink.errors import InvalidOption
 from missionlink.testing.clock import SystemClock
 from missionlink.testing.fake import FakeRuntime, FakeScript
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
     from missionlink.testing.peer import Peer
 
-__all__ = ("Mismatch", "load_script", "run")
+_PIECE = 1 << 16
 
-Mismatch = ScriptMismatch
+__all__ = ("load_script", "run")
 
 
 def run(script: str | None, *, family: str, port: int | None, token: str | None) -> int:
@@ -81,28 +82,42 @@ async def _serve(script: FakeScript | None, family: str, port: int | None, token
     return 0
 
 
-class _ProcessLink(asyncio.Protocol):
+class _ProcessLink:
     """Standard input and output of this process."""
 
     def __init__(self, ended: asyncio.Event) -> None:
         self._ended = ended
         self._peer: Peer | None = None
-        self._reader: asyncio.ReadTransport | None = None
+        self._may_read = threading.Event()
+        self._may_read.set()
+        self._is_defiant = False
         self._writer: asyncio.WriteTransport | None = None
         self._exit_code: int | None = None
 
     async def open(self, fake: FakeRuntime) -> None:
         loop = asyncio.get_running_loop()
-        self._writer, _ = await loop.connect_write_pipe(lambda: _Output(self), sys.stdout.buffer)
-        self._peer = fake.accept(self)
-        self._reader, _ = await loop.connect_read_pipe(lambda: self, sys.stdin.buffer)
+        try:
+            self._writer, _ = await loop.connect_write_pipe(lambda: _Output(self), sys.stdout.buffer)
+        except ValueError as exc:
+            raise InvalidOption("--stdio", f"the standard output must be a pipe ({exc})") from exc
+        self._peer = peer = fake.accept(self)
+        threading.Thread(target=self._pump_input, args=(loop, peer), daemon=True).start()
 
-    def data_received(self, data: bytes) -> None:
-        assert self._peer is not None
-        self._peer.data_received(data)
+    def _pump_input(self, loop: asyncio.AbstractEventLoop, peer: Peer) -> None:
+        """Read in a thread: the standard input may be a file or a device that no event loop can watch."""
+        while True:
+            self._may_read.wait()
+            data = os.read(0, _PIECE)
+            try:
+                loop.call_soon_threadsafe(peer.data_received if data else self._input_ended, data)
+            except RuntimeError:
+                return  # the loop was closed: the program is ending
+            if not data:
+                return
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._ended.set()
+    def _input_ended(self, _: bytes) -> None:
+        if not self._is_defiant:
+            self._ended.set()
 
     @property
     def unsent_bytes(self) -> int:
@@ -114,12 +129,10 @@ class _ProcessLink(asyncio.Protocol):
         self._writer.write(data)
 
     def pause_reading(self) -> None:
-        assert self._reader is not None
-        self._reader.pause_reading()
+        self._may_read.clear()
 
     def resume_reading(self) -> None:
-        assert self._reader is not None
-        self._reader.resume_reading()
+        self._may_read.set()
 
     def end(self) -> None:
         assert self._writer is not None
@@ -144,6 +157,7 @@ class _ProcessLink(asyncio.Protocol):
         sys.stderr.buffer.flush()
 
     def defy(self) -> None:
+        self._is_defiant = True
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
 
 

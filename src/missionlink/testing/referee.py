@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from missionlink.errors import ScriptMismatch
 from missionlink.protocol.messages import INTERNAL_ERROR, METHOD_NOT_FOUND
 from missionlink.testing import plausible
-from missionlink.testing.expect import Expectation, Handler, answer_with, finish
+from missionlink.testing.expect import Expectation, Handler, answer_with
 from missionlink.testing.traffic import Traffic
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from missionlink.testing.calls import ReceivedCall
     from missionlink.testing.fake import FakeRuntime
     from missionlink.testing.script import Replay
@@ -96,9 +98,18 @@ class Referee:
         try:
             returned = handler(call)
             if inspect.isawaitable(returned):
-                self._fake.run(finish(call, returned))
+                self._fake.run(self._finish(call, returned))
             else:
                 answer_with(call, returned)
         except Exception as exc:
-            self.blame(f"the handler of {call.method} raised {exc!r}", exc)
-            call.refuse(INTERNAL_ERROR, "the handler in the test raised")
+            self._handler_failed(call, exc)
+
+    async def _finish(self, call: ReceivedCall, returned: Awaitable[object]) -> None:
+        try:
+            answer_with(call, await returned)
+        except Exception as exc:
+            self._handler_failed(call, exc)
+
+    def _handler_failed(self, call: ReceivedCall, error: Exception) -> None:
+        self.blame(f"the handler of {call.method} raised {error!r}", error)
+        call.refuse(INTERNAL_ERROR, "the handler in the test raised")

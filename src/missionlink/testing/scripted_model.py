@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ("ModelScript", "ModelServer", "model_server", "serve_in_thread")
+__all__ = ("ModelScript", "ModelServer", "echo", "model_server", "serve_in_thread")
 
 Answerer = Callable[[ModelRequest], Answer | Awaitable[Answer]]
 ModelScript = Sequence[Answer | Answerer] | Answerer
