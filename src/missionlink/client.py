@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from missionlink._io.inbound import Counts
     from missionlink._io.transport import Transport
     from missionlink._wire.calls import Call
+    from missionlink.protocol.compat import Compat
     from missionlink.protocol.messages import Notification
     from missionlink.protocol.versions import Handshake
     from missionlink.rpc import ClientRpc
@@ -77,6 +78,7 @@ class AsyncClient(Sessions):
         self._closing: asyncio.Task[None] | None = None
         self._link: Link | None = None
         self._handshake: Handshake | None = None
+        self._rpc: ClientRpc | None = None
         self._lifecycle: tuple[LifecycleStream, ...] = ()
 
     def __repr__(self) -> str:
@@ -119,10 +121,19 @@ class AsyncClient(Sessions):
     @property
     def rpc(self) -> ClientRpc:
         """The runtime's methods, typed, by namespace, and ``call(method, params)`` for all of them."""
-        # Imported here: a program that calls no method by name pays for none.
-        from missionlink.rpc import ClientRpc
+        if self._rpc is None:
+            # Imported here: a program that calls no method by name pays for none.
+            from missionlink.rpc import ClientRpc
 
-        return ClientRpc(self._running_link(), {})
+            self._rpc = ClientRpc(self._running_link(), {})
+        return self._rpc
+
+    @property
+    def compat(self) -> Compat:
+        """Which methods the connected runtime is known to have."""
+        from missionlink.protocol.compat import Compat
+
+        return Compat(self.runtime_version)
 
     # Start and end.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from missionlink._io.deadlines import Deadlines
 from missionlink._io.inbound import Counts
 from missionlink._io.outlet import Outlet
 from missionlink._io.waiter import Waiter
@@ -75,6 +76,7 @@ class Connection:
         self._decoder = FrameDecoder(max_frame_bytes)
         self._calls: Calls[Waiter] = Calls()
         self._outlet = Outlet(transport)
+        self._deadlines = Deadlines()
         # The gate that consumers and dispatchers close is the outlet's.
         self.pause = self._outlet.pause
         self.resume = self._outlet.resume
@@ -142,7 +144,8 @@ class Connection:
         if timeout is not None and timeout <= 0:
             raise RequestTimeout(method, timeout)
         future: asyncio.Future[msgspec.Raw] = self._loop.create_future()
-        expiry = self._loop.call_later(timeout, self._expire, future, method, timeout) if timeout else None
+        if timeout is not None:
+            self._deadlines.watch(future, method, timeout)
         identity = b""
         try:
             if self._outlet.is_crowded:
@@ -158,20 +161,15 @@ class Connection:
             self._outlet.send(message)
             return await future
         finally:
-            if expiry is not None:
-                expiry.cancel()
-            if not future.done() or future.cancelled() or future.exception() is not None:
+            # Nobody waits any more: a deadline must not settle it later.
+            future.cancel()
+            if future.cancelled() or future.exception() is not None:
                 self._calls.forget(identity)
 
     def notify(self, method: str, params: object = None) -> None:
         """Send a notification; nothing happens once the connection has ended."""
         if self._ended is None:
             self._outlet.send(encode_notification(method, params))
-
-    @staticmethod
-    def _expire(future: asyncio.Future[msgspec.Raw], method: str, timeout: float) -> None:
-        if not future.done():
-            future.set_exception(RequestTimeout(method, timeout))
 
     # Answers of ours.
 
@@ -288,6 +286,7 @@ class Connection:
                 # A copy each: a raised exception gathers the traceback of its own waiter.
                 waiter.future.set_exception(copy.copy(error))
         self._outlet.close()
+        self._deadlines.close()
         self._inbound.connection_ended(error, unanswered)
 
 

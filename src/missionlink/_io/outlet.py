@@ -31,6 +31,7 @@ class Outlet:
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
         self._out_bytes = 0
+        self._is_gathering = False
         self._turns: deque[asyncio.Future[None]] = deque()
         self._pauses: set[object] = set()
         self._is_closed = False
@@ -46,23 +47,30 @@ class Outlet:
         return bool(self._turns) or self.unsent_bytes > _REQUESTS_WAIT_ABOVE_BYTES
 
     def send(self, message: bytes) -> None:
-        """Send one encoded message at the end of this round of the event loop; nothing happens after ``close``."""
+        """Send one encoded message; nothing happens after ``close``.
+
+        The first one of a round of the event loop is written at once, which spares a lone request a round; what
+        follows in the same round leaves together at its end.
+        """
         if self._is_closed:
             return
-        if not self._out:
-            self._loop.call_soon(self.flush)
         frame = encode_frame(message)
+        if not self._is_gathering:
+            self._is_gathering = True
+            self._loop.call_soon(self.flush)
+            self._transport.write(frame)
+            return
         self._out.append(frame)
         self._out_bytes += len(frame)
 
     def flush(self) -> None:
         """Write what has gathered, at once."""
-        if not self._out:
-            return
-        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-        self._out.clear()
-        self._out_bytes = 0
-        self._transport.write(data)
+        self._is_gathering = False
+        if self._out:
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            self._transport.write(data)
         if self._transport.unsent_bytes > _READING_WAITS_ABOVE_BYTES:
             self.pause(self)
         # A transport that took everything at once has nothing to say later.

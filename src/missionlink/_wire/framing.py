@@ -53,7 +53,7 @@ class FrameDecoder:
         self._header = b""
         self._partial = bytearray()
         self._missing = 0
-        # Place in the stream of the first byte that has not been given to a frame.
+        # Place in the stream of the first byte that is looked at next.
         self._offset = 0
         self._failure: RemoteProtocolError | None = None
 
@@ -84,8 +84,8 @@ class FrameDecoder:
             position = min(self._missing, len(chunk))
             self._partial += memoryview(chunk)[:position]
             self._missing -= position
-            self._offset += position
             if self._missing:
+                self._offset += position
                 return
             body, self._partial = self._partial, bytearray()
             yield body
@@ -93,34 +93,32 @@ class FrameDecoder:
             data = self._header + chunk
             self._header = b""
         size = len(data)
+        limit = self.max_frame_bytes
         while position < size:
-            header = self._read_header(data, position)
-            if header is None:
-                self._header = data[position:]
-                return
-            start, length = header
-            self._offset += start - position
+            start = 0
+            length = 0
+            # The header that runtimes send, read here and without a loop over lines: this is the hot path.
+            if data.startswith(_PREFIX, position):
+                end = data.find(_HEADER_END, position, position + _LONGEST_PLAIN_HEADER)
+                if end != -1:
+                    digits = data[position + _PREFIX_LENGTH : end]
+                    if digits.isdigit():
+                        length = int(digits)
+                        start = end + 4
+            if not start or length > limit:
+                header = self._read_unusual_header(data, position)
+                if header is None:
+                    self._header = data[position:]
+                    self._offset += position
+                    return
+                start, length = header
             position = start + length
             if position > size:
                 self._partial += memoryview(data)[start:]
                 self._missing = position - size
-                self._offset += size - start
-                return
-            self._offset += length
+                break
             yield data[start:position]
-
-    def _read_header(self, data: bytes, position: int) -> tuple[int, int] | None:
-        """Return where the body starts and how long it is, or ``None`` if the header is not complete."""
-        # The header that runtimes send, without a loop over lines: this is the hot path.
-        if data.startswith(_PREFIX, position):
-            end = data.find(_HEADER_END, position, position + _LONGEST_PLAIN_HEADER)
-            if end != -1:
-                digits = data[position + _PREFIX_LENGTH : end]
-                if digits.isdigit():
-                    length = int(digits)
-                    if length <= self.max_frame_bytes:
-                        return end + 4, length
-        return self._read_unusual_header(data, position)
+        self._offset += size
 
     def _read_unusual_header(self, data: bytes, position: int) -> tuple[int, int] | None:
         length: int | None = None
@@ -159,5 +157,5 @@ class FrameDecoder:
 
     def _fail(self, problem: str, data: bytes, position: int) -> RemoteProtocolError:
         excerpt = data[position : position + _EXCERPT_BYTES]
-        self._failure = RemoteProtocolError(problem, offset=self._offset, excerpt=excerpt)
+        self._failure = RemoteProtocolError(problem, offset=self._offset + position, excerpt=excerpt)
         return self._failure

@@ -32,20 +32,24 @@ class Inbox(Generic[_Item]):
         """Bytes held now."""
         self.lost = 0
         """Events that fell out in front of the first item and have not been reported yet."""
-        self._items: deque[tuple[_Item, int]] = deque()
+        # Made with the first item: an empty deque takes over half a kilobyte, and most inboxes are never used.
+        self._items: deque[tuple[_Item, int]] | None = None
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._items) if self._items else 0
 
     def push(self, item: _Item, size: int) -> list[_Item]:
         """Append an item; return what had to fall out for it, oldest first (usually nothing).
 
         The caller answers the requests among them and counts the events with ``note_lost``.
         """
-        self._items.append((item, size))
+        items = self._items
+        if items is None:
+            items = self._items = deque()
+        items.append((item, size))
         self.bytes += size
         fallen: list[_Item] = []
-        while self._items and (len(self._items) > self.max_items or self.bytes > self.max_bytes):
+        while items and (len(items) > self.max_items or self.bytes > self.max_bytes):
             fallen.append(self.pop())
         return fallen
 
@@ -55,6 +59,8 @@ class Inbox(Generic[_Item]):
         Raises:
             IndexError: There is none.
         """
+        if self._items is None:
+            raise IndexError("the inbox is empty")
         item, size = self._items.popleft()
         self.bytes -= size
         return item
@@ -70,7 +76,6 @@ class Inbox(Generic[_Item]):
 
     def take_all(self) -> list[tuple[_Item, int]]:
         """Remove and return all items with their sizes, oldest first."""
-        items = list(self._items)
-        self._items.clear()
+        items, self._items = self._items, None
         self.bytes = 0
-        return items
+        return list(items) if items else []

@@ -24,7 +24,6 @@ __all__ = (
     "UnknownEvent",
     "decode_event",
     "decode_event_params",
-    "keep_payload",
     "lost_marker",
 )
 
@@ -63,7 +62,7 @@ class EventsLost(msgspec.Struct, frozen=True):
     """Which buffer was full."""
 
 
-class Event(msgspec.Struct, rename="camel", dict=True):
+class Event(msgspec.Struct, rename="camel", gc=False):
     """One event of a session.
 
     Events come out in the order in which the runtime sent them. ``parent_id`` is no means of ordering: some
@@ -89,14 +88,15 @@ class Event(msgspec.Struct, rename="camel", dict=True):
     source: Any = msgspec.field(default=b"", name=" source")
     size: int = msgspec.field(default=0, name=" size")
     """Bytes of the message that brought the event, for the bounds of queues."""
+    payload: Any = msgspec.field(default=None, name=" payload")
+    """What ``data`` returns, once it has been decoded; read ``data`` instead."""
 
     @property
     def data(self) -> Any:
         """The typed payload (see ``missionlink.events``), or ``UnknownEvent``; decoded once, at the first read."""
-        payload = vars(self).get("_payload")
+        payload = self.payload
         if payload is None:
-            payload = _decode_payload(self)
-            keep_payload(self, payload)
+            payload = self.payload = _decode_payload(self)
         return payload
 
     @property
@@ -200,13 +200,8 @@ def _salvage(raw: msgspec.Raw, problem: str) -> Event:
         source=raw,
         size=memoryview(raw).nbytes,
     )
-    keep_payload(event, UnknownEvent(event.type, bytes(raw), problem))
+    event.payload = UnknownEvent(event.type, bytes(raw), problem)
     return event
-
-
-def keep_payload(event: Event, payload: object) -> None:
-    """Set what ``event.data`` returns; it lies in the instance's dictionary, which is made only now."""
-    vars(event)["_payload"] = payload
 
 
 def _decode_payload(event: Event) -> object:
@@ -236,5 +231,5 @@ def _encode_made_here(event: Event) -> bytes:
 def lost_marker(count: int, reason: str) -> Event:
     """Make the event that tells a consumer of lost events, in their place."""
     event = Event(type=LOST_TYPE, ephemeral=True)
-    keep_payload(event, EventsLost(count, reason))
+    event.payload = EventsLost(count, reason)
     return event

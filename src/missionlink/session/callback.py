@@ -71,6 +71,9 @@ class Callback:
             self._is_working = True
             self._tasks.start(self._work(None))
 
+    def leaving(self) -> None:
+        """Nothing: the runtime never waits for a callback."""
+
     def end(self, error: MissionlinkError | None) -> None:
         """Nothing: what is queued is still handed on."""
 
@@ -82,7 +85,8 @@ class Callback:
         except BaseException as error:  # SystemExit in a callback must not end the event loop.
             self._report("an event", error)
             return None
-        return result if inspect.isawaitable(result) else None
+        # Most callbacks return nothing, and asking more costs more than the call.
+        return result if result is not None and inspect.isawaitable(result) else None
 
     async def _work(self, awaitable: Awaitable[object] | None) -> None:
         try:

@@ -24,6 +24,10 @@ class Consumer(Protocol):
         """Take an event; must not block and must not raise."""
         ...
 
+    def leaving(self) -> None:
+        """Learn that the session is about to be left: from now on the runtime must not wait for this consumer."""
+        ...
+
     def end(self, error: MissionlinkError | None) -> None:
         """Learn that no more events come; ``None`` after a close of our own."""
         ...

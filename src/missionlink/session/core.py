@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from missionlink.options.cloud import CloudOptions
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.envelope import Event
+    from missionlink.rpc import SessionRpc
     from missionlink.session.link import Link
 
 __all__ = ("SessionCore",)
@@ -54,8 +55,8 @@ class SessionCore:
     """
 
     __slots__ = (
-        "__weakref__", "_closed", "_closing", "_tracker", "cloud", "dispatcher", "facts", "handlers", "id", "link",
-        "options",
+        "__weakref__", "_closed", "_closing", "_rpc", "_tracker", "cloud", "dispatcher", "facts", "handlers", "id",
+        "link", "options",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +72,7 @@ class SessionCore:
         self._closed: MissionlinkError | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tracker: TurnTracker | None = None
+        self._rpc: SessionRpc | None = None
         if options.on_event is not None:
             self.subscribe((), options.on_event)
 
@@ -90,6 +92,15 @@ class SessionCore:
         """Send a request about this session; ``params`` hold its id."""
         self.check_open()
         return await self.link.call(method, params, **limits)
+
+    def rpc(self) -> SessionRpc:
+        """Return the session's typed methods, made with the first use."""
+        if self._rpc is None:
+            # Imported here: a program that calls no method by name pays for none.
+            from missionlink.rpc import SessionRpc
+
+            self._rpc = SessionRpc(self.link, {"sessionId": self.id})
+        return self._rpc
 
     def subscribe(self, types: Sequence[str | type], function: Callable[..., Any]) -> Callback:
         """Call a function for each event; with exactly one event class it gets the payload."""
@@ -211,6 +222,7 @@ class SessionCore:
 
     async def _leave(self, method: str, why: str) -> None:
         timeout = self.link.options.close_timeout
+        self.dispatcher.leaving()
         try:
             try:
                 await self.link.call(method, {"sessionId": self.id}, timeout=timeout)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from missionlink._io.tasks import STARTS_AT_ONCE
@@ -32,6 +33,15 @@ _log = logging.getLogger("missionlink.session")
 # that one round of the event loop for each request cannot keep up with.
 _MOST_ITEMS_WAITING = 8192
 _MOST_BYTES_WAITING = 32 * 1024 * 1024
+# Most of a stream: pieces of text that neither tell of the session nor ask anything.
+_SAY_NOTHING = frozenset(
+    {
+        "assistant.message_delta",
+        "assistant.reasoning_delta",
+        "assistant.streaming_delta",
+        "assistant.tool_call_delta",
+    }
+)
 # A longer list of ids from the history is forgotten as early as possible.
 _MOST_IDS_KEPT = 256
 
@@ -72,6 +82,16 @@ class Owner(Protocol):
         ...
 
 
+class _Merged:
+    """An event of the session's beginning whose place and whose meaning are known already."""
+
+    __slots__ = ("act", "event")
+
+    def __init__(self, event: Event, *, act: bool) -> None:
+        self.event = event
+        self.act = act
+
+
 class Dispatcher:
     """Hands the items of one session on.
 
@@ -82,7 +102,7 @@ class Dispatcher:
     """
 
     __slots__ = (
-        "_backlog", "_bytes", "_consumers", "_gate", "_items", "_kept_back", "_loop", "_owner", "_scheduled", "_seen",
+        "_backlog", "_bytes", "_consumers", "_gate", "_items", "_kept_back", "_loop", "_owner", "_seen",
         "_trackers",
     )  # fmt: skip
 
@@ -90,9 +110,8 @@ class Dispatcher:
         self._owner = owner
         self._gate = gate
         self._loop = asyncio.get_running_loop()
-        self._items: list[Event | Call] = []
+        self._items: deque[Event | Call | _Merged] | None = None
         self._bytes = 0
-        self._scheduled = False
         self._consumers: tuple[Consumer, ...] = ()
         # Consumers of our own, for example the turns: they do not end the backlog.
         self._trackers: tuple[Consumer, ...] = ()
@@ -106,22 +125,22 @@ class Dispatcher:
 
     def event_received(self, event: Event, size: int) -> None:
         """Take an event."""
-        self._items.append(event)
         self._bytes += size
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._drain)
-        elif self._bytes > _MOST_BYTES_WAITING or len(self._items) > _MOST_ITEMS_WAITING:
-            self._gate.pause(self)
+        self._put(event)
 
     def call_received(self, call: Call) -> None:
         """Take a request."""
-        self._items.append(call)
         self._bytes += call.size
-        if not self._scheduled:
-            self._scheduled = True
+        self._put(call)
+
+    def _put(self, item: Event | Call) -> None:
+        items = self._items
+        if items is None:
+            # An empty deque takes over half a kilobyte: idle sessions have none.
+            items = self._items = deque()
             self._loop.call_soon(self._drain)
-        elif self._bytes > _MOST_BYTES_WAITING or len(self._items) > _MOST_ITEMS_WAITING:
+        items.append(item)
+        if self._bytes > _MOST_BYTES_WAITING or len(items) > _MOST_ITEMS_WAITING:
             self._gate.pause(self)
 
     def events_lost(self, count: int) -> None:
@@ -136,32 +155,49 @@ class Dispatcher:
     # Handing on.
 
     def _drain(self) -> None:
-        items, self._items = self._items, []
-        self._bytes = 0
+        try:
+            self._hand_on(in_turn=True)
+        finally:
+            # Also after a KeyboardInterrupt out of a callback: the session goes on if the program does.
+            if self._items:
+                self._loop.call_soon(self._drain)
+            else:
+                self._items = None
+                self._bytes = 0
+                self._gate.resume(self)
+
+    def _hand_on(self, *, in_turn: bool) -> None:
+        """Hand on what is there; ``in_turn`` stops before an event while a handler has not taken its first step."""
+        items = self._items
         handler_waits = False
-        for position, item in enumerate(items):
+        while items:
+            item = items[0]
             if isinstance(item, Call):
+                items.popleft()
                 if item.is_open:
                     handler_waits |= self._owner.serve(item)
                 continue
-            if handler_waits and not STARTS_AT_ONCE:
+            if handler_waits and in_turn and not STARTS_AT_ONCE:
                 # The handler's first step is in the loop's queue already: come back right behind it.
-                self._items = items[position:] + self._items
-                self._bytes += sum(rest.size for rest in items[position:])
-                self._loop.call_soon(self._drain)
                 return
-            if self._kept_back is not None:
+            items.popleft()
+            if isinstance(item, _Merged):
+                handler_waits |= self.deliver(item.event, act=item.act)
+            elif self._kept_back is not None:
                 self._kept_back.append(item)
             elif not self._seen or self._is_news(item):
                 handler_waits |= self.deliver(item)
-        self._scheduled = bool(self._items)
-        if self._scheduled:
-            self._loop.call_soon(self._drain)
-        else:
-            self._gate.resume(self)
 
     def deliver(self, event: Event, *, act: bool = True) -> bool:
         """Hand one event to everybody and act on what it asks; say whether a handler was started for it."""
+        if event.type in _SAY_NOTHING:
+            for consumer in self._trackers:
+                consumer.push(event)
+            for consumer in self._consumers:
+                consumer.push(event)
+            if self._backlog is not None:
+                self._keep_for_first(event, self._backlog)
+            return False
         self._owner.observe(event)
         for consumer in self._trackers:
             consumer.push(event)
@@ -182,17 +218,6 @@ class Dispatcher:
                 level = logging.DEBUG if self._trackers else logging.WARNING
                 _log.log(level, "session %r has no consumer; its oldest events are let go", self._owner.id)
             backlog.note_lost(len(fallen))
-
-    def flush(self) -> None:
-        """Hand on at once what has arrived, before the event loop would."""
-        while self._items:
-            items, self._items = self._items, []
-            for item in items:
-                if isinstance(item, Call):
-                    self._owner.serve(item)
-                elif not self._seen or self._is_news(item):
-                    self.deliver(item)
-        self._bytes = 0
 
     def _is_news(self, event: Event) -> bool:
         """Whether the history did not have this event."""
@@ -233,10 +258,12 @@ class Dispatcher:
         for event in act_on:
             if event.id not in delivered:
                 self._owner.act_on(event)
-        for event in merged:
-            # What the history knows to be settled is shown to everybody and asked of nobody.
-            settled = event.id in self._seen and event.id not in brought and event.id not in still_open
-            self.deliver(event, act=not settled)
+        # What the history knows to be settled is shown to everybody and asked of nobody.
+        settled = self._seen - brought - still_open
+        if self._items is None:
+            self._items = deque()
+            self._loop.call_soon(self._drain)
+        self._items.extendleft(_Merged(event, act=event.id not in settled) for event in reversed(merged))
 
     # Consumers.
 
@@ -258,9 +285,14 @@ class Dispatcher:
         self._consumers = tuple(one for one in self._consumers if one is not consumer)
         self._trackers = tuple(one for one in self._trackers if one is not consumer)
 
+    def leaving(self) -> None:
+        """Let no consumer hold the runtime up any longer."""
+        for consumer in self._trackers + self._consumers:
+            consumer.leaving()
+
     def end(self, error: MissionlinkError | None) -> None:
         """Hand on what is there and tell every consumer that no more comes."""
         self.let_go(lambda kept: kept)
-        self.flush()
+        self._hand_on(in_turn=False)
         for consumer in self._trackers + self._consumers:
             consumer.end(error)

@@ -61,5 +61,7 @@ class Link:
         if on_error is not None:
             try:
                 on_error(failure)
-            except Exception:
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # whatever it raises must not stop what it was told of
                 _log.exception("the client's on_error failed itself")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from missionlink.errors import InvalidOption, MissionlinkError, RequestRefused
+from missionlink.errors import InvalidOption, MissionlinkError, RequestRefused, RequestRejected
 from missionlink.protocol.results import Success, read_result
 from missionlink.session.stream import EventQueue
 from missionlink.session.turn import Turn, TurnResult
+from missionlink.session.turn_state import TurnState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,14 +73,19 @@ class Prompts:
         members: dict[str, Any] = {"mode": mode, "agentMode": agent_mode, "attachments": list(attachments) or None}
         params = {name: value for name, value in members.items() if value is not None}
         params = {"sessionId": self._core.id, "prompt": prompt, **params, **(extra or {})}
-        turn = Turn(self._core.id, prompt, EventQueue(self._core.id, self._core.link.connection), self.abort)
         tracker = self._core.track_turns()
-        tracker.add(turn)
+        state = TurnState(self._core.id, prompt, EventQueue(self._core.id, self._core.link.connection))
+        turn = Turn(state, self.abort, tracker.last_activity)
+        tracker.add(state)
         try:
             result = await self._core.call("session.send", params, timeout=timeout)
-            turn.id = read_result("session.send", result, _Accepted).message_id
+            state.id = read_result("session.send", result, _Accepted).message_id
+        except (RequestRejected, InvalidOption):
+            tracker.remove(state)
+            raise
         except BaseException:
-            tracker.remove(turn)
+            # The runtime may have taken the prompt: what comes of it must not be taken for the next turn's.
+            state.queue.drop()
             raise
         return turn
 

@@ -180,10 +180,7 @@ class Session(Prompts):
     @property
     def rpc(self) -> SessionRpc:
         """The runtime's methods about this session, typed, by namespace; ``sessionId`` is added."""
-        # Imported here: a program that calls no method by name pays for none.
-        from missionlink.rpc import SessionRpc
-
-        return SessionRpc(self._core.link, {"sessionId": self.id})
+        return self._core.rpc()
 
     async def call(self, method: str, params: Mapping[str, Any] | None = None, **limits: Any) -> msgspec.Raw:
         """Send a request about this session; ``sessionId`` is added. See ``client.rpc.call``."""

@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Literal, Self
 
 from missionlink.errors import ConsumerOverflow, InvalidOption, MissionlinkError
+from missionlink.options.checks import check_positive
 from missionlink.protocol.envelope import LOST_TYPE, Event, lost_marker
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
@@ -101,8 +102,8 @@ class EventQueue:
     ) -> None:
         if overflow not in _POLICIES:
             raise InvalidOption("overflow", f"{overflow!r} is none of {', '.join(_POLICIES)}")
-        if max_events < 1 or max_bytes < 1:
-            raise InvalidOption("max_events" if max_events < 1 else "max_bytes", "must be at least 1")
+        check_positive("max_events", max_events, allow_none=False, whole=True)
+        check_positive("max_bytes", max_bytes, allow_none=False, whole=True)
         self._session_id = session_id
         self._gate = gate
         self._types = types
@@ -179,6 +180,13 @@ class EventQueue:
                 self._take_in()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def leaving(self) -> None:
+        """Make the runtime wait no longer: its answer to the farewell must be read."""
+        self._overflow = "drop_oldest" if self._overflow == "wait" else self._overflow
+        if self._timer is not None:
+            self._drop_oldest()
+            self._let_reading_go_on(force=True)
 
     def end(self, error: MissionlinkError | None) -> None:
         """Let the iteration end after what is queued."""

@@ -6,16 +6,17 @@ sessions turns are told apart by order and by the text of the prompt.
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from missionlink.errors import MissionlinkError, SessionClosed
+from missionlink.session.turn_state import TurnState, decode_or_default
 
 if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
-    from missionlink.session.turn import Turn
 
 __all__ = ("TurnTracker",)
 
@@ -51,19 +52,25 @@ class TurnTracker:
     def __init__(self, session_id: str, *, is_cloud: bool) -> None:
         self._session_id = session_id
         self._is_cloud = is_cloud
-        self._turns: list[Turn] = []
-        self._active: Turn | None = None
+        self._turns: list[TurnState] = []
+        self._active: TurnState | None = None
+        self._loop = asyncio.get_running_loop()
+        self._last_activity = self._loop.time()
+
+    def last_activity(self) -> float:
+        """Return when the session's last event came, as the event loop counts time."""
+        return self._last_activity
 
     @property
     def has_turns(self) -> bool:
         """Whether any turn is under way."""
         return bool(self._turns)
 
-    def add(self, turn: Turn) -> None:
+    def add(self, turn: TurnState) -> None:
         """Follow a turn from now on."""
         self._turns.append(turn)
 
-    def remove(self, turn: Turn) -> None:
+    def remove(self, turn: TurnState) -> None:
         """Forget a turn whose prompt was not accepted."""
         if turn in self._turns:
             self._turns.remove(turn)
@@ -74,6 +81,7 @@ class TurnTracker:
         """Take an event of the session."""
         if not self._turns:
             return
+        self._last_activity = self._loop.time()
         kind = event.type
         if event.agent_id is None and kind == "user.message":
             self._begin(event)
@@ -92,26 +100,39 @@ class TurnTracker:
 
     def _begin(self, event: Event) -> None:
         """Find the turn whose prompt this is; the turns before it have ended then."""
-        data = _decode(event, _Prompt)
-        named = next((turn for turn in self._turns if turn.id and turn.id == data.message_id), None)
-        if named is None:
-            if self._active is not None and data.content == self._active.prompt:
-                # A copy of the prompt that is being worked on, unless it was sent twice and has not come twice yet.
-                twin = next((t for t in self._turns if not t.copies_seen and t.prompt == data.content), None)
-                if twin is None or self._is_cloud:
-                    self._active.copies_seen += 1
-                    return
-            named = next((turn for turn in self._turns if not turn.copies_seen), None)
+        prompt = decode_or_default(event, _Prompt)
+        named = self._whose(prompt)
         if named is None:
             return
         named.copies_seen += 1
         previous = self._active
+        if named.copies_seen > 1:
+            return
         self._active = named
         if previous is not None and previous is not named and previous.was_active and not self._is_cloud:
             self._finish(previous)
 
+    def _whose(self, prompt: _Prompt) -> TurnState | None:
+        waiting = [turn for turn in self._turns if not turn.copies_seen]
+        if prompt.message_id:
+            for turn in self._turns:
+                if turn.id == prompt.message_id:
+                    return turn
+            # A prompt with a name is nobody else's; its own turn may just not have heard its name yet.
+            waiting = [turn for turn in waiting if not turn.id]
+        active = self._active
+        if (
+            active is not None
+            and prompt.content == active.prompt
+            and (self._is_cloud or all(turn.prompt != prompt.content for turn in waiting))
+        ):
+            # A copy of what is being worked on: cloud sessions show the local echo and the remote copy.
+            return active
+        same = next((turn for turn in waiting if turn.prompt == prompt.content), None)
+        return same or next(iter(waiting), None)
+
     def _idle(self, event: Event) -> None:
-        aborted = _decode(event, _Idle).aborted
+        aborted = decode_or_default(event, _Idle).aborted
         begun = [turn for turn in self._turns if turn.copies_seen or turn.has_failed or turn.was_aborted]
         if self._is_cloud:
             # One idle may be one of several: it ends what has been worked on.
@@ -123,9 +144,12 @@ class TurnTracker:
             turn.was_aborted |= aborted
             self._finish(turn)
 
-    def _finish(self, turn: Turn) -> None:
+    def _finish(self, turn: TurnState) -> None:
         self.remove(turn)
         turn.finish()
+
+    def leaving(self) -> None:
+        """Nothing: turns never make the runtime wait."""
 
     def end(self, error: MissionlinkError | None) -> None:
         """End all turns: the session has ended."""
@@ -133,11 +157,3 @@ class TurnTracker:
         self._active = None
         for turn in turns:
             turn.finish(copy.copy(error) if error else SessionClosed(self._session_id))
-
-
-def _decode(event: Event, kind: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(event.data_json, type=kind)
-    except ValueError:
-        # Odd data: the event itself was delivered, the result does without them.
-        return kind()

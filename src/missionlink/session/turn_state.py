@@ -1,0 +1,175 @@
+"""What is gathered for one turn while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from missionlink.errors import TurnFailed
+
+if TYPE_CHECKING:
+    from missionlink.errors import MissionlinkError
+    from missionlink.protocol.envelope import Event
+    from missionlink.session.stream import EventQueue
+
+__all__ = ("TurnResult", "TurnState", "Usage", "decode_or_default")
+
+# A result keeps this many persisted events; a turn with more is read as it goes.
+_MOST_EVENTS_KEPT = 1000
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a turn has used, summed over its model calls."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    model_calls: int = 0
+    cost: float = 0.0
+
+
+class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a turn ended."""
+
+    text: str
+    """The agent's final answer; empty if it gave none."""
+    status: Literal["completed", "aborted"]
+    message: Event | None = None
+    """The last ``assistant.message`` of the main agent."""
+    usage: Usage = Usage()
+    events: list[Event] = []
+    """The persisted events of the turn, the last 1,000 at most."""
+    events_omitted: int = 0
+    """Persisted events before those in ``events``."""
+
+    def __repr__(self) -> str:
+        return f"TurnResult(status={self.status!r}, {len(self.text)} characters, {len(self.events)} events)"
+
+
+class _Message(msgspec.Struct, rename="camel"):
+    content: str = ""
+
+
+class _Usage(msgspec.Struct, rename="camel"):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+
+
+class _Failure(msgspec.Struct, rename="camel"):
+    message: str = "the agent reported an error without a text"
+    error_type: str = ""
+    status_code: int | None = None
+
+
+class TurnState:
+    """One turn as its session follows it; the program holds a ``Turn``.
+
+    Args:
+        session_id: The session.
+        prompt: The text that was sent.
+        queue: Keeps the turn's events for its iterator.
+    """
+
+    __slots__ = (
+        "_calls", "_cost", "_events", "_failure", "_input", "_message", "_omitted", "_output", "_text", "copies_seen",
+        "done", "id", "prompt", "queue", "session_id", "was_aborted", "was_active",
+    )  # fmt: skip
+
+    def __init__(self, session_id: str, prompt: str, queue: EventQueue) -> None:
+        self.id = ""
+        self.session_id = session_id
+        self.prompt = prompt
+        self.queue = queue
+        self.done: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
+        # Nobody may ever await a turn; its failure must not be reported as forgotten.
+        self.done.add_done_callback(_take_failure)
+        self.copies_seen = 0
+        """How often the prompt has come back among the events."""
+        self.was_active = False
+        self.was_aborted = False
+        self._message: Event | None = None
+        self._text = ""
+        self._input = self._output = self._calls = 0
+        self._cost = 0.0
+        self._events: deque[Event] | None = None
+        self._omitted = 0
+        self._failure: TurnFailed | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an error was reported; the turn ends with the next idle."""
+        return self._failure is not None
+
+    def take(self, event: Event) -> None:
+        """Take an event of this turn."""
+        self.queue.push(event)
+        if event.ephemeral:
+            if event.type == "assistant.usage" and event.agent_id is None:
+                self._add_usage(event)
+            return
+        if self._events is None:
+            self._events = deque(maxlen=_MOST_EVENTS_KEPT)
+        self._omitted += len(self._events) == _MOST_EVENTS_KEPT
+        self._events.append(event)
+        if event.agent_id is not None:
+            return
+        if event.type == "assistant.message":
+            # Before the prompt has come back, this is the tail of something else.
+            if self.copies_seen:
+                self._message = event
+                self._text = decode_or_default(event, _Message).content or self._text
+        elif event.type == "assistant.usage":
+            self._add_usage(event)
+        elif event.type == "session.error":
+            failure = decode_or_default(event, _Failure)
+            self._failure = TurnFailed(
+                failure.message,
+                session_id=self.session_id,
+                kind=failure.error_type,
+                status_code=failure.status_code,
+            )
+
+    def _add_usage(self, event: Event) -> None:
+        if self.copies_seen:
+            used = decode_or_default(event, _Usage)
+            self._calls += 1
+            self._input += used.input_tokens or 0
+            self._output += used.output_tokens or 0
+            self._cost += used.cost or 0.0
+
+    def finish(self, error: MissionlinkError | None = None) -> None:
+        """End the turn."""
+        if self.done.done():
+            return
+        if error is None and not self.was_aborted:
+            error = self._failure
+        if error is not None:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(
+                TurnResult(
+                    text=self._text,
+                    status="aborted" if self.was_aborted else "completed",
+                    message=self._message,
+                    usage=Usage(self._input, self._output, self._calls, self._cost),
+                    events=list(self._events or ()),
+                    events_omitted=self._omitted,
+                )
+            )
+        self.queue.end(None)
+
+
+def decode_or_default(event: Event, kind: type[Any]) -> Any:
+    """Decode an event's data; odd ones count as empty, since the event itself was delivered."""
+    try:
+        return msgspec.json.decode(event.data_json, type=kind)
+    except ValueError:
+        return kind()
+
+
+def _take_failure(done: asyncio.Future[TurnResult]) -> None:
+    if not done.cancelled():
+        done.exception()
