@@ -22,15 +22,14 @@ async def test_sleepers_wake_when_the_test_moves_the_clock_and_in_their_order() 
     async with asyncio.TaskGroup() as tasks:
         for seconds in (3, 1, 2, 0):
             tasks.create_task(sleep(seconds))
-        while clock.sleepers < 3:
-            await asyncio.sleep(0)
-        assert woken in ([], [0])
+        await clock.until_asleep(3)
         clock.advance(2)
-        while clock.sleepers > 1 or len(woken) < 3:
-            await asyncio.sleep(0)
-        assert woken == [0, 1, 2]
-        clock.advance(1)
-    assert woken[-1] == 3
+        assert clock.sleepers == 1
+        clock.advance(0.5)
+        assert clock.sleepers == 1
+        clock.advance(0.5)
+        assert clock.sleepers == 0
+    assert woken == [0, 1, 2, 3]
 
 
 def test_times_are_written_as_runtimes_write_them() -> None:

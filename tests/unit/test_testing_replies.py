@@ -31,7 +31,9 @@ def test_the_pieces_of_a_text_are_the_text(text: str, chunks: int | None) -> Non
         assert len(reply.steps) <= chunks
 
 
-@given(text=st.text(max_size=50), arguments=st.dictionaries(st.text(), st.integers() | st.text()), chunks=st.integers(1, 5))
+@given(
+    text=st.text(max_size=50), arguments=st.dictionaries(st.text(), st.integers() | st.text()), chunks=st.integers(1, 5)
+)
 def test_a_streamed_reply_and_a_whole_one_say_the_same(text: str, arguments: dict[str, Any], chunks: int) -> None:
     reply = think("so", chunks=2) + say(text) + call("one", arguments, chunks=chunks) + call("two")
     deltas = [chunk["choices"][0]["delta"] for chunk in _streamed(reply) if chunk["choices"]]
@@ -84,7 +86,9 @@ def test_a_failure_says_when_to_come_back() -> None:
 
 def test_the_prompt_is_what_the_user_said_without_the_notes_of_the_runtime() -> None:
     """Runtimes put the time and reminders round a prompt, as elements."""
-    content = "<current_datetime>now</current_datetime>\n\nhi there\n\n<system_reminder>\n<sql>x</sql>\n</system_reminder>"
+    content = (
+        "<current_datetime>now</current_datetime>\n\nhi there\n\n<system_reminder>\n<sql>x</sql>\n</system_reminder>"
+    )
     parts = [{"type": "text", "text": "second "}, {"type": "image_url"}, {"type": "text", "text": "one"}]
     messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "x"}]
     assert last_prompt(messages) == "hi there"

@@ -58,7 +58,11 @@ def test_a_long_message_is_printed_short_and_recorded_whole() -> None:
 
 
 def test_secrets_are_not_printed() -> None:
-    params = {"token": "a-secret", "provider": {"apiKey": "b-secret", "headers": {"x": "c-secret"}}, "items": [{"Token": "d-secret"}]}
+    params = {
+        "token": "a-secret",
+        "provider": {"apiKey": "b-secret", "headers": {"x": "c-secret"}},
+        "items": [{"Token": "d-secret"}],
+    }
     entry = _entry("→", {"id": 1, "method": "m", "params": params}, kind="request", method="m", id="1")
     for text in (str(entry), repr(entry), entry.line()):
         assert "secret" not in text

@@ -45,6 +45,7 @@ class ManualClock:
     def __init__(self, start: float = 1_893_456_000.0) -> None:
         self._now = start
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+        self._asleep = asyncio.Event()
 
     def time(self) -> float:
         """Seconds since 1970, as the test has set them."""
@@ -62,7 +63,15 @@ class ManualClock:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append((self._now + seconds, future))
+        self._asleep.set()
         await future
+
+    async def until_asleep(self, count: int = 1, timeout: float = 10.0) -> None:
+        """Wait until at least ``count`` tasks wait for this clock."""
+        async with asyncio.timeout(timeout):
+            while self.sleepers < count:
+                self._asleep.clear()
+                await self._asleep.wait()
 
     def advance(self, seconds: float) -> None:
         """Move the clock and wake who has slept long enough, in the order of their times."""

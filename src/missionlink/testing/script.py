@@ -64,7 +64,7 @@ def parse_script(text: str) -> list[Line]:
         InvalidOption: A line cannot be understood; the error says which and why.
     """
     lines: list[Line] = []
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in enumerate(text.split("\n"), 1):
         stripped = raw.strip()
         if not stripped or stripped.startswith("//"):
             continue
