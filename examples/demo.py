@@ -48,7 +48,10 @@ async def talk(session: Session, prompt: str) -> None:
 
 
 async def main(prompts: tuple[str, ...], home: str) -> None:
-    async with serve() as control, AsyncClient(ClientOptions(env=control.environment(), base_directory=home)) as client:
+    async with (
+        serve() as control,
+        AsyncClient(ClientOptions(env=control.environment(), base_directory=home, start_timeout=120)) as client,
+    ):
         line("Mission Control", f"{control.url} (scripted worker)")
         line("runtime", f"{client.runtime_version}, process {client.pid}")
         opening = client.create_cloud_session("octo/hello@main", on_permission=decide, on_user_input=answer)

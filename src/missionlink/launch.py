@@ -6,13 +6,11 @@ Source: the runtime's headless mode (``--headless``), which speaks JSON-RPC over
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING
 
 from missionlink._io.stdio import StdioTransport
 from missionlink._io.tcp import TcpServerTransport, TcpTransport
 from missionlink.options.client import parse_address
-from missionlink.runtime import locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,12 +32,14 @@ def transport_for(options: ClientOptions) -> tuple[Transport, str | None]:
     """
     if options.url is not None:
         return TcpTransport(*parse_address(options.url)), options.connection_token
+    from missionlink.runtime import locate
+
     program = locate(options.runtime)
     argv = (*program.argv, *arguments(options))
     cwd = None if options.working_directory is None else os.fspath(options.working_directory)
     if options.channel == "stdio":
         return StdioTransport(argv, env=environment(options, None), cwd=cwd), None
-    token = options.connection_token or secrets.token_urlsafe(24)
+    token = options.connection_token or os.urandom(24).hex()
     return TcpServerTransport(argv, env=environment(options, token), cwd=cwd), token
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from missionlink import launch
 from missionlink._io.connection import Connection
 from missionlink._io.router import Router
 from missionlink._io.tasks import Tasks
@@ -58,6 +58,9 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
     token = options.connection_token
     is_ours = transport is None and options.url is None
     if transport is None:
+        # Imported here: finding and starting programs needs much that a given transport does without.
+        from missionlink import launch
+
         transport, token = launch.transport_for(options)
     router = Router(client, options.held, adoption_patience=options.adoption_patience)
     connection = Connection(transport, router, max_frame_bytes=options.max_frame_bytes)
@@ -68,7 +71,11 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
         try:
             async with asyncio.timeout(timeout):
                 await connection.open()
-                handshake = await _shake_hands(connection, token)
+                handshaking = link.tasks.start(_shake_hands(connection, token), logged=False)
+                if is_ours:
+                    await asyncio.sleep(0)
+                    _import_while_it_boots()
+                handshake = await handshaking
         except TimeoutError as error:
             raise RuntimeStartFailed(f"the runtime was not usable within {timeout:g} s") from error
         except ConnectionLost as error:
@@ -81,6 +88,12 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
         raise
     link.runtime_version = handshake.runtime_version
     return link, handshake
+
+
+def _import_while_it_boots() -> None:
+    """Load the types of a turn's events, which the first one would have to wait for, while the runtime starts."""
+    import_module("missionlink.protocol.generated.events_assistant")
+    import_module("missionlink.protocol.generated.events_session")
 
 
 async def _shake_hands(connection: Connection, token: str | None) -> Handshake:
