@@ -1,26 +1,38 @@
 """Permission requests: may the agent do this? No handler, a handler that fails or one that is too slow means no.
 
-Source: the event ``permission.requested``, answered by ``session.permissions.handlePendingPermissionRequest``.
-Decisions are sent in the present tense (``approve-once``): the past-tense kinds that ``permission.completed``
-reports are accepted by runtimes and break the tool call later.
+Each kind has a class of its own, so that ``match`` tells them apart. What does not have the form that its kind is
+known for is a plain ``PermissionRequest``: rules never allow it.
+
+Source: the event ``permission.requested``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import field
 
-from missionlink.errors import InvalidOption
+from missionlink.handlers.decisions import Allow, Decision, Deny
 
 __all__ = (
     "Allow",
     "Decision",
     "Deny",
+    "HookPermission",
+    "McpPermission",
+    "MemoryPermission",
     "PermissionHandler",
     "PermissionRequest",
-    "decision_to_wire",
+    "ReadPermission",
+    "ShellCommand",
+    "ShellPermission",
+    "ToolPermission",
+    "UrlPermission",
+    "WritePermission",
+    "decoded_or_text",
     "parse_permission_request",
 )
 
@@ -28,12 +40,12 @@ __all__ = (
 class PermissionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the agent wants to do."""
 
-    request_id: str
+    request_id: str = field(name="requestId")
     """Names the request in the answer."""
-    session_id: str
+    session_id: str = field(name=" session")
     kind: str
     """``"shell"``, ``"write"``, ``"read"``, ``"mcp"``, ``"url"``, ``"memory"``, ``"custom-tool"``, ``"hook"``, …"""
-    tool_call_id: str | None = None
+    tool_call_id: str | None = field(default=None, name="toolCallId")
     intention: str | None = None
     """The agent's own words for why."""
     command: str | None = None
@@ -42,96 +54,174 @@ class PermissionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The file of a read or write request."""
     url: str | None = None
     """The address of a URL request."""
-    tool_name: str | None = None
-    """The tool of an MCP or custom tool request."""
-    agent_id: str | None = None
+    tool_name: str | None = field(default=None, name="toolName")
+    """The tool of an MCP, custom tool or hook request."""
+    agent_id: str | None = field(default=None, name=" agent")
     """The sub-agent that asks; ``None`` for the main agent."""
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = field(default_factory=dict[str, Any], name=" details")
     """All members of the request as the runtime sent them, in wire spelling."""
+    prompt: dict[str, Any] = field(default_factory=dict[str, Any], name=" prompt")
+    """What the runtime would show a user, in wire spelling; it may name more paths than the request."""
+    working_directory: str | None = field(default=None, name=" directory")
+    """Where the session was told to work; ``None`` if it was not told."""
+    is_remote: bool = field(default=False, name=" remote")
+    """Whether files and commands are those of another machine (cloud sessions)."""
+    needs_person: bool = field(default=False, name="managedApprovalRequired")
+    """Whether the organisation wants a person to decide; rules never allow it."""
+    leaves_sandbox: bool = field(default=False, name=" sandbox")
+    """Whether the agent asks to get round its sandbox; rules never allow it."""
+    loses_feedback: bool = field(default=False, name=" loses")
+    """Whether a rejection would end the run although it has a reason: reads, on runtimes of the older family."""
 
     def __repr__(self) -> str:
-        return f"PermissionRequest(kind={self.kind!r}, request_id={self.request_id!r})"
+        return f"{type(self).__name__}(kind={self.kind!r}, request_id={self.request_id!r})"
+
+    def session_approval(self) -> dict[str, Any] | None:
+        """Return what ``Allow.for_session()`` adds to the answer; ``None`` if it cannot be allowed in general."""
+        return None
 
 
-class Decision(msgspec.Struct, frozen=True):
-    """An answer to a permission request; made by ``Allow`` and ``Deny``."""
+class ShellCommand(msgspec.Struct, frozen=True):
+    """One command of a shell request, as the runtime reads it."""
 
-    kind: str
-    """Wire spelling."""
-    feedback: str | None = None
-    details: dict[str, Any] = {}
-    """Further members of the answer, in wire spelling."""
+    identifier: str
+    """What session-wide approvals are made for; runtimes without a parser give the whole line."""
+    read_only: bool = field(default=False, name="readOnly")
+
+
+class ShellPermission(PermissionRequest, frozen=True, kw_only=True):
+    """Run a command line."""
+
+    command: str = field(name="fullCommandText")
+    commands: list[ShellCommand] = []
+    """The parts of the line, as far as the runtime tells them apart."""
+    possible_paths: list[str] = field(default_factory=list[str], name="possiblePaths")
+    """Files that may be touched, as far as the runtime sees them."""
+    has_write_redirection: bool = field(default=False, name="hasWriteFileRedirection")
+    warning: str | None = None
+    """What the runtime warns of."""
+
+    def session_approval(self) -> dict[str, Any] | None:
+        """Return an approval of these commands."""
+        names = [command.identifier for command in self.commands]
+        return {"approval": {"kind": "commands", "commandIdentifiers": names}} if names else None
+
+
+class WritePermission(PermissionRequest, frozen=True, kw_only=True):
+    """Create, change, move or delete a file."""
+
+    path: str = field(name="fileName")
+    """The file; where it is moved, the new place."""
+    diff: str = ""
+    """The change as a unified diff."""
+    new_contents: str | None = field(default=None, name="newFileContents")
+    file_edits: list[dict[str, Any]] | None = field(default=None, name="fileEdits")
+    """``before`` and ``after`` of each file, each with ``path`` and ``content``; not from every runtime."""
+
+    def session_approval(self) -> dict[str, Any] | None:
+        """Return an approval of all writing."""
+        return {"approval": {"kind": "write"}}
+
+
+class ReadPermission(PermissionRequest, frozen=True, kw_only=True):
+    """Read a file or directory."""
+
+    path: str = field(name="path")
+
+    def session_approval(self) -> dict[str, Any] | None:
+        """Return an approval of all reading."""
+        return {"approval": {"kind": "read"}}
+
+
+class UrlPermission(PermissionRequest, frozen=True, kw_only=True):
+    """Fetch an address."""
+
+    url: str = field(name="url")
+    redirected_from: str | None = field(default=None, name="redirectedFrom")
+
+    def session_approval(self) -> dict[str, Any] | None:
+        """Return an approval of the address's domain."""
+        try:
+            host = urlsplit(self.url).hostname
+        except ValueError:
+            return None
+        return {"domain": host} if host else None
+
+
+class McpPermission(PermissionRequest, frozen=True, kw_only=True):
+    """Call a tool of an MCP server."""
+
+    server: str = field(name="serverName")
+    tool_name: str = field(name="toolName")
+    """The tool as the agent sees it, ``server-tool``; ``tool`` is the server's own name for it."""
+    arguments: Any = field(default=None, name="args")
+    read_only: bool = field(default=False, name="readOnly")
+    """Whether the server says that the tool only reads."""
 
     @property
-    def allows(self) -> bool:
-        """Whether the agent may go on with the action."""
-        return self.kind.startswith("approve")
+    def tool(self) -> str:
+        """The server's own name of the tool."""
+        return self.tool_name.removeprefix(f"{self.server}-")
+
+    def session_approval(self) -> dict[str, Any] | None:
+        """Return an approval of this tool."""
+        return {"approval": {"kind": "mcp", "serverName": self.server, "toolName": self.tool}}
 
 
-class Allow:
-    """Decisions that let the agent do it."""
+class MemoryPermission(PermissionRequest, frozen=True, kw_only=True):
+    """Remember something beyond the session."""
 
-    @staticmethod
-    def once() -> Decision:
-        """Allow this request only."""
-        return Decision("approve-once")
+    fact: str
+    action: str | None = None
+    subject: str | None = None
+    scope: str | None = None
 
-    @staticmethod
-    def for_session(approval: dict[str, Any] | None = None) -> Decision:
-        """Allow it for the rest of the session; ``approval`` narrows what, in wire spelling."""
-        return Decision("approve-for-session", details={"approval": approval} if approval else {})
-
-    @staticmethod
-    def for_location(location_key: str, approval: dict[str, Any]) -> Decision:
-        """Allow it for a place, for example a repository, as the runtime names it."""
-        return Decision("approve-for-location", details={"approval": approval, "locationKey": location_key})
-
-    @staticmethod
-    def permanently(domain: str) -> Decision:
-        """Allow a domain for good (URL requests)."""
-        return Decision("approve-permanently", details={"domain": domain})
+    def session_approval(self) -> dict[str, Any] | None:
+        """Return an approval of all remembering."""
+        return {"approval": {"kind": "memory"}}
 
 
-class Deny:
-    """Decisions that do not let the agent do it; ``Deny("why")`` tells it the reason and lets it go on."""
+class ToolPermission(PermissionRequest, frozen=True, kw_only=True):
+    """Call a tool of this program's (or of another client's)."""
 
-    def __new__(cls, feedback: str = "The user does not allow this.") -> Decision:
-        """Refuse, tell the agent why, and let it go on with something else."""
-        if not feedback:
-            raise InvalidOption(
-                "feedback", "must not be empty: a refusal without a reason ends the run (Deny.and_stop)"
-            )
-        return Decision("reject", feedback)
+    tool_name: str = field(name="toolName")
+    arguments: Any = field(default=None, name="args")
 
-    @staticmethod
-    def and_stop() -> Decision:
-        """Refuse and end the run: the agent gets no further turn."""
-        return Decision("reject")
+    def session_approval(self) -> dict[str, Any] | None:
+        """Return an approval of this tool."""
+        return {"approval": {"kind": "custom-tool", "toolName": self.tool_name}}
 
-    @staticmethod
-    def nobody_there() -> Decision:
-        """Say that nobody can be asked now; the agent goes on without it."""
-        return Decision("user-not-available")
+
+class HookPermission(PermissionRequest, frozen=True, kw_only=True):
+    """Call a tool for which a hook wants the user to be asked."""
+
+    tool_name: str = field(name="toolName")
+    arguments: Any = field(default=None, name="toolArgs")
+    message: str | None = field(default=None, name="hookMessage")
+    """The hook's reason."""
 
 
 PermissionHandler = Callable[[PermissionRequest], Decision | bool | Awaitable[Decision | bool]]
 """Takes the request, returns a ``Decision``; ``True`` stands for ``Allow.once()`` and ``False`` for ``Deny()``."""
 
-_PRESENT_TENSE: Final = frozenset(
-    {
-        "approve-once",
-        "approve-for-session",
-        "approve-for-location",
-        "approve-permanently",
-        "reject",
-        "user-not-available",
-    }
-)
+_CLASSES: Final[dict[str, type[PermissionRequest]]] = {
+    "shell": ShellPermission,
+    "write": WritePermission,
+    "read": ReadPermission,
+    "url": UrlPermission,
+    "mcp": McpPermission,
+    "memory": MemoryPermission,
+    "custom-tool": ToolPermission,
+    "hook": HookPermission,
+}
+_SANDBOX_MEMBERS = ("requestSandboxBypass", "requestSandboxPermissive")
 
 
 class _RequestedData(msgspec.Struct, rename="camel"):
     request_id: str
     permission_request: dict[str, Any] = {}
+    prompt_request: dict[str, Any] | None = None
+    permission_mode: str | None = None
     resolved_by_hook: bool = False
 
 
@@ -139,7 +229,12 @@ _requested = msgspec.json.Decoder(_RequestedData)
 
 
 def parse_permission_request(
-    data: msgspec.Raw, session_id: str, agent_id: str | None = None
+    data: msgspec.Raw,
+    session_id: str,
+    agent_id: str | None = None,
+    *,
+    working_directory: str | None = None,
+    is_remote: bool = False,
 ) -> PermissionRequest | None:
     """Read the payload of ``permission.requested``; ``None`` if a hook has answered it already.
 
@@ -150,7 +245,51 @@ def parse_permission_request(
     if requested.resolved_by_hook:
         return None
     details = requested.permission_request
+    prompt = requested.prompt_request or {}
+    common = {
+        "request_id": requested.request_id,
+        "session_id": session_id,
+        "agent_id": agent_id,
+        "details": details,
+        "prompt": prompt,
+        "working_directory": working_directory,
+        "is_remote": is_remote,
+        "leaves_sandbox": any(details.get(member) for member in _SANDBOX_MEMBERS),
+        # Only the older family leaves the mode out.
+        "loses_feedback": requested.permission_mode is None and prompt.get("kind") == "path",
+    }
+    return _typed(common, details) or _untyped(common, details)
 
+
+_OURS = {
+    "session_id": " session",
+    "agent_id": " agent",
+    "details": " details",
+    "prompt": " prompt",
+    "working_directory": " directory",
+    "is_remote": " remote",
+    "leaves_sandbox": " sandbox",
+    "loses_feedback": " loses",
+    "request_id": "requestId",
+}
+
+
+def _typed(common: dict[str, Any], details: dict[str, Any]) -> PermissionRequest | None:
+    kind = details.get("kind")
+    form = _CLASSES.get(kind) if isinstance(kind, str) else None
+    if form is None:
+        return None
+    members = {**details, **{_OURS[name]: value for name, value in common.items()}}
+    if form is HookPermission and isinstance(arguments := members.get("toolArgs"), str):
+        # The older family writes them as JSON text.
+        members["toolArgs"] = decoded_or_text(arguments)
+    try:
+        return msgspec.convert(members, form)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _untyped(common: dict[str, Any], details: dict[str, Any]) -> PermissionRequest:
     def text(*names: str) -> str | None:
         for name in names:
             if isinstance(value := details.get(name), str):
@@ -158,8 +297,7 @@ def parse_permission_request(
         return None
 
     return PermissionRequest(
-        request_id=requested.request_id,
-        session_id=session_id,
+        **common,
         kind=text("kind") or "unknown",
         tool_call_id=text("toolCallId"),
         intention=text("intention"),
@@ -167,26 +305,13 @@ def parse_permission_request(
         path=text("fileName", "path", "filePath"),
         url=text("url"),
         tool_name=text("toolName", "tool"),
-        agent_id=agent_id,
-        details=details,
+        needs_person=bool(details.get("managedApprovalRequired")),
     )
 
 
-def decision_to_wire(decision: object) -> dict[str, Any]:
-    """Return the ``result`` member of the answer.
-
-    Raises:
-        InvalidOption: The handler returned something else than a decision.
-    """
-    if decision is True:
-        decision = Allow.once()
-    elif decision is False:
-        decision = Deny()
-    if not isinstance(decision, Decision):
-        raise InvalidOption("decision", f"a permission handler returned {type(decision).__name__}, not a Decision")
-    if decision.kind not in _PRESENT_TENSE:
-        raise InvalidOption("decision", f"{decision.kind!r} is none of {', '.join(sorted(_PRESENT_TENSE))}")
-    wire: dict[str, Any] = {"kind": decision.kind, **decision.details}
-    if decision.feedback is not None:
-        wire["feedback"] = decision.feedback
-    return wire
+def decoded_or_text(text: str) -> Any:
+    """Return what a JSON text says; the text itself if it is none."""
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return text

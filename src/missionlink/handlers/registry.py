@@ -16,9 +16,10 @@ import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import MissionlinkError, RequestRejected
+from missionlink.handlers.decisions import Deny, decision_to_wire
 from missionlink.handlers.invoke import is_nonblocking
 from missionlink.handlers.kinds import ACTS_ON, BY_EVENT, BY_METHOD, NOBODY_ANSWERS, SETTLES, Kind, RequestId
-from missionlink.handlers.permissions import Deny, decision_to_wire, parse_permission_request
+from missionlink.handlers.permissions import parse_permission_request
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class Handlers:
             try:
                 # No inner task, as `wait_for` has one: the function's first step must run in its turn.
                 async with asyncio.timeout(self._options.permission_timeout):
-                    decision = decision_to_wire(await self._pool.call(function, request))
+                    decision = decision_to_wire(await self._pool.call(function, request), request)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # the program's code: a failure denies
