@@ -159,12 +159,11 @@ async def test_other_addresses_are_noted_and_bad_bodies_refused(http: httpx2.Asy
         assert (await http.post(f"{model.url}/responses", json={})).status_code == 404
         assert (await http.post(f"{model.url}/chat/completions", content=b"[]")).status_code == 400
         assert model.misses == ["POST /v1/responses"]
-        assert model.provider(wireApi="completions") == {
+        assert model.provider().to_wire() == {
             "type": "openai",
             "baseUrl": model.url,
             "apiKey": "loopback-model-key",
             "modelId": "m",
-            "wireApi": "completions",
         }
 
 

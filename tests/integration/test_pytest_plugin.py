@@ -33,7 +33,7 @@ def test_a_scripted_model(model_server):
     from missionlink.testing import say
     model_server.then(say("scripted"))
     assert ask(model_server) == "scripted"
-    assert model_server.provider()["modelId"] == "m"
+    assert model_server.provider().model_id == "m"
 
 def test_a_model_whose_script_was_not_followed(model_server):
     from missionlink.testing import say
@@ -73,19 +73,8 @@ def test_the_fixtures_work_under_each_way_to_run_async_tests(tmp_path: Path, ext
     """Two tests fail in their tear-down, for what their scripts foresaw; one by itself, and only once."""
     (tmp_path / "test_inner.py").write_text(INNER)
     selected = ("-k", "not under_anyio") if extra else ()
-    command = (
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-rA",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:cacheprovider",
-        *extra,
-        *selected,
-    )
+    options = ("-q", "-rA", "-p", "no:randomly", "-p", "no:cacheprovider", "-W", "ignore")
+    command = (sys.executable, "-m", "pytest", *options, *extra, *selected)
     environment = _environment()
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False

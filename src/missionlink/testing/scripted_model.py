@@ -21,6 +21,7 @@ import msgspec
 from anyio.from_thread import start_blocking_portal
 
 from missionlink.errors import MissingExtra, ScriptMismatch
+from missionlink.options.model import Provider
 from missionlink.testing.clock import Gate
 from missionlink.testing.http_server import HttpServer
 from missionlink.testing.model_play import PlayedReply
@@ -74,13 +75,9 @@ class ModelServer:
         host, port = self._http.address
         return f"http://{host}:{port}/v1"
 
-    def provider(self, **changes: object) -> dict[str, object]:
-        """Return the ``provider`` of a session that uses this model, in the spelling of the wire.
-
-        Args:
-            changes: Members to add or replace, for example ``wireApi="completions"``.
-        """
-        return {"type": "openai", "baseUrl": self.url, "apiKey": API_KEY, "modelId": self.model, **changes}
+    def provider(self) -> Provider:
+        """Return the ``provider`` option of a session that uses this model; ``to_wire()`` gives it as JSON."""
+        return Provider(base_url=self.url, api_key=API_KEY, model_id=self.model)
 
     def then(self, *answers: Answer | Answerer) -> None:
         """Add replies at the end of the script, or begin one: from now on the server is strict."""
