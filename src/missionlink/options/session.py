@@ -10,13 +10,13 @@ from typing import Any, cast
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.permissions import PermissionHandler
+from missionlink.handlers.ports import RequestHandler
 from missionlink.handlers.questions import (
     AutoModeSwitchHandler,
     ElicitationHandler,
     ExitPlanHandler,
     UserInputHandler,
 )
-from missionlink.handlers.registry import RequestHandler
 from missionlink.options.checks import (
     check_callable,
     check_functions,

@@ -175,7 +175,7 @@ class SessionCore:
 
     def serve_from_events(self) -> None:
         """Answer questions from events: the runtime will not send them as requests."""
-        self.handlers.from_events = True
+        self.handlers.serve_from_events()
 
     async def catch_up(self, timeout: float, *, deliver: bool = True) -> None:
         """Read the history once and hand on what the wire left out, in its place.

@@ -1,0 +1,52 @@
+"""What handlers ask of their surroundings: options that hold functions, a connection that answers go through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from missionlink._wire.calls import Call
+
+__all__ = ("Answers", "Function", "HandlerOptions", "RequestHandler")
+
+Function = Callable[..., Any]
+RequestHandler = Callable[[Mapping[str, Any]], Any]
+"""Answers a request of the runtime for which there is no typed handler: takes its parameters, returns its result."""
+
+
+class HandlerOptions(Protocol):
+    """The functions that a session was opened with."""
+
+    @property
+    def on_permission(self) -> Function | None: ...  # noqa: D102
+    @property
+    def permission_timeout(self) -> float | None: ...  # noqa: D102
+    @property
+    def on_user_input(self) -> Function | None: ...  # noqa: D102
+    @property
+    def on_elicitation(self) -> Function | None: ...  # noqa: D102
+    @property
+    def on_exit_plan(self) -> Function | None: ...  # noqa: D102
+    @property
+    def on_auto_mode_switch(self) -> Function | None: ...  # noqa: D102
+    @property
+    def on_request(self) -> Mapping[str, RequestHandler]: ...  # noqa: D102
+
+
+class Answers(Protocol):
+    """The connection, as far as answers go through it."""
+
+    def answer(self, call: Call, result: object) -> None:
+        """Answer a request."""
+        ...
+
+    def refuse(self, call: Call, code: int, text: str) -> None:
+        """Answer a request with an error."""
+        ...
+
+    async def request(self, method: str, params: object = None, *, timeout: float | None = None) -> msgspec.Raw:
+        """Send a request of ours."""
+        ...
