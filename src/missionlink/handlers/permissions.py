@@ -16,6 +16,7 @@ import msgspec
 from msgspec import field
 
 from missionlink.handlers.decisions import Allow, Decision, Deny
+from missionlink.handlers.deferral import PendingMarker
 
 __all__ = (
     "Allow",
@@ -201,7 +202,8 @@ class HookPermission(PermissionRequest, frozen=True, kw_only=True):
     """The hook's reason."""
 
 
-PermissionHandler = Callable[[PermissionRequest], Decision | bool | Awaitable[Decision | bool]]
+PermissionAnswer = Decision | bool | PendingMarker
+PermissionHandler = Callable[[PermissionRequest], PermissionAnswer | Awaitable[PermissionAnswer]]
 """Takes the request, returns a ``Decision``; ``True`` stands for ``Allow.once()`` and ``False`` for ``Deny()``."""
 
 _CLASSES: Final[dict[str, type[PermissionRequest]]] = {

@@ -1,0 +1,171 @@
+"""What a permission policy allows by itself. A rule that is not sure does not match."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import cast
+from urllib.parse import urlsplit
+
+from missionlink.errors import InvalidOption
+from missionlink.handlers.paths import is_below, touched_by_read, touched_by_write
+from missionlink.handlers.permissions import (
+    McpPermission,
+    MemoryPermission,
+    PermissionRequest,
+    ReadPermission,
+    ShellPermission,
+    ToolPermission,
+    UrlPermission,
+    WritePermission,
+)
+from missionlink.handlers.shell_lines import matches_all
+
+__all__ = ("Folders", "Names", "Rule", "allow_rule")
+
+Folders = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One folder or several; relative ones count from the session's working directory."""
+Names = bool | str | Sequence[str]
+"""``True`` for all, or globs."""
+
+# Others read quotes and names in another way.
+_POSIX_SHELLS = ("bash", "sh", "zsh", "dash")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is allowed; made by ``allow_rule``. ``True`` is everything of a kind, ``()`` nothing."""
+
+    read: bool | tuple[str, ...]
+    write_under: tuple[str, ...]
+    shell: bool | tuple[tuple[str, ...], ...]
+    url: bool | tuple[str, ...]
+    mcp: bool | tuple[str, ...]
+    tools: bool | tuple[str, ...]
+    memory: bool
+
+    def matches(self, request: PermissionRequest) -> bool:
+        """Whether the request is allowed, beyond doubt."""
+        if request.needs_person or request.leaves_sandbox:
+            return False
+        match request:
+            case ReadPermission():
+                return self._reads(request)
+            case WritePermission():
+                folders = () if request.is_remote else self.write_under
+                return is_below(touched_by_write(request), folders, request.working_directory)
+            case ShellPermission():
+                return self._runs(request)
+            case UrlPermission():
+                return self.url is True or (self.url is not False and _host_matches(request.url, self.url))
+            case McpPermission():
+                return _name_matches(self.mcp, request.server, f"{request.server}/{request.tool}")
+            case ToolPermission():
+                return _name_matches(self.tools, request.tool_name)
+            case MemoryPermission():
+                return self.memory
+            case _:
+                return False
+
+    def _reads(self, request: ReadPermission) -> bool:
+        if isinstance(self.read, bool):
+            return self.read
+        # Paths of another machine cannot be resolved on this one.
+        folders = () if request.is_remote else self.read
+        return is_below(touched_by_read(request), folders, request.working_directory)
+
+    def _runs(self, request: ShellPermission) -> bool:
+        if isinstance(self.shell, bool):
+            return self.shell
+        if request.has_write_redirection or request.details.get("shellType", "bash") not in _POSIX_SHELLS:
+            return False
+        return matches_all(request.command, self.shell)
+
+
+def allow_rule(
+    read: bool | Folders,
+    write_under: Folders,
+    shell: Names,
+    url: Names,
+    mcp: Names,
+    tools: Names,
+    memory: bool,
+) -> Rule:
+    """Check what is allowed and return it as a rule.
+
+    Raises:
+        InvalidOption: Something is of the wrong kind, or nothing at all is allowed.
+    """
+    if not isinstance(memory, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidOption("memory", f"must be True or False, not {memory!r}")
+    lines = _names("shell", shell)
+    rule = Rule(
+        read=read if isinstance(read, bool) else _folders("read", read),
+        write_under=_folders("write_under", write_under),
+        shell=lines if isinstance(lines, bool) else tuple(_words(line) for line in lines),
+        url=_names("url", url),
+        mcp=_names("mcp", mcp),
+        tools=_names("tools", tools),
+        memory=memory,
+    )
+    if not any((rule.read, rule.write_under, rule.shell, rule.url, rule.mcp, rule.tools, rule.memory)):
+        raise InvalidOption("allow", "says nothing that is allowed; use Permissions.deny_all() to allow nothing")
+    return rule
+
+
+def _folders(option: str, value: object) -> tuple[str, ...]:
+    entries: object = [cast("object", value)] if isinstance(value, str | os.PathLike) else value
+    if not isinstance(entries, Sequence) or isinstance(entries, bytes):
+        raise InvalidOption(option, f"must be a folder or a list of folders, not {value!r}")
+    folders: list[str] = []
+    for entry in cast("Sequence[object]", entries):
+        if not isinstance(entry, str | os.PathLike) or not str(cast("object", entry)):
+            raise InvalidOption(option, f"{entry!r} is no folder")
+        folders.append(str(cast("str | os.PathLike[str]", entry)))
+    return tuple(folders)
+
+
+def _names(option: str, value: object) -> bool | tuple[str, ...]:
+    if isinstance(value, bool):
+        return value
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, Sequence) or isinstance(entries, bytes):
+        raise InvalidOption(option, f"must be True or a list of patterns, not {value!r}")
+    for entry in cast("Sequence[object]", entries):
+        if not isinstance(entry, str) or not entry.strip():
+            raise InvalidOption(option, f"{entry!r} is no pattern")
+    return tuple(cast("Sequence[str]", entries))
+
+
+def _words(line: str) -> tuple[str, ...]:
+    words = tuple(line.split())
+    if words == ("*",):
+        raise InvalidOption("shell", "'*' would allow every command; say shell=True if that is meant")
+    return words
+
+
+def _name_matches(allowed: bool | tuple[str, ...], *names: str) -> bool:
+    if isinstance(allowed, bool):
+        return allowed
+    return any(fnmatchcase(name, pattern) for pattern in allowed for name in names)
+
+
+def _host_matches(url: str, allowed: bool | tuple[str, ...]) -> bool:
+    assert not isinstance(allowed, bool)
+    if not url.isascii() or any(character.isspace() or character in '\\"<>^`{|}' for character in url):
+        return False
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
+        return False
+    place = host.removesuffix(".")
+    # A port of its own is another server: it must be named.
+    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
+        place = f"{place}:{port}"
+    return any(fnmatchcase(place, pattern.lower()) for pattern in allowed)
