@@ -57,7 +57,7 @@ def check_deleted(session_id: str, result: msgspec.Raw) -> None:
         SessionNotFound: Nothing was stored under this id.
         RequestRefused: It could not be deleted.
     """
-    outcome = read_result("session.delete", result, Success)
+    outcome: Success = read_result("session.delete", result, Success)
     if not outcome.success:
         if "not found" in outcome.reason:
             raise SessionNotFound(session_id, outcome.reason)

@@ -87,7 +87,7 @@ class CloudCreation(ConversationBase):
             )
             self._is_lean = True
             if self._session is not None:
-                self._session.serve_from_events()
+                self._session.handlers.serve_from_events()
             await request(self.method, small, on_response=self._response_received)
 
     def _adopt(self, session_id: str) -> None:
@@ -97,7 +97,7 @@ class CloudCreation(ConversationBase):
     def _register(self, session_id: str) -> SessionCore:
         session = SessionCore(session_id, self.link, self._options, cloud=self._cloud)
         if self._is_lean:
-            session.serve_from_events()
+            session.handlers.serve_from_events()
         # The history may know events that stand before those on the wire.
         session.dispatcher.keep_back()
         self.link.router.register(session_id, session.dispatcher)
@@ -123,7 +123,7 @@ class CloudCreation(ConversationBase):
         elif session.id != opened.session_id:
             self._late_id = opened.session_id
             raise SessionIdMismatch(session.id, opened.session_id)
-        session.opened(opened)
+        session.facts.opened(opened)
         self._catching_up = self.link.tasks.start(session.catch_up(self._cloud.catch_up_timeout))
 
     async def _clean_up(self, error: BaseException) -> None:
@@ -151,7 +151,7 @@ class CloudResumption(ConversationBase):
         self._history = history
         self._session = SessionCore(session_id, link, options, cloud=cloud)
         # Nothing of the handlers is said at a connect, so everything comes as events.
-        self._session.serve_from_events()
+        self._session.handlers.serve_from_events()
         self._session.dispatcher.keep_back()
         register_new(link, self._session)
 

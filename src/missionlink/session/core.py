@@ -23,7 +23,7 @@ from missionlink.protocol.messages import INTERNAL_ERROR
 from missionlink.session.callback import Callback
 from missionlink.session.consumer import wire_types
 from missionlink.session.dispatch import Dispatcher
-from missionlink.session.facts import Facts, OpenedResult
+from missionlink.session.facts import Facts
 from missionlink.session.history import decode_history, merge, open_questions
 from missionlink.session.tracker import TurnTracker
 
@@ -168,14 +168,6 @@ class SessionCore:
             self.facts.end()
 
     # While the session is opened.
-
-    def opened(self, result: OpenedResult) -> None:
-        """Take the response that opened the session."""
-        self.facts.opened(result)
-
-    def serve_from_events(self) -> None:
-        """Answer questions from events: the runtime will not send them as requests."""
-        self.handlers.serve_from_events()
 
     async def catch_up(self, timeout: float, *, deliver: bool = True) -> None:
         """Read the history once and hand on what the wire left out, in its place.

@@ -41,7 +41,7 @@ class LocalCreation(ConversationBase):
                 if self.link.router.find(opened.session_id) is None:
                     await self.destroy(opened.session_id)
                 raise SessionIdMismatch(session.id, opened.session_id)
-            session.opened(opened)
+            session.facts.opened(opened)
             if self.abandoned:
                 raise ConnectionClosed("whoever opened the session went away")
         except BaseException as error:

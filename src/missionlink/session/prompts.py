@@ -130,6 +130,6 @@ class Prompts:
             RequestRefused: The runtime could not abort.
         """
         result = await self._core.call("session.abort", {"sessionId": self._core.id})
-        outcome = read_result("session.abort", result, Success)
+        outcome: Success = read_result("session.abort", result, Success)
         if not outcome.success:
             raise RequestRefused("session.abort", outcome.reason, {"success": False})
