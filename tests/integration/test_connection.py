@@ -193,7 +193,9 @@ async def test_refused_credentials_have_their_own_error(code: int):
 
 
 @pytest.mark.parametrize(
-    "params", [object(), {"a": "\ud800"}, {(1, 2): 3}, {"a": {1, 2, object()}}], ids=["object", "surrogate", "key", "set"]
+    "params",
+    [object(), {"a": "\ud800"}, {(1, 2): 3}, {"a": {1, 2, object()}}],
+    ids=["object", "surrogate", "key", "set"],
 )
 async def test_parameters_that_cannot_be_sent_are_refused_before_any_byte(params: object):
     """C2, reliability 11."""
@@ -373,7 +375,7 @@ async def test_what_one_round_of_the_loop_sends_leaves_in_one_write():
 @over_both
 async def test_messages_of_many_tasks_leave_in_the_order_of_their_calls(kind: str):
     """C3: requests, notifications and answers through one path."""
-    async with joined(kind) as (connection, recorder, peer):
+    async with joined(kind) as (connection, _recorder, peer):
         made: list[Any] = []
         peer.on["m"] = lambda params: 1
 
@@ -554,4 +556,11 @@ async def test_a_bad_message_is_counted_and_answered_and_costs_nothing_else():
         await until(lambda: recorder.items)
         assert recorder.items == [("s", "t")]
         assert connection.counts.malformed == 7
-        assert [message["error"]["code"] for message in peer.messages] == [-32700, -32600, -32600, -32600, -32700, -32600]
+        assert [message["error"]["code"] for message in peer.messages] == [
+            -32700,
+            -32600,
+            -32600,
+            -32600,
+            -32700,
+            -32600,
+        ]

@@ -133,9 +133,7 @@ async def test_handlers_run_side_by_side():
     async with open_session(on_user_input=answer) as (session, peer):
         seen: list[str] = []
         session.on(lambda one: seen.append(one.id))
-        peer.send(
-            request(1, "userInput.request", QUESTION), event("s", "n"), request(2, "userInput.request", QUESTION)
-        )
+        peer.send(request(1, "userInput.request", QUESTION), event("s", "n"), request(2, "userInput.request", QUESTION))
         assert {(await peer.response(number))["result"]["answer"] for number in (1, 2)} == {"a"}
         assert seen == ["id-n"]
 
@@ -182,7 +180,7 @@ async def test_a_request_that_was_cancelled_while_it_waited_starts_no_handler():
         started.append(question.question)
         return "a"
 
-    async with open_session(on_user_input=answer) as (session, peer):
+    async with open_session(on_user_input=answer) as (_session, peer):
         peer.send(
             event("s", "n"),
             request(1, "userInput.request", QUESTION),

@@ -35,17 +35,6 @@ FAILURES = [
     StopAsyncIteration(),
 ]
 
-UNSENDABLE: list[Callable[[], object]] = [
-    lambda: {"a": object()},
-    lambda: "\ud800",
-    lambda: {"\udfff": 1},
-    lambda: {(1, 2): 3},
-    lambda: _deep(100_000),
-    lambda: _circle(),
-    lambda: float,
-    lambda: (one for one in ()),
-]
-
 
 def _deep(levels: int) -> list[Any]:
     inner: list[Any] = []
@@ -60,6 +49,18 @@ def _circle() -> dict[str, Any]:
     return circle
 
 
+UNSENDABLE: list[Callable[[], object]] = [
+    lambda: {"a": object()},
+    lambda: "\ud800",
+    lambda: {"\udfff": 1},
+    lambda: {(1, 2): 3},
+    lambda: _deep(100_000),
+    _circle,
+    lambda: float,
+    lambda: (one for one in ()),
+]
+
+
 def _failing(error: BaseException, kind: str) -> Callable[[Any], Any]:
     """A function of each kind that raises."""
 
@@ -71,7 +72,7 @@ def _failing(error: BaseException, kind: str) -> Callable[[Any], Any]:
         raise error
 
     if kind == "quick":
-        return nonblocking(lambda asked: plain(asked))
+        return nonblocking(plain)
     return plain if kind == "plain" else coroutine
 
 
@@ -126,7 +127,8 @@ async def test_without_a_handler_everything_is_denied_and_that_is_said_once(capl
     [
         (True, {"kind": "approve-once"}),
         (Allow.once(), {"kind": "approve-once"}),
-        (Allow.for_session(), {"kind": "approve-for-session"}),
+        # Runtimes of 1.0.60 fail a call that is allowed for the session without saying what.
+        (Allow.for_session(), {"kind": "approve-once"}),
         (Allow.for_session({"kind": "commands"}), {"kind": "approve-for-session", "approval": {"kind": "commands"}}),
         (Allow.for_location("k", {"a": 1}), {"kind": "approve-for-location", "approval": {"a": 1}, "locationKey": "k"}),
         (Allow.permanently("x.test"), {"kind": "approve-permanently", "domain": "x.test"}),
@@ -177,7 +179,9 @@ async def test_a_permission_handler_that_raises_anything_denies(error: BaseExcep
         assert (await _decision(peer, 1))["kind"] == "reject"
 
 
-@pytest.mark.parametrize("answer", [None, "yes", 1, {"kind": "approve-once"}, Decision("approved"), Decision(""), [True]])
+@pytest.mark.parametrize(
+    "answer", [None, "yes", 1, {"kind": "approve-once"}, [True]]
+)
 @kinds
 async def test_a_permission_handler_that_returns_something_else_denies(answer: object, kind: str):
     """G1: the past-tense kinds would break the tool call later."""
@@ -217,7 +221,9 @@ async def test_a_slow_permission_handler_denies(kind: str):
     def plain(asked: object) -> bool:
         return release.wait(PATIENCE_S)
 
-    function = {"coroutine": coroutine, "plain": plain, "quick": nonblocking(lambda asked: coroutine(asked))}[kind]
+    function: Any = plain if kind == "plain" else coroutine
+    if kind == "quick":
+        function = nonblocking(coroutine)
     try:
         async with open_session(on_permission=function, permission_timeout=0.02) as (_, peer):
             _ask_permission(peer)
@@ -246,7 +252,9 @@ async def test_a_permission_that_a_hook_has_answered_is_not_answered_again():
         assert peer.requests(PERMISSION_REPLY) == []
 
 
-@pytest.mark.parametrize("data", [{}, {"requestId": None}, {"requestId": 5}, {"permissionRequest": {}}, {"requestId": []}])
+@pytest.mark.parametrize(
+    "data", [{}, {"requestId": None}, {"requestId": 5}, {"permissionRequest": {}}, {"requestId": []}]
+)
 async def test_a_permission_without_a_usable_id_harms_nobody(data: dict[str, Any]):
     """E1: there is nothing to answer to."""
     async with open_session(on_permission=lambda asked: True) as (session, peer):
@@ -334,7 +342,12 @@ async def test_a_question_is_answered(answer: object, sent: dict[str, Any], kind
     [
         ("exitPlanMode.request", "on_exit_plan", True, {"approved": True, "selectedAction": "autopilot"}),
         ("exitPlanMode.request", "on_exit_plan", False, {"approved": False}),
-        ("exitPlanMode.request", "on_exit_plan", PlanAnswer(False, feedback="no"), {"approved": False, "feedback": "no"}),
+        (
+            "exitPlanMode.request",
+            "on_exit_plan",
+            PlanAnswer(False, feedback="no"),
+            {"approved": False, "feedback": "no"},
+        ),
         ("autoModeSwitch.request", "on_auto_mode_switch", True, {"response": "yes"}),
         ("autoModeSwitch.request", "on_auto_mode_switch", "yes_always", {"response": "yes_always"}),
         ("a.b", "on_request", {"x": [1]}, {"x": [1]}),
@@ -555,7 +568,7 @@ async def test_a_quick_function_runs_in_the_event_loop():
 
 
 async def test_functions_of_every_make_are_called_rightly():
-    """E3: partial, method, object with an async __call__, lambda round a coroutine function, quick coroutine function."""
+    """E3: method, async __call__, partial, lambda round a coroutine function, quick coroutine function."""
 
     class Answering:
         async def method(self, asked: Question) -> str:
@@ -763,9 +776,15 @@ async def test_a_form_is_filled_in():
         return {"name": "x"}
 
     async with open_session(on_elicitation=fill) as (_, peer):
-        peer.event("s", "elicitation.requested", {"requestId": "e1", "message": "?", "requestedSchema": {"type": "object"}})
+        peer.event(
+            "s", "elicitation.requested", {"requestId": "e1", "message": "?", "requestedSchema": {"type": "object"}}
+        )
         sent = await peer.request("session.ui.handlePendingElicitation")
-        assert sent["params"] == {"sessionId": "s", "requestId": "e1", "result": {"action": "accept", "content": {"name": "x"}}}
+        assert sent["params"] == {
+            "sessionId": "s",
+            "requestId": "e1",
+            "result": {"action": "accept", "content": {"name": "x"}},
+        }
         assert (asked[0].session_id, asked[0].requested_schema) == ("s", {"type": "object"})
         peer.answer(sent, {"success": True})
 
@@ -779,7 +798,9 @@ CLOUD_QUESTIONS = [
 
 
 @pytest.mark.parametrize(("option", "kind", "reply", "member", "answer"), CLOUD_QUESTIONS)
-@pytest.mark.parametrize("behaviour", ["answers", "raises", "leaves", "is missing", "returns nonsense", "cannot be sent"])
+@pytest.mark.parametrize(
+    "behaviour", ["answers", "raises", "leaves", "is missing", "returns nonsense", "cannot be sent"]
+)
 async def test_questions_of_a_cloud_session_are_always_answered(
     option: str, kind: str, reply: str, member: str, answer: object, behaviour: str
 ):
@@ -803,6 +824,7 @@ async def test_questions_of_a_cloud_session_are_always_answered(
 
     options: dict[str, Any] = {} if behaviour == "is missing" else {option: handle}
     async with open_client() as (client, peer):
+
         def create(params: Mapping[str, Any]) -> Any:
             return {"sessionId": "s"}
 

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from missionlink._io.stdio import StdioTransport
 from missionlink._io.tcp import TcpServerTransport
 from missionlink.errors import ConnectionLost, MissionlinkError, RuntimeStartFailed
 
-from .raw_peer import PATIENCE_S, until, within
+from .raw_peer import PATIENCE_S, rounds, until, within
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes through /proc")
 
@@ -175,15 +176,18 @@ async def test_a_child_leads_a_group_of_its_own(place: Place):
 
 async def test_a_child_has_the_environment_that_it_was_given_and_no_more(place: Place):
     """G2: nothing of ours leaks in, and secrets are not among its arguments."""
-    program = "say('env', repr(sorted(os.environ.items()))); say('child'); os.read(0, 1)"
+    program = """
+    say("env", repr(sorted(os.environ.items())))
+    say("cmdline", repr(open("/proc/self/cmdline").read()))
+    os.read(0, 1)
+    """
     transport = StdioTransport(place.argv(program), env={"A_TOKEN": "secret"}, cwd=str(place.path))
     await _open(transport)
-    pid = await place.pid("child")
     environment = dict(eval(await place.sign("env")))
     assert environment.pop("A_TOKEN") == "secret"
     # The shell that names the child to its guardian leaves its own marks.
     assert set(environment) <= {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}
-    assert b"secret" not in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert "secret" not in await place.sign("cmdline")
     await within(transport.close(4))
 
 
@@ -499,9 +503,7 @@ async def test_a_port_is_read_however_its_line_arrives(place: Place):
 
 async def test_a_server_that_dies_is_reported_with_its_status(place: Place):
     """C2."""
-    transport = place.transport(
-        _SERVER + "peer.recv(1); os.write(2, b'last words'); os._exit(5)", TcpServerTransport
-    )
+    transport = place.transport(_SERVER + "peer.recv(1); os.write(2, b'last words'); os._exit(5)", TcpServerTransport)
     sink = await _open(transport)
     transport.write(b"x")
     error = await sink.end()
@@ -561,6 +563,45 @@ async def test_a_start_that_is_given_up_leaves_nothing_running(place: Place):
     await within(asyncio.wait({opening}))
     assert opening.cancelled()
     await _gone(*pids)
+
+
+@pytest.mark.parametrize("kind", [StdioTransport, TcpServerTransport])
+async def test_a_start_that_is_given_up_in_the_instant_of_the_spawn_leaves_nothing_running(place: Place, kind: Any):
+    """C4: owned from the instant that it exists, in whatever round of the event loop that is."""
+    before = children()
+    seen = 0
+    for wait in range(12):
+        transport = place.transport("if os.fork() == 0: say('offspring'); live_on()\nlive_on()", kind)
+        opening = asyncio.ensure_future(transport.open(Sink()))
+        await rounds(wait)
+        if opening.done() or len(children() - before) == 2:
+            # The loop stands still meanwhile: the start is still where it was.
+            deadline = time.monotonic() + PATIENCE_S
+            while not place.has("offspring") and time.monotonic() < deadline:
+                time.sleep(0.001)  # noqa: ASYNC251
+            seen += 1
+        opening.cancel()
+        await within(asyncio.wait({opening}))
+        await within(transport.close(0.2))
+        await until(lambda: children() == before)
+        if place.has("offspring"):
+            await _gone(await place.pid("offspring"))
+            (place.path / "offspring").unlink()
+    assert seen > 5
+
+
+async def test_a_child_that_was_killed_is_reported_as_killed(place: Place, caplog: pytest.LogCaptureFixture):
+    """C2: its status is taken once, by whoever reports it."""
+    codes: list[int | None] = []
+    for _ in range(10):
+        transport = place.transport(_DEAF)
+        sink = await _open(transport)
+        await place.pid("child")
+        (place.path / "child").unlink()
+        await within(transport.close(0.1))
+        codes.append((await sink.end()).exit_code)
+    assert codes == [-9] * 10
+    assert not caplog.records
 
 
 # The death of the owner.

@@ -24,7 +24,7 @@ from missionlink.errors import (
 )
 from missionlink.session.turn import TurnResult
 
-from .raw_peer import Peer, event, open_client, open_session, rounds, until, within
+from .raw_peer import Peer, event, open_client, open_session, rounds, within
 
 _ids = itertools.count(1)
 
@@ -68,7 +68,9 @@ class Agent:
         self.idle()
 
 
-both_families = pytest.mark.parametrize("names_prompts", [True, False], ids=["prompts are named", "prompts are not named"])
+both_families = pytest.mark.parametrize(
+    "names_prompts", [True, False], ids=["prompts are named", "prompts are not named"]
+)
 
 
 # Results.
@@ -180,7 +182,13 @@ async def test_a_turn_can_be_iterated_for_its_events_and_then_awaited():
         agent.whole_turn("hello", 1, "yes")
         async with asyncio.timeout(5):
             types = [one.type async for one in turn]
-        assert types == ["user.message", "assistant.turn_start", "assistant.message", "assistant.turn_end", "session.idle"]
+        assert types == [
+            "user.message",
+            "assistant.turn_start",
+            "assistant.message",
+            "assistant.turn_end",
+            "session.idle",
+        ]
         assert (await within(turn)).text == "yes"
 
 
@@ -275,7 +283,7 @@ async def test_an_iterated_turn_raises_its_error_after_its_events():
         with pytest.raises(TurnFailed):
             async with asyncio.timeout(5):
                 async for one in turn:
-                    types.append(one.type)
+                    types.append(one.type)  # noqa: PERF401 - what came before the error counts
         assert types == ["user.message", "session.error", "session.idle"]
 
 
@@ -509,7 +517,9 @@ async def test_any_event_of_the_turn_is_a_sign_of_life():
         turn = await within(session.send("hello"))
         agent.prompt("hello", 1)
         waiting = asyncio.ensure_future(turn.wait(idle_timeout=0.3))
-        await _tick(0.7, lambda: agent.say("assistant.message_delta", {"messageId": "a"}, agentId="sub", ephemeral=True))
+        await _tick(
+            0.7, lambda: agent.say("assistant.message_delta", {"messageId": "a"}, agentId="sub", ephemeral=True)
+        )
         assert not waiting.done()
         agent.reply("yes")
         agent.idle()
@@ -731,7 +741,9 @@ async def test_waiting_for_a_worker_ends_with_the_session_and_with_the_connectio
             await peer.end.close()
         else:
             await within(client.close())
-        expected: type[MissionlinkError] = {"disconnect": SessionClosed, "lost": ConnectionLost}.get(end, ConnectionClosed)
+        expected: type[MissionlinkError] = {"disconnect": SessionClosed, "lost": ConnectionLost}.get(
+            end, ConnectionClosed
+        )
         for one in waiting:
             with pytest.raises(expected):
                 await within(one)

@@ -79,7 +79,9 @@ def test_a_result_that_is_no_history_is_a_protocol_error(text: str):
 
 
 def _asking(kind: str, request_id: object) -> Event:
-    return Event(type=kind, id=f"{kind}-{request_id}", data_json=msgspec.Raw(msgspec.json.encode({"requestId": request_id})))
+    return Event(
+        type=kind, id=f"{kind}-{request_id}", data_json=msgspec.Raw(msgspec.json.encode({"requestId": request_id}))
+    )
 
 
 def test_a_question_without_an_answer_in_the_history_is_still_open():

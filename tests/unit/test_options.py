@@ -160,7 +160,13 @@ def test_an_unknown_option_is_refused_by_name():
 
 
 def test_options_cannot_be_changed():
-    for options in (ClientOptions(), SessionOptions(), CloudOptions(), Provider(base_url="http://x"), Repository("a", "b")):
+    for options in (
+        ClientOptions(),
+        SessionOptions(),
+        CloudOptions(),
+        Provider(base_url="http://x"),
+        Repository("a", "b"),
+    ):
         with pytest.raises((AttributeError, TypeError)):
             options.model = "x"  # type: ignore[misc]
 
@@ -218,7 +224,9 @@ def test_a_repository_can_be_written_short(text: str, repository: Repository):
     assert str(repository) == text
 
 
-@pytest.mark.parametrize("text", ["", "octo", "octo/", "/hello", "octo/hello@", "a/b/c", "a b/c", "octo/hello@a b", "a/b\n"])
+@pytest.mark.parametrize(
+    "text", ["", "octo", "octo/", "/hello", "octo/hello@", "a/b/c", "a b/c", "octo/hello@a b", "a/b\n"]
+)
 def test_another_spelling_of_a_repository_is_refused(text: str):
     """P1."""
     with pytest.raises(InvalidOption) as caught:
@@ -226,7 +234,9 @@ def test_another_spelling_of_a_repository_is_refused(text: str):
     assert caught.value.option == "repository"
 
 
-@pytest.mark.parametrize(("fields", "name"), [({"owner": ""}, "owner"), ({"name": "a/b"}, "name"), ({"branch": ""}, "branch")])
+@pytest.mark.parametrize(
+    ("fields", "name"), [({"owner": ""}, "owner"), ({"name": "a/b"}, "name"), ({"branch": ""}, "branch")]
+)
 def test_a_wrong_part_of_a_repository_is_refused_by_name(fields: dict[str, Any], name: str):
     with pytest.raises(InvalidOption) as caught:
         Repository(**{"owner": "o", "name": "n", **fields})
@@ -419,7 +429,7 @@ def test_lean_parameters_hold_nothing_that_newer_runtimes_refuse():
         "requestCanvasRenderer",
         "requestMcpApps",
     }
-    options = _everything().replace(extra={name: True for name in refused} | {"memory": {}})
+    options = _everything().replace(extra=dict.fromkeys(refused, True) | {"memory": {}})
     params = cloud_params(options, Repository("o", "n"), CloudOptions())
     small = lean(params)
     assert refused <= set(params)
@@ -451,7 +461,9 @@ def test_what_cannot_be_served_from_events_is_named():
         ClientOptions(github_token=SECRET, connection_token=SECRET, env={"TOKEN": SECRET}),
         SessionOptions(github_token=SECRET, extra={"token": SECRET}),
         SessionOptions(mcp_servers={"s": {"headers": {"Authorization": SECRET}, "env": {"KEY": SECRET}}}),
-        SessionOptions(provider=Provider(base_url="http://x", api_key=SECRET, bearer_token=SECRET, headers={"A": SECRET})),
+        SessionOptions(
+            provider=Provider(base_url="http://x", api_key=SECRET, bearer_token=SECRET, headers={"A": SECRET})
+        ),
     ],
     ids=["client", "session", "mcp servers", "provider"],
 )
