@@ -7,7 +7,7 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from missionlink.errors import ConnectionClosed, MissionlinkError
+from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError
 from missionlink.lifecycle import LifecycleEvent, LifecycleStream
 from missionlink.options.client import ClientOptions
 from missionlink.options.merge import options_of, with_fields
@@ -188,6 +188,27 @@ class AsyncClient(Sessions):
             if self._link is not None:
                 await release(self._link)
         self._state = "closed"
+
+    async def restart(self) -> None:
+        """Start the runtime again, after it was lost or to have a fresh one.
+
+        Sessions of the old connection are over; those that the runtime has stored come back with
+        ``resume_session(id)`` and ``resume_cloud_session(id)``, and ``session.history()`` has what was missed.
+
+        Raises:
+            ConnectionClosed: The client was closed, or never started.
+            InvalidOption: It was given a transport, which cannot be opened twice.
+        """
+        if self._given_transport is not None:
+            raise InvalidOption("transport", "a transport of your own cannot be opened twice; make a new client")
+        if self._state not in ("running", "lost"):
+            raise ConnectionClosed(f"the client is {self._state} and cannot be restarted")
+        self._state = "closing"
+        if self._link is not None:
+            await release(self._link)
+        self._link = self._starting = self._rpc = None
+        self._state = "new"
+        await self.start()
 
     async def wait_closed(self) -> MissionlinkError:
         """Wait for the end of the connection and return its reason."""
