@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from missionlink.errors import InvalidOption
@@ -13,9 +13,6 @@ from missionlink.testing import Entry, Traffic
 from missionlink.testing.expect import Expectation, is_part_of
 from missionlink.testing.script import parse_script
 from missionlink.testing.traffic import redact
-
-# On a busy machine making the data can take longer than the tests.
-patiently = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -29,7 +26,6 @@ def _entry(direction: str, message: dict[str, object], **facts: str) -> Entry:
     return Entry(direction, facts.pop("kind"), 1, body, size=len(body), **facts)  # type: ignore[arg-type]
 
 
-@patiently
 @given(value=JSON)
 def test_what_is_printed_can_be_read_as_a_script(value: object) -> None:
     traffic = Traffic()
@@ -86,7 +82,6 @@ def test_entries_are_selected_by_method_and_direction() -> None:
     assert [(entry.result, entry.error_code) for entry in traffic.answers_to(call)] == [(5, None), (None, -3)]
 
 
-@patiently
 @given(value=JSON)
 def test_everything_is_a_part_of_itself(value: object) -> None:
     assert is_part_of(value, value)
