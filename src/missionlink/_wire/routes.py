@@ -15,6 +15,7 @@ Cost: constant per message; letting the oldest of all items go looks at each hel
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -72,11 +73,14 @@ class Routes(Generic[_Target]):
         limits: Bounds of the held traffic.
     """
 
-    __slots__ = ("_adopters", "_arrivals", "_bytes", "_held", "_last_guard", "_losses", "_targets", "limits")
+    __slots__ = ("_adopters", "_arrivals", "_bytes", "_held", "_last_guard", "_losses", "_targets", "find", "limits")
 
     def __init__(self, limits: HeldLimits | None = None) -> None:
         self.limits = limits or HeldLimits()
         self._targets: dict[str, _Target] = {}
+        # Asked for each event: the dictionary's own method spares a call.
+        self.find: Callable[[str], _Target | None] = self._targets.get
+        """Return what owns an id, or ``None``."""
         self._held: dict[str, Held] = {}
         self._bytes = 0
         self._arrivals = 0
@@ -86,10 +90,6 @@ class Routes(Generic[_Target]):
         self._losses: dict[str, int] = {}
 
     # Known sessions.
-
-    def find(self, session_id: str) -> _Target | None:
-        """Return what owns the id, or ``None``."""
-        return self._targets.get(session_id)
 
     def targets(self) -> list[_Target]:
         """Return all owners."""

@@ -125,23 +125,30 @@ class Dispatcher:
 
     def event_received(self, event: Event, size: int) -> None:
         """Take an event."""
+        items = self._items
+        if items is None:
+            items = self._new_items()
+        items.append(event)
         self._bytes += size
-        self._put(event)
+        if self._bytes > _MOST_BYTES_WAITING or len(items) > _MOST_ITEMS_WAITING:
+            self._gate.pause(self)
 
     def call_received(self, call: Call) -> None:
         """Take a request."""
-        self._bytes += call.size
-        self._put(call)
-
-    def _put(self, item: Event | Call) -> None:
         items = self._items
         if items is None:
-            # An empty deque takes over half a kilobyte: idle sessions have none.
-            items = self._items = deque()
-            self._loop.call_soon(self._drain)
-        items.append(item)
+            items = self._new_items()
+        items.append(call)
+        self._bytes += call.size
         if self._bytes > _MOST_BYTES_WAITING or len(items) > _MOST_ITEMS_WAITING:
             self._gate.pause(self)
+
+    def _new_items(self) -> deque[Event | Call | _Merged]:
+        """Return a queue with its draining scheduled; idle sessions have none, since it takes half a kilobyte."""
+        items: deque[Event | Call | _Merged] = deque()
+        self._items = items
+        self._loop.call_soon(self._drain)
+        return items
 
     def events_lost(self, count: int) -> None:
         """Put a marker in the place of events that were let go before the session was known."""
@@ -171,22 +178,24 @@ class Dispatcher:
         items = self._items
         handler_waits = False
         while items:
-            item = items[0]
-            if isinstance(item, Call):
-                items.popleft()
+            item = items.popleft()
+            if type(item) is Event:
+                if handler_waits and in_turn and not STARTS_AT_ONCE:
+                    # The handler's first step is in the loop's queue already: come back right behind it.
+                    items.appendleft(item)
+                    return
+                if self._kept_back is not None:
+                    self._kept_back.append(item)
+                elif not self._seen or self._is_news(item):
+                    handler_waits |= self.deliver(item)
+            elif isinstance(item, Call):
                 if item.is_open:
                     handler_waits |= self._owner.serve(item)
-                continue
-            if handler_waits and in_turn and not STARTS_AT_ONCE:
-                # The handler's first step is in the loop's queue already: come back right behind it.
-                return
-            items.popleft()
-            if isinstance(item, _Merged):
+            elif isinstance(item, _Merged):
+                if handler_waits and in_turn and not STARTS_AT_ONCE:
+                    items.appendleft(item)
+                    return
                 handler_waits |= self.deliver(item.event, act=item.act)
-            elif self._kept_back is not None:
-                self._kept_back.append(item)
-            elif not self._seen or self._is_news(item):
-                handler_waits |= self.deliver(item)
 
     def deliver(self, event: Event, *, act: bool = True) -> bool:
         """Hand one event to everybody and act on what it asks; say whether a handler was started for it."""
@@ -260,10 +269,8 @@ class Dispatcher:
                 self._owner.act_on(event)
         # What the history knows to be settled is shown to everybody and asked of nobody.
         settled = self._seen - brought - still_open
-        if self._items is None:
-            self._items = deque()
-            self._loop.call_soon(self._drain)
-        self._items.extendleft(_Merged(event, act=event.id not in settled) for event in reversed(merged))
+        items = self._new_items() if self._items is None else self._items
+        items.extendleft(_Merged(event, act=event.id not in settled) for event in reversed(merged))
 
     # Consumers.
 
