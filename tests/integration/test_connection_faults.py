@@ -387,3 +387,27 @@ async def test_a_lost_connection_is_known_at_once_to_everybody(connect: Connect)
                 await use()
         with pytest.raises(errors.ConnectionLost):
             await client.create_cloud_session()
+
+
+async def test_a_lost_runtime_is_started_again_and_its_sessions_come_back(connect: Connect, wire: str) -> None:
+    """C7: with what was missed in their history; a transport of the program's own cannot be opened twice."""
+    async with FakeRuntime() as fake:
+        client = await connect(fake)
+        session = await client.create_session(session_id="s")
+        await session.run("remember this", timeout=PATIENCE_S)
+        fake.faults.exit(3)
+        async with asyncio.timeout(PATIENCE_S):
+            await client.wait_closed()
+        if wire == "memory":
+            with pytest.raises(errors.InvalidOption):
+                await client.restart()
+            return
+        fake.emit("s", "test.missed")
+        await client.restart()
+        assert client.state == "running"
+        with pytest.raises(errors.ConnectionFailed):
+            await session.send("to the old object")
+        again = await client.resume_session("s")
+        types = [event.type for event in await again.history()]
+        assert types.index("user.message") < types.index("test.missed") < types.index("session.resume")
+        assert (await again.run("go on", timeout=PATIENCE_S)).text == "You said: go on"
