@@ -109,6 +109,16 @@ class AsyncClient(Sessions):
         return self._link.connection.pid if self._link else None
 
     @property
+    def url(self) -> str | None:
+        """Where the runtime listens, for further clients: ``ClientOptions(url=client.url, connection_token=…)``.
+
+        Set with ``channel="tcp"`` and where ``url`` was given, ``None`` over stdio. Sharing needs a
+        ``connection_token`` of your own choice: one that was made up here is not told.
+        """
+        port = self._link.connection.port if self._link else None
+        return self.options.url if port is None else f"127.0.0.1:{port}"
+
+    @property
     def runtime_version(self) -> str | None:
         """Version that the runtime named in the handshake."""
         return self._handshake.runtime_version if self._handshake else None

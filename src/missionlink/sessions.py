@@ -134,6 +134,8 @@ class Sessions(ABC):
     ) -> Opening:
         """Come back to a cloud session, after a disconnect, a timed-out creation or from a new process.
 
+        Questions of a kind without a handler are left to other clients; nobody else denies them.
+
         Args:
             session_id: The session.
             options: As for ``create_session``; the handlers are served again.

@@ -107,6 +107,11 @@ class Connection:
         """Open the transport. Raises what the transport raises."""
         await self._transport.open(self)
 
+    @property
+    def port(self) -> int | None:
+        """The port on which a runtime that we started listens."""
+        return getattr(self._transport, "port", None)
+
     async def wait_ended(self) -> MissionlinkError:
         """Wait for the end of the connection and return its reason."""
         await self._end_known.wait()

@@ -100,7 +100,9 @@ class ChildProcess(asyncio.SubprocessProtocol):
             self._dismiss_guardian()
             raise RuntimeStartFailed(f"{argv[0]!r} cannot be started: {error}") from error
         except BaseException:
-            self._dismiss_guardian()
+            # Where the child exists, whoever started it stops it, and the guardian stays on watch until then.
+            if self._transport is None:
+                self._dismiss_guardian()
             raise
 
     async def _start_guarded(
@@ -108,7 +110,15 @@ class ChildProcess(asyncio.SubprocessProtocol):
     ) -> None:
         _check_startable(argv[0], cwd)
         self._guardian, command = _guarded(argv)
-        await loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, start_new_session=True)
+        spawning = asyncio.ensure_future(
+            loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, start_new_session=True)
+        )
+        try:
+            await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            # Cancelled half-way, asyncio would kill the child alone and wait for streams that its offspring may hold.
+            await asyncio.wait({spawning})
+            raise
 
     # Called by asyncio.
 
@@ -197,6 +207,13 @@ class ChildProcess(asyncio.SubprocessProtocol):
             return
         stray = _descendants(transport.get_pid()) if self.exit_code is None else []
         try:
+            await self._end_tree(timeout, stray, ask_first=ask_first)
+        finally:
+            # Not before the process is reaped: closing polls it, and asyncio's own watcher would find it gone.
+            transport.close()
+
+    async def _end_tree(self, timeout: float, stray: Sequence[int], *, ask_first: bool) -> None:
+        try:
             if ask_first and self.exit_code is None:
                 stdin = self._pipe(0)
                 if isinstance(stdin, asyncio.WriteTransport):
@@ -221,7 +238,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         self._dismiss_guardian()
-        self._transport.close()
 
     async def wait_exited(self, timeout: float) -> None:
         """Wait until the process has ended and is reaped, at most ``timeout`` seconds."""

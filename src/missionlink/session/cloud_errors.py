@@ -38,14 +38,15 @@ _KINDS: tuple[tuple[str, type[CloudSessionFailed], str], ...] = (
     (
         (
             r"error sending request|fetch failed|connection refused|econnrefused|dns|timed? ?out|bad gateway"
-            r"|service unavailable|internal server error|server error|overloaded|temporarily"
+            r"|rate limit|too many requests|service unavailable"
+            r"|internal server error|server error|overloaded|temporarily"
         ),
         CloudUnreachable,
         "Mission Control could not be reached or is out of order; check COPILOT_MC_BASE_URL and the network",
     ),
     (
         (
-            r"bad credentials|authenticat|unauthori[sz]ed|not logged in|invalid token"
+            r"bad credentials|not accessible by|authenticat|unauthori[sz]ed|not logged in|invalid token"
             r"|token (is )?(missing|expired|invalid)"
             r"|requires? a token"
         ),
@@ -59,7 +60,8 @@ _KINDS: tuple[tuple[str, type[CloudSessionFailed], str], ...] = (
     ),
     (
         (
-            r"cannot specify|invalid|unprocessable|validation|must be|is required|malformed|not found|does not exist"
+            r"cannot specify|was not accepted|invalid|unprocessable|validation|must be|is required|malformed|not found"
+            r"|does not exist"
             r"|unknown repository|omitted sessionid"
         ),
         CloudValidationFailed,

@@ -30,13 +30,19 @@ class _Info(msgspec.Struct, rename="camel"):
 class Facts:
     """Changeable facts of one session."""
 
-    __slots__ = ("_has_ended", "_ready", "_url_known", "capabilities", "is_ready", "remote_url", "workspace_path")
+    __slots__ = (
+        "_has_ended", "_ready", "_url_known", "capabilities", "has_shut_down", "is_ready", "is_remote", "remote_url",
+        "workspace_path",
+    )  # fmt: skip
 
     def __init__(self, *, is_ready: bool) -> None:
         self.capabilities: dict[str, Any] = {}
         self.workspace_path: str | None = None
         self.remote_url: str | None = None
         self.is_ready = is_ready
+        self.is_remote = not is_ready
+        self.has_shut_down = False
+        """Whether Mission Control has ended the session; its history can still be read."""
         # Made when somebody waits: most sessions never need them.
         self._ready: asyncio.Event | None = None
         self._url_known: asyncio.Event | None = None
@@ -60,6 +66,8 @@ class Facts:
             info = _decode(event, _Info)
             if info is not None and info.info_type == "remote" and info.url:
                 self._set_url(info.url)
+        elif kind == "session.shutdown":
+            self.has_shut_down = self.is_remote
         elif kind == "capabilities.changed":
             changed = _decode(event, dict[str, Any])
             if changed is not None:
@@ -98,7 +106,7 @@ class Facts:
             self._url_known.set()
 
 
-_TELLING = frozenset({"session.start", "session.info", "capabilities.changed"})
+_TELLING = frozenset({"session.start", "session.info", "session.shutdown", "capabilities.changed"})
 
 
 def _decode(event: Event, kind: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from missionlink.errors import InvalidOption, MissionlinkError, RequestRefused, RequestRejected
+from missionlink.errors import InvalidOption, MissionlinkError, RequestRefused, RequestRejected, SessionClosed
 from missionlink.protocol.results import Success, read_result
 from missionlink.session.stream import EventQueue
 from missionlink.session.turn import Turn, TurnResult
@@ -68,6 +68,8 @@ class Prompts:
         if not prompt and not attachments:
             raise InvalidOption("prompt", "must not be empty")
         self._core.check_open()
+        if self._core.facts.has_shut_down:
+            raise SessionClosed(self._core.id, "it has ended at Mission Control")
         if self._core.cloud is not None and not self._core.facts.is_ready:
             await self._core.wait_ready(self._core.cloud.ready_timeout)
         members: dict[str, Any] = {"mode": mode, "agentMode": agent_mode, "attachments": list(attachments) or None}
@@ -129,6 +131,7 @@ class Prompts:
         Raises:
             RequestRefused: The runtime could not abort.
         """
+        self._core.track_turns().abort_requested()
         result = await self._core.call("session.abort", {"sessionId": self._core.id})
         outcome: Success = read_result("session.abort", result, Success)
         if not outcome.success:

@@ -56,7 +56,7 @@ class Session(Prompts):
     @property
     def is_closed(self) -> bool:
         """Whether the session can no longer be used through this object."""
-        return self._core.is_closed
+        return self._core.is_closed or self._core.facts.has_shut_down
 
     @property
     def capabilities(self) -> Mapping[str, Any]:

@@ -54,6 +54,8 @@ class TurnTracker:
         self._is_cloud = is_cloud
         self._turns: list[TurnState] = []
         self._active: TurnState | None = None
+        # The turns under way when an abort of ours was sent: its idle may come after later prompts.
+        self._aborting: tuple[TurnState, ...] = ()
         self._loop = asyncio.get_running_loop()
         self._last_activity = self._loop.time()
 
@@ -69,6 +71,10 @@ class TurnTracker:
     def add(self, turn: TurnState) -> None:
         """Follow a turn from now on."""
         self._turns.append(turn)
+
+    def abort_requested(self) -> None:
+        """Note that the turns under way now are being aborted, and no later ones."""
+        self._aborting = tuple(self._turns)
 
     def remove(self, turn: TurnState) -> None:
         """Forget a turn whose prompt was not accepted."""
@@ -139,7 +145,9 @@ class TurnTracker:
             begun = [turn for turn in begun if turn.was_active or turn.has_failed or turn.was_aborted or aborted]
         if aborted:
             # What was queued behind an aborted turn is dropped by the runtimes that say so here.
-            begun = [turn for turn in self._turns if turn.id]
+            covered = [turn for turn in self._aborting if turn in self._turns]
+            begun = covered or [turn for turn in self._turns if turn.id]
+            self._aborting = ()
         for turn in begun:
             turn.was_aborted |= aborted
             self._finish(turn)
