@@ -147,7 +147,9 @@ class SessionCore:
 
     def observe(self, event: Event) -> None:
         """Note what an event says about the session."""
-        self.facts.observe(event)
+        # An end of the past, before the session was taken up again, is no end.
+        if event.type != "session.shutdown" or not self.dispatcher.is_past(event):
+            self.facts.observe(event)
 
     def act_on(self, event: Event) -> bool:
         """Answer what an event asks."""
@@ -195,9 +197,9 @@ class SessionCore:
         if deliver:
             self.dispatcher.let_go(lambda wire: merge(history, wire), seen, asked)
             return
-        for event in history:
-            self.facts.observe(event)
         self.dispatcher.let_go(lambda wire: [event for event in wire if event.id not in seen], seen, asked)
+        for event in history:
+            self.observe(event)
 
     # The end.
 

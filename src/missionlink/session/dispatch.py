@@ -228,6 +228,10 @@ class Dispatcher:
                 _log.log(level, "session %r has no consumer; its oldest events are let go", self._owner.id)
             backlog.note_lost(len(fallen))
 
+    def is_past(self, event: Event) -> bool:
+        """Whether the history had this event."""
+        return event.id in self._seen
+
     def _is_news(self, event: Event) -> bool:
         """Whether the history did not have this event."""
         if event.id in self._seen:
