@@ -165,6 +165,9 @@ def _end(fake: FakeRuntime, session: FakeSession) -> None:
         session.turn = None
     if fake.family.is_native:
         fake.emit(session.id, "session.shutdown", {"shutdownType": "routine"})
+        if session.is_cloud:
+            # Made by the runtime itself: Mission Control, which a later connection asks, knows nothing of it.
+            session.history.pop()
     session.is_live = False
     session.peers.clear()
 
