@@ -179,9 +179,7 @@ async def test_a_permission_handler_that_raises_anything_denies(error: BaseExcep
         assert (await _decision(peer, 1))["kind"] == "reject"
 
 
-@pytest.mark.parametrize(
-    "answer", [None, "yes", 1, {"kind": "approve-once"}, [True]]
-)
+@pytest.mark.parametrize("answer", [None, "yes", 1, {"kind": "approve-once"}, [True]])
 @kinds
 async def test_a_permission_handler_that_returns_something_else_denies(answer: object, kind: str):
     """G1: the past-tense kinds would break the tool call later."""

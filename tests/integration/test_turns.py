@@ -687,6 +687,20 @@ async def test_what_comes_before_its_prompt_is_not_the_answer_of_a_turn():
         assert (await within(second)).text == ""
 
 
+async def test_a_prompt_of_another_client_is_nobodys_turn_here():
+    """E5: it has a name of its own, whatever its text is."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turn = await within(session.send("hello"))
+        agent.say("user.message", {"content": "hello", "messageId": "of-another"})
+        agent.reply("for the other")
+        agent.idle()
+        await peer.settled()
+        assert not turn.is_done
+        agent.whole_turn("hello", 1, "mine")
+        assert (await within(turn)).text == "mine"
+
+
 # Cloud sessions.
 
 

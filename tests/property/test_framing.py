@@ -16,6 +16,17 @@ header_case = st.sampled_from([b"Content-Length", b"content-length", b"CONTENT-L
 padding = st.sampled_from([b"", b" ", b"   ", b"\t"])
 extra = st.sampled_from([b"", b"Content-Type: a/b; charset=utf-8\r\n", b"X-Trace: 1:2\r\nY:\r\n"])
 
+broken = st.sampled_from(
+    [
+        b"hello\r\n\r\n",
+        b"Content-Length: 301\r\n\r\n",
+        b"Content-Length: 1\n",
+        b"A: b\r\n\r\n",
+        b"Content-Length: x\r\n",
+    ]
+)
+noises = st.binary(max_size=200) | st.builds(lambda head, tail: head + tail, broken, st.binary(max_size=20))
+
 
 @st.composite
 def frames(draw: st.DrawFn) -> tuple[bytes, bytes]:
@@ -61,7 +72,7 @@ def test_any_chunking_gives_the_same_frames(sent: list[tuple[bytes, bytes]], dat
     assert decoder.buffered_bytes == 0
 
 
-@given(st.lists(frames(), max_size=5), st.binary(max_size=200), st.data())
+@given(st.lists(frames(), max_size=5), noises, st.data())
 @example([(b"a", encode_frame(b"a"))], b"Content-Length: 301\r\n\r\n", None)
 @example([], b"Content-Length: 1\n", None)
 def test_any_chunking_of_any_noise_gives_the_same_frames_and_the_same_fault(

@@ -135,6 +135,12 @@ class RoutesMachine(RuleBasedStateMachine):
         assert fallen == expected
         self.reported += [one for _, one in fallen]
 
+    @precondition(lambda self: self.guards)
+    @rule(burst=st.lists(st.tuples(session_ids, st.booleans(), st.integers(0, 15)), min_size=2, max_size=10))
+    def much_traffic_comes(self, burst: list[tuple[str, bool, int]]) -> None:
+        for session_id, is_event, size in burst:
+            self.traffic_comes(session_id, is_event, size)
+
     @rule(session_id=session_ids)
     def session_is_registered(self, session_id: str) -> None:
         if session_id in self.owners:
