@@ -11,13 +11,21 @@ from msgspec import Raw
 
 from missionlink.protocol import index, model
 
-# What real runtimes are known to send beyond the generated types, and why it may stay so.
-EXPLAINED = {
-    r"model\.(log|message|messages_snapshot|model_call_\w+|response|tool_execution|turn_\w+): unknown type": (
-        "1.0.102 keeps a record of its talk with the model; it is ephemeral, and no schema describes it"
+NEWER, OLDER = "from 1.0.81 on", "up to 1.0.71"
+
+# What real runtimes are known to send beyond the generated types: pattern -> (who sends it, why it may stay so).
+EXPLAINED: dict[str, tuple[tuple[str, ...], str]] = {
+    r"model\.\w+: unknown type": (
+        (NEWER,),
+        "its record of its talk with the model: ephemeral, for its own diagnosis, and in no schema",
     ),
     r"permission\.requested\.promptRequest\._permissionRequestSessionId: unknown member": (
-        "book-keeping of 1.0.102, by its name for nobody else"
+        (NEWER,),
+        "book-keeping, by its name for nobody else",
+    ),
+    r"exit_plan_mode\.requested\.toolCallId: unknown member": (
+        (NEWER, OLDER),
+        "in no schema; it names the tool call that the plan came with, which the request's own id does as well",
     ),
 }
 
