@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from missionlink import AsyncClient, ClientOptions, Deny, PlanAnswer, errors
+from missionlink import AsyncClient, Deny, PlanAnswer, errors
 from missionlink.testing import Gate, call, disconnect, fail, forever, hold, model_server, say, stall, think
+
+from .real_runtime import WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,44 +18,14 @@ if TYPE_CHECKING:
 
     from missionlink import Session
 
-_VARIABLES = {"from 1.0.81 on": "MISSIONLINK_TEST_RUNTIME_N", "up to 1.0.71": "MISSIONLINK_TEST_RUNTIME_O"}
-WAIT_S = 60.0
-
-
-@pytest.fixture(scope="module", params=list(_VARIABLES))
-def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An executable file that runs a runtime of one family."""
-    variable = _VARIABLES[request.param]
-    command = shlex.split(os.environ.get(variable, ""))
-    if not command:
-        pytest.fail(
-            f"{variable} is not set: install the runtimes with 'missionlink runtime install', and give in this "
-            f"variable the command line of a runtime of the family {request.param}"
-        )
-    path = tmp_path_factory.mktemp("program") / "runtime"
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
-    path.chmod(0o700)
-    return path
+    from .real_runtime import RealRuntime
 
 
 @pytest.fixture(scope="module")
-async def client(program: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AsyncClient]:
+async def client(runtime: RealRuntime, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AsyncClient]:
     """One runtime for all tests of a family: each test has its own model and its own session."""
-    home = tmp_path_factory.mktemp("home")
-    options = ClientOptions(
-        runtime=program,
-        base_directory=home / "copilot",
-        working_directory=home,
-        env={"HOME": str(home), "COPILOT_DISABLE_KEYTAR": "1"},
-        use_logged_in_user=False,
-    )
-    async with AsyncClient(options) as client:
+    async with AsyncClient(runtime.options(tmp_path_factory.mktemp("home"))) as client:
         yield client
-
-
-def _is_newer(client: AsyncClient) -> bool:
-    assert client.runtime_version is not None
-    return tuple(map(int, client.runtime_version.split("."))) > (1, 0, 71)
 
 
 async def _types(session: Session, prompt: str) -> list[str]:
