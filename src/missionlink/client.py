@@ -7,8 +7,9 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError
-from missionlink.lifecycle import LifecycleEvent, LifecycleStream
+from missionlink.lifecycle import LifecycleStream, LifecycleStreams
 from missionlink.options.client import ClientOptions
 from missionlink.options.merge import options_of, with_fields
 from missionlink.protocol.messages import METHOD_NOT_FOUND
@@ -75,11 +76,12 @@ class AsyncClient(Sessions):
         self._given_transport = transport
         self._state: ClientState = "new"
         self._starting: asyncio.Task[None] | None = None
+        self._waiting_for_start = 0
         self._closing: asyncio.Task[None] | None = None
         self._link: Link | None = None
         self._handshake: Handshake | None = None
         self._rpc: ClientRpc | None = None
-        self._lifecycle: tuple[LifecycleStream, ...] = ()
+        self._lifecycle = LifecycleStreams()
 
     def __repr__(self) -> str:
         version = self.runtime_version
@@ -106,7 +108,7 @@ class AsyncClient(Sessions):
     @property
     def pid(self) -> int | None:
         """Process id of the runtime, if this client started it."""
-        return self._link.connection.pid if self._link else None
+        return self._link.connection.transport.pid if self._link else None
 
     @property
     def url(self) -> str | None:
@@ -115,7 +117,7 @@ class AsyncClient(Sessions):
         Set with ``channel="tcp"`` and where ``url`` was given, ``None`` over stdio. Sharing needs a
         ``connection_token`` of your own choice: one that was made up here is not told.
         """
-        port = self._link.connection.port if self._link else None
+        port = getattr(self._link.connection.transport, "port", None) if self._link else None
         return self.options.url if port is None else f"127.0.0.1:{port}"
 
     @property
@@ -157,19 +159,27 @@ class AsyncClient(Sessions):
         """
         if self._state == "running":
             return
-        if self._starting is None:
+        if self._starting is None or self._starting.done():
+            if self._state == "lost" and self._link is not None:
+                raise self._link.connection.ended_error()
             if self._state != "new":
                 raise ConnectionClosed(f"the client is {self._state}; make a new one")
             self._state = "starting"
             self._starting = asyncio.create_task(self._start())
             self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        starting = self._starting
+        self._waiting_for_start += 1
         try:
-            await asyncio.shield(self._starting)
+            await asyncio.shield(starting)
         except asyncio.CancelledError:
-            if not self._starting.done():
+            if not is_being_cancelled():
+                raise ConnectionClosed("the client was closed while it started") from None
+            if self._waiting_for_start == 1 and not starting.done():
                 # Whoever started it went away: nothing may be left running.
-                self._starting.cancel()
+                starting.cancel()
             raise
+        finally:
+            self._waiting_for_start -= 1
 
     async def _start(self) -> None:
         try:
@@ -191,7 +201,8 @@ class AsyncClient(Sessions):
 
     async def _close(self) -> None:
         if self._starting is not None and not self._starting.done():
-            self._starting.cancel()
+            if not self._starting.cancelling():
+                self._starting.cancel()
             await asyncio.wait({self._starting})
         if self._state in ("running", "lost"):
             self._state = "closing"
@@ -227,12 +238,7 @@ class AsyncClient(Sessions):
     def lifecycle(self) -> LifecycleStream:
         """Return an iterator over the comings and goings of all sessions of the runtime."""
         self._running_link()
-        stream = LifecycleStream(self._forget_stream)
-        self._lifecycle += (stream,)
-        return stream
-
-    def _forget_stream(self, stream: LifecycleStream) -> None:
-        self._lifecycle = tuple(one for one in self._lifecycle if one is not stream)
+        return self._lifecycle.open()
 
     # Questions to the runtime.
 
@@ -265,17 +271,14 @@ class AsyncClient(Sessions):
         """Hand lifecycle notifications on; others mean nothing to us."""
         if notification.method != "session.lifecycle":
             _log.debug("notification %s is not used", notification.method)
-        elif self._lifecycle:
-            event = LifecycleEvent.read(notification.params)
-            for stream in self._lifecycle:
-                stream.push(event)
+        else:
+            self._lifecycle.take(notification.params)
 
     def connection_ended(self, error: MissionlinkError) -> None:
         """Note the end of the connection."""
         if self._state == "running":
             self._state = "lost" if not isinstance(error, ConnectionClosed) else self._state
-        for stream in self._lifecycle:
-            stream.end(error)
+        self._lifecycle.end(error)
 
     def _running_link(self) -> Link:
         if self._state == "running" and self._link is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,11 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
             text = "the runtime ended before it could be used"
             raise RuntimeStartFailed(text, exit_code=error.exit_code, stderr=error.stderr) from error
     except BaseException:
-        await asyncio.shield(asyncio.ensure_future(release(link)))
+        releasing = asyncio.ensure_future(release(link))
+        while not releasing.done():
+            # Bounded by the client's close_timeout; a second cancellation must not leave a process behind.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(releasing)
         raise
     link.runtime_version = handshake.runtime_version
     return link, handshake

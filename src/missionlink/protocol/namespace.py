@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.errors import RequestRefused, UnexpectedResult
 from missionlink.protocol.model import decode_json, decoder_for
+from missionlink.protocol.results import read_result
 
 __all__ = ("Caller", "Namespace", "RootNamespace", "Timeout")
 
@@ -99,7 +100,8 @@ class RootNamespace(Namespace):
             RequestRejected: The runtime answered with an error.
             RequestTimeout: No answer came in time.
         """
-        return decode_json(await self._caller.call(method, {**self._scope, **(params or {})}, timeout=timeout))
+        raw = await self._caller.call(method, {**self._scope, **(params or {})}, timeout=timeout)
+        return read_result(method, raw, object)
 
 
 def _read(method: str, result: object, raw: Raw) -> Any:
