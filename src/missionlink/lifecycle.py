@@ -15,7 +15,7 @@ from missionlink.protocol.results import Success, read_result
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("LifecycleEvent", "LifecycleStream", "SessionInfo", "check_deleted", "read_sessions")
+__all__ = ("LifecycleEvent", "LifecycleStream", "LifecycleStreams", "SessionInfo", "check_deleted", "read_sessions")
 
 # Runtimes send one for every persisted event; a reader that far behind wants the newest.
 _MOST_WAITING = 4096
@@ -134,3 +134,31 @@ class LifecycleStream:
             self._closed = True
             self._error = error
             self._news.set()
+
+
+class LifecycleStreams:
+    """All open lifecycle streams of one client."""
+
+    def __init__(self) -> None:
+        self._streams: tuple[LifecycleStream, ...] = ()
+
+    def open(self) -> LifecycleStream:
+        """Return a new stream."""
+        stream = LifecycleStream(self._forget)
+        self._streams += (stream,)
+        return stream
+
+    def take(self, params: msgspec.Raw) -> None:
+        """Hand a notification on, if anybody listens."""
+        if self._streams:
+            event = LifecycleEvent.read(params)
+            for stream in self._streams:
+                stream.push(event)
+
+    def end(self, error: MissionlinkError) -> None:
+        """End all streams."""
+        for stream in self._streams:
+            stream.end(error)
+
+    def _forget(self, stream: LifecycleStream) -> None:
+        self._streams = tuple(one for one in self._streams if one is not stream)

@@ -91,13 +91,13 @@ class Connection:
 
     @property
     def error(self) -> MissionlinkError | None:
-        """Why the connection has ended; ``None`` while it is open."""
+        """Why the connection has ended, if it has."""
         return self._ended
 
     @property
-    def pid(self) -> int | None:
-        """Process id of the runtime, if we started it."""
-        return self._transport.pid
+    def transport(self) -> Transport:
+        """What the connection stands on."""
+        return self._transport
 
     def ended_error(self) -> MissionlinkError:
         """Return a fresh copy of the error that says why the connection cannot be used."""
@@ -106,11 +106,6 @@ class Connection:
     async def open(self) -> None:
         """Open the transport. Raises what the transport raises."""
         await self._transport.open(self)
-
-    @property
-    def port(self) -> int | None:
-        """The port on which a runtime that we started listens."""
-        return getattr(self._transport, "port", None)
 
     async def wait_ended(self) -> MissionlinkError:
         """Wait for the end of the connection and return its reason."""

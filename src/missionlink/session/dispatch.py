@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from missionlink._io.tasks import STARTS_AT_ONCE
 from missionlink._wire.calls import Call
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from missionlink.errors import MissionlinkError
     from missionlink.session.consumer import Consumer, ReadingGate
+    from missionlink.session.owner import BacklogLimits, Owner
 
-__all__ = ("BacklogLimits", "Dispatcher", "Owner")
+__all__ = ("Dispatcher",)
 
 _log = logging.getLogger("missionlink.session")
 
@@ -44,42 +45,6 @@ _SAY_NOTHING = frozenset(
 )
 # A longer list of ids from the history is forgotten as early as possible.
 _MOST_IDS_KEPT = 256
-
-
-class BacklogLimits(Protocol):
-    """Bounds of what waits for the first consumer."""
-
-    @property
-    def backlog_events(self) -> int:
-        """Most events."""
-        ...
-
-    @property
-    def backlog_bytes(self) -> int:
-        """Most bytes."""
-        ...
-
-
-class Owner(Protocol):
-    """The session that the dispatcher works for."""
-
-    id: str
-
-    def observe(self, event: Event) -> None:
-        """Note what the event says about the session, before anybody sees it."""
-        ...
-
-    def act_on(self, event: Event) -> bool:
-        """Answer what the event asks, after everybody has seen it; say whether a handler was started."""
-        ...
-
-    def serve(self, call: Call) -> bool:
-        """Start the handler of a request; say whether its first step is still to run."""
-        ...
-
-    def connection_ended(self, error: MissionlinkError) -> None:
-        """Learn of the connection's end, before the consumers do."""
-        ...
 
 
 class _Merged:

@@ -1,0 +1,48 @@
+"""What the dispatcher of a session asks of the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from missionlink._wire.calls import Call
+    from missionlink.errors import MissionlinkError
+    from missionlink.protocol.envelope import Event
+
+__all__ = ("BacklogLimits", "Owner")
+
+
+class BacklogLimits(Protocol):
+    """Bounds of what waits for the first consumer."""
+
+    @property
+    def backlog_events(self) -> int:
+        """Most events."""
+        ...
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Most bytes."""
+        ...
+
+
+class Owner(Protocol):
+    """The session that the dispatcher works for."""
+
+    id: str
+
+    def observe(self, event: Event) -> None:
+        """Note what the event says about the session, before anybody sees it."""
+        ...
+
+    def act_on(self, event: Event) -> bool:
+        """Answer what the event asks, after everybody has seen it; say whether a handler was started."""
+        ...
+
+    def serve(self, call: Call) -> bool:
+        """Start the handler of a request; say whether its first step is still to run."""
+        ...
+
+    def connection_ended(self, error: MissionlinkError) -> None:
+        """Learn of the connection's end, before the consumers do."""
+        ...
