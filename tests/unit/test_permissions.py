@@ -12,6 +12,7 @@ import pytest
 from missionlink.errors import InvalidOption
 from missionlink.handlers.decisions import Allow, Decision, Deny, decision_to_wire
 from missionlink.handlers.deferral import PENDING
+from missionlink.handlers.permission_reading import parse_permission_request
 from missionlink.handlers.permissions import (
     HookPermission,
     McpPermission,
@@ -22,7 +23,6 @@ from missionlink.handlers.permissions import (
     ToolPermission,
     UrlPermission,
     WritePermission,
-    parse_permission_request,
 )
 from missionlink.handlers.policies import Permissions
 from missionlink.handlers.shell_lines import plain_commands

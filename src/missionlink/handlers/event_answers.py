@@ -1,168 +1,268 @@
-"""Answers what comes as an event: permissions and forms always, in cloud sessions every question.
+"""Answers what comes as an event: permissions, forms and tool calls always, in cloud sessions every question.
 
 The answer is a request of ours that names the event's request id. Whatever the program's function does, one answer
-goes out: a failure denies, or gives the neutral answer of its kind.
+goes out: a failure denies, or gives the neutral answer of its kind. A question may also wait in ``session.pending``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
-from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
 from missionlink.handlers.decisions import Deny, decision_to_wire
-from missionlink.handlers.kinds import ACTS_ON, BY_EVENT, NOBODY_ANSWERS, SETTLES, Kind, RequestId
-from missionlink.handlers.permissions import parse_permission_request
+from missionlink.handlers.deferral import PENDING
+from missionlink.handlers.kinds import (
+    ASKING,
+    BY_EVENT,
+    PERMISSION,
+    SETTLING,
+    TOOL_CALL_EVENT,
+    Kind,
+    read_request_id,
+)
+from missionlink.handlers.pending import PendingBook, PendingQuestion
 
 if TYPE_CHECKING:
-    from missionlink._io.tasks import Tasks
-    from missionlink.handlers.invoke import HandlerPool
-    from missionlink.handlers.ports import Answers, HandlerOptions
-    from missionlink.handlers.running import Running
+    from collections.abc import Coroutine
+
+    from missionlink.handlers.desk import Desk
+    from missionlink.handlers.tool_calls import ToolRunner
     from missionlink.protocol.envelope import Event
 
 __all__ = ("EventAnswers",)
 
 _log = logging.getLogger("missionlink.handlers")
 
-# The answer's way is short; a runtime that does not take it in this time has other troubles.
-_ANSWER_TIMEOUT_SECONDS = 60.0
+# Request and event of one question come right behind each other.
+_ANNOUNCEMENT_TIMEOUT_SECONDS = 10.0
 
 
 class EventAnswers:
-    """One session's answers to events; the parameters are those of ``Handlers``."""
+    """One session's answers to events."""
 
     __slots__ = (
-        "_answers", "_denied_once", "_options", "_pool", "_report", "_running", "_session_id", "_tasks", "from_events",
-    )  # fmt: skip
+        "_announced",
+        "_awaiting",
+        "_denied_once",
+        "_desk",
+        "_tools",
+        "answers_unhandled",
+        "book",
+        "from_events",
+    )
 
-    def __init__(
-        self,
-        session_id: str,
-        options: HandlerOptions,
-        answers: Answers,
-        pool: HandlerPool,
-        tasks: Tasks,
-        report: Callable[[str, str, BaseException], None],
-        running: Running,
-    ) -> None:
+    def __init__(self, desk: Desk) -> None:
         self.from_events = False
-        self._session_id = session_id
-        self._options = options
-        self._answers = answers
-        self._pool = pool
-        self._tasks = tasks
-        self._report = report
-        self._running = running
+        """Whether no question will come as a request."""
+        self.answers_unhandled = True
+        """Whether questions without a handler are answered; else they are left to other clients."""
+        self.book = PendingBook()
+        self._desk = desk
+        self._tools: ToolRunner | None = None
         self._denied_once = False
+        # Questions that came as events and are answered as requests, and those who wait for one of them.
+        self._announced: dict[str, tuple[Kind, PendingQuestion]] = {}
+        self._awaiting: dict[str, deque[asyncio.Future[PendingQuestion]]] = {}
+
+    @property
+    def tools(self) -> ToolRunner:
+        """The session's tools."""
+        if self._tools is None:
+            # Imported here: most programs have no tools.
+            from missionlink.handlers.tool_calls import ToolRunner
+
+            self._tools = ToolRunner(self._desk, self._desk.options.tools)
+        return self._tools
 
     def act_on(self, event: Event) -> bool:
         """Start to answer an event that asks something; say whether a task was started."""
-        if event.type not in ACTS_ON:
-            return event.type in SETTLES and self._settled(event)
-        if event.type == "permission.requested":
-            self._tasks.start(self._decide(event))
-            return True
-        kind = BY_EVENT[event.type]
-        if kind.method is not None and not self.from_events:
+        kind = event.type
+        if kind not in ASKING:
+            if kind in SETTLING:
+                self._settled(event)
+            elif kind == "abort":
+                self._aborted(event)
             return False
-        function = getattr(self._options, kind.option)
-        self._tasks.start(self._reply_to(event, kind, function))
+        if kind == TOOL_CALL_EVENT:
+            # The tools of a cloud session are not ours: no runtime takes a result for them.
+            return not self._desk.is_remote and self._start(self._run_tool(event))
+        if kind == "command.execute":
+            return self._run_command(event)
+        return self._asked(event, BY_EVENT[kind])
+
+    def _run_command(self, event: Event) -> bool:
+        if not self._desk.options.commands:
+            return False
+        from missionlink.handlers.commands import execute
+
+        return self._start(execute(self._desk, event))
+
+    def _asked(self, event: Event, kind: Kind) -> bool:
+        function = getattr(self._desk.options, kind.option)
+        if kind.method is not None and not self.from_events and not (self._desk.is_remote and function is None):
+            # The request that belongs to it is answered, at once or when the event's question has been.
+            if function is not None:
+                self._announce(event, kind)
+            return False
+        if function is None and not self.answers_unhandled:
+            return False
+        return self._start(self._answer(event, kind, function))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> bool:
+        self._desk.tasks.start(work)
         return True
 
-    def _settled(self, event: Event) -> bool:
+    # Settled elsewhere.
+
+    def _settled(self, event: Event) -> None:
         """Stop a handler whose question was answered elsewhere."""
-        try:
-            request_id = msgspec.json.decode(event.data_json, type=RequestId).request_id
-        except ValueError:
-            return False
-        task = self._running.forget(request_id)
+        request_id = read_request_id(event.data_json)
+        if request_id is None:
+            return
+        self._announced.pop(request_id, None)
+        task = self._desk.running.forget(request_id)
+        if self.book.settle(request_id, event.data_json):
+            return
         if task is not None and task is not asyncio.current_task():
             task.cancel()
-        return False
 
-    async def _decide(self, event: Event) -> None:
+    def _aborted(self, event: Event) -> None:
+        """Stop the handlers of a turn that was aborted: older runtimes do not settle its questions one by one."""
+        self._announced.clear()
+        for task in self._desk.running.take_turn(event.agent_id):
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    # Questions.
+
+    def _read(self, event: Event, kind: Kind) -> Any:
+        """Return the question of an event; ``None`` if there is nothing to answer."""
+        desk = self._desk
+        about = {"working_directory": desk.options.working_directory, "is_remote": desk.is_remote}
         try:
-            request = parse_permission_request(event.data_json, self._session_id, event.agent_id)
-        except ValueError as error:
-            _log.warning("a permission request without a usable id cannot be answered: %s", error)
+            question = kind.read(event.data_json, desk.session_id, event.agent_id, **about)
+        except (ValueError, RecursionError) as error:
+            _log.warning("%s cannot be answered, its data are unusable: %s", event.type, error)
+            return None
+        if question is not None and desk.running.has(question.request_id):
+            return None  # the history brought it once more
+        return question
+
+    async def _answer(self, event: Event, kind: Kind, function: Any) -> None:
+        question = self._read(event, kind)
+        if question is None:
             return
-        if request is None:
-            return
-        task = asyncio.current_task()
-        assert task is not None
-        self._running.track(request.request_id, task)
-        function = self._options.on_permission
+        desk = self._desk
+        self._track(question, event, kind)
+        answer = kind.neutral
         if function is None:
-            self._say_denied_once()
-            decision: dict[str, Any] = decision_to_wire(Deny("No permission handler is installed."))
+            answer = self._unhandled(kind)
         else:
             try:
                 # No inner task, as `wait_for` has one: the function's first step must run in its turn.
-                async with asyncio.timeout(self._options.permission_timeout):
-                    decision = decision_to_wire(await self._pool.call(function, request), request)
+                async with asyncio.timeout(desk.options.permission_timeout if kind is PERMISSION else None):
+                    decided = await desk.pool.call(function, question)
+                    if decided is PENDING:
+                        await self._park(kind, question, event)
+                        return
+                    answer = kind.to_wire(question, decided)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # the program's code: a failure denies
+            except BaseException as error:  # the program's code: a failure denies, or gives the neutral answer
                 if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                     raise
-                decision = decision_to_wire(Deny("The permission handler failed."))
-                self._report("permission.requested", self._session_id, error)
-        self._running.forget(request.request_id)
-        params = {"sessionId": self._session_id, "requestId": request.request_id, "result": decision}
-        refusal = decision_to_wire(Deny("The permission handler failed."))
-        await self._send_reply("session.permissions.handlePendingPermissionRequest", params, "result", refusal)
+                desk.failed(event.type, error)
+        desk.running.forget(question.request_id)
+        await desk.reply(kind.reply, question.request_id, kind.reply_member, answer, kind.neutral)
 
-    def _say_denied_once(self) -> None:
+    def _unhandled(self, kind: Kind) -> object:
+        if kind is not PERMISSION:
+            return kind.neutral
         if not self._denied_once:
             self._denied_once = True
             _log.warning(
                 "session %r asks for permission and has no on_permission handler: everything is denied",
-                self._session_id,
+                self._desk.session_id,
             )
+        return decision_to_wire(Deny("No permission handler is installed."))
 
-    async def _reply_to(self, event: Event, kind: Kind, function: Callable[..., Any] | None) -> None:
-        try:
-            question = msgspec.json.decode(event.data_json, type=kind.question)
-        except ValueError as error:
-            _log.warning("%s cannot be answered, its data are unusable: %s", event.type, error)
-            return
-        question = msgspec.structs.replace(question, session_id=self._session_id)
-        if not question.request_id:
-            _log.warning("%s cannot be answered, it names no request id", event.type)
-            return
+    def _track(self, question: Any, event: Event, kind: Kind) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._running.track(question.request_id, task)
-        reply: object = kind.unavailable or NOBODY_ANSWERS
-        if function is not None:
-            try:
-                reply = kind.to_wire(question, await self._pool.call(function, question))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # the program's code: the neutral answer goes out
-                if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
-                    raise
-                self._report(event.type, self._session_id, error)
-        self._running.forget(question.request_id)
-        params = {"sessionId": self._session_id, "requestId": question.request_id, kind.reply_member: reply}
-        await self._send_reply(kind.reply, params, kind.reply_member, kind.unavailable or NOBODY_ANSWERS)
+        # A form that this program or a server has put outside of any call does not end with the turn.
+        of_turn = kind.name != "elicitation" or question.tool_call_id is not None
+        self._desk.running.track(question.request_id, task, agent_id=event.agent_id, of_turn=of_turn)
 
-    async def _send_reply(self, method: str, params: dict[str, Any], member: str, neutral: object) -> None:
-        """Send an answer; one that JSON cannot carry is replaced by the neutral one, so that nobody waits for ever."""
-        try:
-            try:
-                await self._answers.request(method, params, timeout=_ANSWER_TIMEOUT_SECONDS)
-            except InvalidOption as error:
-                self._report(method, self._session_id, error)
-                await self._answers.request(method, {**params, member: neutral}, timeout=_ANSWER_TIMEOUT_SECONDS)
-        except RequestRejected as error:
-            _log.warning("the runtime did not take an answer in session %r: %s", self._session_id, error)
-        except MissionlinkError as error:
-            # The connection has ended, and every waiter knows; or the runtime is stuck.
-            _log.info("an answer in session %r did not arrive: %s", self._session_id, error)
+    async def _park(self, kind: Kind, question: Any, event: Event) -> None:
+        """Wait in ``session.pending`` until the question has been answered."""
+        await self.book.hold(self._pending(kind, question, event))
+
+    def _pending(self, kind: Kind, question: Any, event: Event) -> PendingQuestion:
+        answers = self._desk.answers
+        return PendingQuestion(kind, question, event.data_json, event.agent_id, answers=answers, book=self.book)
+
+    # Tools.
+
+    async def _run_tool(self, event: Event) -> None:
+        tools = self.tools
+        call = self._read(event, tools.kind)
+        if call is None:
+            return
+        self._track(call, event, tools.kind)
+        tool = tools.find(call.tool_name)
+        if tool is None:
+            await self._park(tools.kind, call, event)
+        else:
+            await tools.run(tool, call, event.data_json)
+
+    # Requests that are answered later.
+
+    def _announce(self, event: Event, kind: Kind) -> None:
+        question = self._read(event, kind)
+        if question is None:
+            return
+        announced = self._pending(kind, question, event)
+        awaiting = self._awaiting.get(kind.name)
+        while awaiting:
+            waiter = awaiting.popleft()
+            if not waiter.done():
+                waiter.set_result(announced)
+                return
+        self._announced[question.request_id] = (kind, announced)
+
+    async def wait_for_answer(self, kind: Kind) -> dict[str, Any] | None:
+        """Put the question of a request into ``session.pending`` and return what it was answered, if that is told.
+
+        The request itself has no id that an answer could name. The event that belongs to it has one; it comes before
+        the request or behind it, depending on the runtime.
+
+        Raises:
+            TimeoutError: There is no such event.
+        """
+        question = self._take_announced(kind)
+        if question is None:
+            waiter: asyncio.Future[PendingQuestion] = asyncio.get_running_loop().create_future()
+            self._awaiting.setdefault(kind.name, deque()).append(waiter)
+            async with asyncio.timeout(_ANNOUNCEMENT_TIMEOUT_SECONDS):
+                question = await waiter
+        task = asyncio.current_task()
+        assert task is not None
+        self._desk.running.track(question.request_id, task, agent_id=question.agent_id, of_turn=True)
+        settled = await self.book.hold(question)
+        if settled is None:
+            return None
+        told = msgspec.json.decode(settled, type=dict[str, Any])
+        told.pop("requestId", None)
+        return told or None
+
+    def _take_announced(self, kind: Kind) -> PendingQuestion | None:
+        for request_id, (one, question) in self._announced.items():
+            if one is kind:
+                del self._announced[request_id]
+                return question
+        return None

@@ -8,6 +8,8 @@ import inspect
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from missionlink.handlers.deferral import PENDING
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,16 +45,22 @@ class HandlerPool:
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
 
-    async def call(self, function: Callable[..., Any], *arguments: object) -> Any:
+    async def call(self, function: Callable[..., Any], *arguments: object, **named: object) -> Any:
         """Call the function and return its result; what it raises comes through."""
+        if function is PENDING:
+            return PENDING
         if inspect.iscoroutinefunction(function):
-            return await function(*arguments)
+            return await function(*arguments, **named)
         if is_nonblocking(function):
-            result = function(*arguments)
+            result = function(*arguments, **named)
         else:
+            composed = getattr(function, "call_parts", None)
+            if composed is not None:
+                # Its parts are functions of any kind: each is called the way that is right for it.
+                return await composed(self.call, *arguments)
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._executor(), _call_in, context, function, arguments)
+            result = await loop.run_in_executor(self._executor(), _call_in, context, function, arguments, named)
         # A plain function may hand out a coroutine, and an object may have an async __call__.
         return await result if inspect.isawaitable(result) else result
 
@@ -67,9 +75,14 @@ class HandlerPool:
         return self._pool
 
 
-def _call_in(context: contextvars.Context, function: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
+def _call_in(
+    context: contextvars.Context,
+    function: Callable[..., Any],
+    arguments: tuple[object, ...],
+    named: dict[str, object],
+) -> Any:
     try:
-        return context.run(function, *arguments)
+        return context.run(function, *arguments, **named)
     except StopIteration as error:
         # No future can carry this one: whoever awaits the call would wait for ever.
         raise RuntimeError("the function raised StopIteration") from error

@@ -1,66 +1,122 @@
-"""The kinds of question that a program's functions answer, as a table.
+"""The kinds of question that the runtime asks, as a table.
 
-Source: the runtime's requests to the client, and the events that are answered by ``session.ui.handlePending…``.
+Source: the runtime's requests to the client, and the events that are answered by a ``handlePending…`` request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from missionlink.handlers import questions
+from missionlink.handlers.decisions import Deny, decision_to_wire
+from missionlink.handlers.permission_reading import parse_permission_request
 
-__all__ = ("ACTS_ON", "BY_EVENT", "BY_METHOD", "NOBODY_ANSWERS", "SETTLES", "Kind", "RequestId")
+__all__ = (
+    "ASKING",
+    "BY_EVENT",
+    "BY_METHOD",
+    "BY_NAME",
+    "KINDS",
+    "PERMISSION",
+    "SETTLING",
+    "TOOL_CALL_EVENT",
+    "Kind",
+    "KindName",
+    "RequestId",
+    "read_request_id",
+)
+
+KindName = Literal["permission", "user_input", "elicitation", "exit_plan", "auto_mode_switch", "tool_call"]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of question."""
 
+    name: KindName
     option: str
+    """The option with the function that answers; empty for tool calls, which have many."""
     method: str | None
+    """The request by which it may come; ``None`` if it comes as an event only."""
     event: str
     reply: str
     reply_member: str
     question: type[Any]
+    read: Callable[..., Any]
+    """Makes the question of an event's payload, a session id and an agent id; ``None`` if it needs no answer."""
     to_wire: Callable[[Any, object], object]
+    """Makes the answer of the question and what the function returned."""
     unavailable: object
-    """Answer where there is no handler or it failed; ``None`` if an error must do."""
+    """Answer where there is no handler or it failed, in wire form; ``None`` if an error must do."""
+    neutral: object
+    """The same for events, where an error cannot be sent."""
 
 
+def _read_as(form: type[Any]) -> Callable[..., Any]:
+    def read(data: msgspec.Raw, session_id: str, agent_id: str | None = None, **about: object) -> Any:
+        question = msgspec.json.decode(data, type=form)
+        if not question.request_id:
+            raise ValueError("it names no request id")
+        return msgspec.structs.replace(question, session_id=session_id)
+
+    return read
+
+
+def _permission_to_wire(request: Any, answer: object) -> object:
+    return decision_to_wire(answer, request)
+
+
+_NOBODY = questions.Answer("The user was unable to respond.", was_freeform=True)
+_CANCEL = questions.FormAnswer("cancel")
+_NOT_APPROVED = questions.PlanAnswer(approved=False)
+
+PERMISSION = Kind(
+    "permission", "on_permission", None, "permission.requested",
+    "session.permissions.handlePendingPermissionRequest", "result",
+    object, parse_permission_request, _permission_to_wire,
+    None, decision_to_wire(Deny("The permission handler failed.")),
+)  # fmt: skip
 KINDS = (
+    PERMISSION,
     Kind(
-        "on_user_input", "userInput.request", "user_input.requested", "session.ui.handlePendingUserInput",
-        "response", questions.Question, questions.answer_to_wire,
-        None,
+        "user_input", "on_user_input", "userInput.request", "user_input.requested",
+        "session.ui.handlePendingUserInput", "response",
+        questions.Question, _read_as(questions.Question), questions.answer_to_wire,
+        None, _NOBODY,
     ),
     Kind(
-        "on_elicitation", None, "elicitation.requested", "session.ui.handlePendingElicitation",
-        "result", questions.Form, questions.form_answer_to_wire,
-        questions.FormAnswer("cancel"),
+        "elicitation", "on_elicitation", None, "elicitation.requested",
+        "session.ui.handlePendingElicitation", "result",
+        questions.Form, _read_as(questions.Form), questions.form_answer_to_wire,
+        _CANCEL, _CANCEL,
     ),
     Kind(
-        "on_exit_plan", "exitPlanMode.request", "exit_plan_mode.requested", "session.ui.handlePendingExitPlanMode",
-        "response", questions.Plan, questions.plan_answer_to_wire,
-        questions.PlanAnswer(approved=False),
+        "exit_plan", "on_exit_plan", "exitPlanMode.request", "exit_plan_mode.requested",
+        "session.ui.handlePendingExitPlanMode", "response",
+        questions.Plan, _read_as(questions.Plan), questions.plan_answer_to_wire,
+        _NOT_APPROVED, _NOT_APPROVED,
     ),
     Kind(
-        "on_auto_mode_switch", "autoModeSwitch.request", "auto_mode_switch.requested",
-        "session.ui.handlePendingAutoModeSwitch",
-        "response", questions.AutoModeSwitch, questions.switch_to_wire,
-        "no",
+        "auto_mode_switch", "on_auto_mode_switch", "autoModeSwitch.request", "auto_mode_switch.requested",
+        "session.ui.handlePendingAutoModeSwitch", "response",
+        questions.AutoModeSwitch, _read_as(questions.AutoModeSwitch), questions.switch_to_wire,
+        "no", "no",
     ),
 )  # fmt: skip
 BY_METHOD = {kind.method: kind for kind in KINDS if kind.method}
 BY_EVENT = {kind.event: kind for kind in KINDS}
-NOBODY_ANSWERS = questions.Answer("The user was unable to respond.", was_freeform=True)
-ACTS_ON = frozenset(BY_EVENT) | {"permission.requested"}
-"""Events that ask something."""
+BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+TOOL_CALL_EVENT = "external_tool.requested"
 
-SETTLES = frozenset(kind.event.replace(".requested", ".completed") for kind in KINDS) | {"permission.completed"}
+ASKING = frozenset(BY_EVENT) | {TOOL_CALL_EVENT, "command.execute"}
+"""Events that ask something."""
+SETTLING = frozenset(event.replace(".requested", ".completed") for event in (*BY_EVENT, TOOL_CALL_EVENT)) | {
+    "command.completed"
+}
 """Events that say that a question has been answered, here or elsewhere."""
 
 
@@ -68,3 +124,14 @@ class RequestId(msgspec.Struct, rename="camel"):
     """The member that names a question."""
 
     request_id: str
+
+
+_request_id = msgspec.json.Decoder(RequestId)
+
+
+def read_request_id(data: msgspec.Raw) -> str | None:
+    """Return the request id that a payload names, or ``None``."""
+    try:
+        return _request_id.decode(data).request_id
+    except (ValueError, RecursionError):
+        return None

@@ -25,7 +25,7 @@ PolicyStep = Callable[[PermissionRequest], StepAnswer | Awaitable[StepAnswer]]
 _MOST_RECORDS = 1000
 
 
-class Caller(Protocol):
+class _Caller(Protocol):
     """Calls a function of the program without blocking the event loop."""
 
     async def __call__(self, function: Callable[..., Any], *arguments: object) -> Any:
@@ -62,8 +62,6 @@ class PermissionPolicy:
     """
 
     __slots__ = ("_steps", "decisions")
-
-    __missionlink_nonblocking__ = True
 
     def __init__(self, steps: tuple[_Step, ...] = ()) -> None:
         self._steps = steps
@@ -104,9 +102,9 @@ class PermissionPolicy:
 
     async def __call__(self, request: PermissionRequest) -> Decision | PendingMarker:
         """Decide a request."""
-        return await self.decide(request, _call_in_thread)
+        return await self.call_parts(_call_in_thread, request)
 
-    async def decide(self, request: PermissionRequest, call: Caller) -> Decision | PendingMarker:
+    async def call_parts(self, call: _Caller, request: PermissionRequest) -> Decision | PendingMarker:
         """Decide a request; ``call`` runs the functions of the program.
 
         Raises:
@@ -187,7 +185,7 @@ class Permissions:
         return PermissionPolicy().otherwise_deny(feedback)
 
 
-async def _outcome(step: _Step, request: PermissionRequest, call: Caller) -> Decision | PendingMarker | None:
+async def _outcome(step: _Step, request: PermissionRequest, call: _Caller) -> Decision | PendingMarker | None:
     if step.rule is not None:
         return Allow.once() if step.rule.matches(request) else None
     if step.function is None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import os
+
     import msgspec
 
     from missionlink._wire.calls import Call
+    from missionlink.handlers.hooks import Hooks
 
 __all__ = ("Answers", "Function", "HandlerOptions", "RequestHandler")
 
@@ -32,6 +35,18 @@ class HandlerOptions(Protocol):
     def on_exit_plan(self) -> Function | None: ...  # noqa: D102
     @property
     def on_auto_mode_switch(self) -> Function | None: ...  # noqa: D102
+    @property
+    def tools(self) -> Sequence[Any]: ...  # noqa: D102
+    @property
+    def hooks(self) -> Hooks | None: ...  # noqa: D102
+    @property
+    def commands(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def transforms(self) -> Mapping[str, Function]: ...  # noqa: D102
+    @property
+    def on_provider_token(self) -> Function | None: ...  # noqa: D102
+    @property
+    def working_directory(self) -> str | os.PathLike[str] | None: ...  # noqa: D102
     @property
     def on_request(self) -> Mapping[str, RequestHandler]: ...  # noqa: D102
 

@@ -8,12 +8,14 @@ request is not answered twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
+from missionlink.handlers.deferral import PENDING
+from missionlink.handlers.desk import Desk
 from missionlink.handlers.event_answers import EventAnswers
 from missionlink.handlers.invoke import is_nonblocking
 from missionlink.handlers.kinds import BY_METHOD, Kind
@@ -23,6 +25,7 @@ from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD
 if TYPE_CHECKING:
     from missionlink._io.tasks import Tasks
     from missionlink._wire.calls import Call
+    from missionlink.handlers.hook_runner import HookRunner
     from missionlink.handlers.invoke import HandlerPool
     from missionlink.handlers.ports import Answers, Function, HandlerOptions
     from missionlink.protocol.envelope import Event
@@ -40,9 +43,10 @@ class Handlers:
         pool: Calls the functions.
         tasks: Owns the tasks in which they run.
         report: Gets what a function raises.
+        is_cloud: Whether the agent works on another machine.
     """
 
-    __slots__ = ("_answers", "_events", "_options", "_pool", "_report", "_running", "_tasks", "session_id")
+    __slots__ = ("_desk", "_hooks", "events")
 
     def __init__(
         self,
@@ -52,95 +56,132 @@ class Handlers:
         pool: HandlerPool,
         tasks: Tasks,
         report: Callable[[str, str, BaseException], None],
+        *,
+        is_cloud: bool = False,
     ) -> None:
-        self.session_id = session_id
-        self._options = options
-        self._answers = answers
-        self._pool = pool
-        self._tasks = tasks
-        self._report = report
-        self._running = Running()
-        self._events = EventAnswers(session_id, options, answers, pool, tasks, report, self._running)
+        self._desk = Desk(session_id, options, answers, pool, tasks, report, Running(), is_cloud)
+        self.events = EventAnswers(self._desk)
+        """Answers what comes as an event; holds the tools and the open questions."""
+        self._hooks: HookRunner | None = None
+        if options.hooks is not None:
+            from missionlink.handlers.hook_runner import HookRunner
+
+            self._hooks = HookRunner(self._desk, options.hooks)
 
     def serve_from_events(self) -> None:
         """Answer from events what could be requests: cloud sessions of runtimes that refuse the handler flags."""
-        self._events.from_events = True
+        self.events.from_events = True
+
+    def leave_unhandled_alone(self) -> None:
+        """Answer only what there is a handler for: the session was resumed, and others may answer the rest."""
+        self.events.answers_unhandled = False
 
     def act_on(self, event: Event) -> bool:
         """Start to answer an event that asks something; say whether a task was started."""
-        return self._events.act_on(event)
+        if self._hooks is not None and event.type == "tool.execution_start":
+            self._hooks.observe(event)
+        return self.events.act_on(event)
 
     # Requests of the runtime.
 
     def serve(self, call: Call) -> bool:
         """Answer a request; say whether a task was started for it."""
+        options = self._desk.options
         kind = BY_METHOD.get(call.method)
         if kind is not None:
-            function = getattr(self._options, kind.option)
+            function = getattr(options, kind.option)
             if function is None:
                 self._answer_unavailable(call, kind)
                 return False
             prepare = kind.question
         else:
-            function = self._options.on_request.get(call.method)
+            function = options.on_request.get(call.method)
             if function is None:
-                if call.method == "hooks.invoke":
-                    self._answers.answer(call, {})
-                else:
-                    self._answers.refuse(call, METHOD_NOT_FOUND, f"no handler for {call.method} is installed")
-                return False
+                return self._serve_other(call)
             prepare = dict[str, Any]
         if is_nonblocking(function):
             return self._answer_now(call, kind, function, prepare)
-        task = self._tasks.start(self._answer(call, kind, function, prepare))
+        return self._start(call, self._answer(call, kind, function, prepare))
+
+    def _start(self, call: Call, work: Coroutine[Any, Any, None]) -> bool:
+        task = self._desk.tasks.start(work)
         if not task.done():
             call.work = task
-            self._running.track(call, task)
+            self._desk.running.track(call, task)
         return True
+
+    def _serve_other(self, call: Call) -> bool:
+        """Answer what has options of its own."""
+        # Modules are imported where they are needed: most programs have neither hooks nor transforms.
+        method, options = call.method, self._desk.options
+        if method == "hooks.invoke":
+            if self._hooks is not None:
+                return self._start(call, self._hooks.answer(call))
+            self._desk.answers.answer(call, {})
+        elif method == "systemMessage.transform" and options.transforms:
+            from missionlink.handlers.transforms import transformed
+
+            return self._start(call, self._answer_params(call, transformed))
+        elif method == "providerToken.getToken" and options.on_provider_token is not None:
+            from missionlink.handlers.transforms import provider_token
+
+            return self._start(call, self._answer_params(call, provider_token))
+        else:
+            self._desk.answers.refuse(call, METHOD_NOT_FOUND, f"no handler for {method} is installed")
+        return False
+
+    async def _answer_params(self, call: Call, function: Callable[[Desk, dict[str, Any]], Any]) -> None:
+        try:
+            params = self._read(call.params, dict[str, Any])
+        except (ValueError, RecursionError) as error:
+            self._refuse_unreadable(call, error)
+            return
+        await self._finish(call, None, params, function(self._desk, params))
 
     def _answer_unavailable(self, call: Call, kind: Kind) -> None:
         if kind.unavailable is None:
-            self._answers.refuse(call, METHOD_NOT_FOUND, f"no handler for {call.method} is installed")
+            self._desk.answers.refuse(call, METHOD_NOT_FOUND, f"no handler for {call.method} is installed")
         else:
-            self._answers.answer(call, {"response": "no"} if kind.unavailable == "no" else kind.unavailable)
+            self._desk.answers.answer(call, {"response": "no"} if kind.unavailable == "no" else kind.unavailable)
 
     def _answer_now(self, call: Call, kind: Kind | None, function: Function, prepare: type[Any]) -> bool:
         """Answer without a task: the function was marked as quick."""
         try:
             question = self._read(call.params, prepare)
         except (ValueError, RecursionError) as error:
-            self._answers.refuse(call, INVALID_PARAMS, f"the parameters of {call.method} cannot be read: {error}")
+            self._refuse_unreadable(call, error)
             return False
         try:
             result = function(question)
-            if not asyncio.iscoroutine(result):
-                self._answers.answer(call, _reply(kind, question, result))
+            if not asyncio.iscoroutine(result) and result is not PENDING:
+                self._desk.answers.answer(call, _reply(kind, question, result))
                 return False
         except KeyboardInterrupt:
-            self._answers.refuse(call, INTERNAL_ERROR, "the program was interrupted")
+            self._desk.answers.refuse(call, INTERNAL_ERROR, "the program was interrupted")
             raise
         except BaseException as error:  # the program's code: its failure is answered and reported
             self._refuse_failed(call, error)
             return False
-        task = self._tasks.start(self._finish(call, kind, question, result))
-        call.work = task
-        return True
+        return self._start(call, self._finish(call, kind, question, result))
 
     async def _answer(self, call: Call, kind: Kind | None, function: Function, prepare: type[Any]) -> None:
         try:
             question = self._read(call.params, prepare)
         except (ValueError, RecursionError) as error:
-            self._answers.refuse(call, INVALID_PARAMS, f"the parameters of {call.method} cannot be read: {error}")
+            self._refuse_unreadable(call, error)
             return
-        await self._finish(call, kind, question, self._pool.call(function, question))
+        await self._finish(call, kind, question, self._desk.pool.call(function, question))
 
     async def _finish(self, call: Call, kind: Kind | None, question: object, work: Any) -> None:
         """Await the program's answer and send it; whatever happens, the call is answered."""
         try:
-            result = await work
-            self._answers.answer(call, _reply(kind, question, result))
+            result = PENDING if work is PENDING else await work
+            if result is PENDING and kind is not None:
+                await self._answer_later(call, kind)
+                return
+            self._desk.answers.answer(call, _reply(kind, question, result))
         except KeyboardInterrupt:
-            self._answers.refuse(call, INTERNAL_ERROR, "the program was interrupted")
+            self._desk.answers.refuse(call, INTERNAL_ERROR, "the program was interrupted")
             raise
         except asyncio.CancelledError as error:
             self._refuse_failed(call, error)
@@ -148,6 +189,22 @@ class Handlers:
                 raise
         except BaseException as error:  # the program's code, SystemExit included: answered and reported
             self._refuse_failed(call, error)
+
+    async def _answer_later(self, call: Call, kind: Kind) -> None:
+        """Answer when the question in ``session.pending`` has been: the runtime has that answer already by then."""
+        try:
+            told = await self.events.wait_for_answer(kind)
+        except asyncio.CancelledError:
+            self._desk.answers.refuse(call, INTERNAL_ERROR, "the question was withdrawn")
+            raise
+        if told is None:
+            self._desk.answers.refuse(call, INTERNAL_ERROR, "the question was answered by another way")
+        else:
+            self._desk.answers.answer(call, told)
+
+    def _refuse_unreadable(self, call: Call, error: Exception) -> None:
+        text = f"the parameters of {call.method} cannot be read: {error}"
+        self._desk.answers.refuse(call, INVALID_PARAMS, text)
 
     def _read(self, params: msgspec.Raw, prepare: type[Any]) -> Any:
         question = msgspec.json.decode(params, type=prepare) if bytes(params) else prepare()
@@ -157,18 +214,27 @@ class Handlers:
         if not call.is_open:
             return  # settled already: our own cancellation, most likely
         # The exception's own text may hold secrets of the program; it goes to the log only.
-        self._answers.refuse(call, INTERNAL_ERROR, f"the handler for {call.method} failed")
-        self._report(call.method, self.session_id, error)
+        self._desk.answers.refuse(call, INTERNAL_ERROR, f"the handler for {call.method} failed")
+        self._desk.failed(call.method, error)
 
     # The end.
 
     def close(self, text: str) -> None:
         """Answer what is open with an error and stop the functions that run."""
-        for key, task in self._running.take_all():
+        self.events.book.close()
+        for key, task in self._desk.running.take_all():
             if not isinstance(key, str):
-                self._answers.refuse(key, INTERNAL_ERROR, text)
+                self._close_call(key, text)
             if task is not asyncio.current_task():
                 task.cancel()
+
+    def _close_call(self, call: Call, text: str) -> None:
+        # An error would let go through what a gate has not decided yet.
+        denial = self._hooks.denial(call) if self._hooks is not None and call.method == "hooks.invoke" else None
+        if denial is not None:
+            self._desk.answers.answer(call, denial)
+        else:
+            self._desk.answers.refuse(call, INTERNAL_ERROR, text)
 
 
 def _reply(kind: Kind | None, question: object, result: object) -> object:

@@ -16,22 +16,49 @@ __all__ = ("Running",)
 class Running:
     """Tasks by the call, or by the request id, that they answer."""
 
-    __slots__ = ("_tasks",)
+    __slots__ = ("_agents", "_tasks")
 
     def __init__(self) -> None:
         # Made with the first task: most sessions are never asked anything at most times.
         self._tasks: dict[Call | str, asyncio.Task[None]] | None = None
+        # The agent whose turn a question belongs to, by request id.
+        self._agents: dict[str, str | None] | None = None
 
-    def track(self, key: Call | str, task: asyncio.Task[None]) -> None:
-        """Remember a task until it is done."""
+    def track(
+        self, key: Call | str, task: asyncio.Task[None], *, agent_id: str | None = None, of_turn: bool = False
+    ) -> None:
+        """Remember a task until it is done.
+
+        Args:
+            key: What it answers.
+            task: The task.
+            agent_id: The sub-agent that asked.
+            of_turn: Whether nobody waits for the answer once the agent's turn was aborted.
+        """
         if self._tasks is None:
-            self._tasks = {}
+            self._tasks, self._agents = {}, {}
         self._tasks[key] = task
+        if of_turn and isinstance(key, str):
+            assert self._agents is not None
+            self._agents[key] = agent_id
         task.add_done_callback(lambda _: self.forget(key))
+
+    def has(self, key: Call | str) -> bool:
+        """Whether a task runs for this."""
+        return self._tasks is not None and key in self._tasks
 
     def forget(self, key: Call | str) -> asyncio.Task[None] | None:
         """Take a task out, because it is done or was answered elsewhere."""
-        return self._tasks.pop(key, None) if self._tasks else None
+        if not self._tasks:
+            return None
+        if isinstance(key, str) and self._agents:
+            self._agents.pop(key, None)
+        return self._tasks.pop(key, None)
+
+    def take_turn(self, agent_id: str | None) -> list[asyncio.Task[None]]:
+        """Take out the tasks that answer what an agent's turn asked."""
+        keys = [key for key, agent in self._agents.items() if agent == agent_id] if self._agents else []
+        return [task for key in keys if (task := self.forget(key)) is not None]
 
     def take_all(self) -> Iterator[tuple[Call | str, asyncio.Task[None]]]:
         """Take all tasks out."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from missionlink.errors import InvalidOption
 
 if TYPE_CHECKING:
+
+    from missionlink.handlers.tools import Tool
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.session import SessionOptions
 
@@ -57,6 +59,9 @@ NOT_IN_CLOUD = {
     "provider": "a cloud session uses the models of its Mission Control",
     "name": "a cloud session is named by its Mission Control",
 }
+_NO_FUNCTIONS_IN_CLOUD = {
+    "transforms": "no runtime calls them for a remote agent",
+}
 _NOT_IN_CLOUD_EXTRA = ("provider", "name", "hasSkillProvider", "sessionFs", "managedSettings")
 
 
@@ -69,15 +74,26 @@ def session_params(options: SessionOptions) -> dict[str, Any]:
             params[member] = value
     if options.provider is not None:
         params["provider"] = options.provider.to_wire()
+        if options.on_provider_token is not None:
+            params["provider"]["hasBearerTokenProvider"] = True
     if options.system_message is not None:
         params["systemMessage"] = options.system_message.to_wire()
+    if options.transforms:
+        params["systemMessage"] = _with_transforms(params.get("systemMessage", {"mode": "customize"}), options)
+    if options.tools:
+        params["tools"] = [one.to_wire() for one in options.tools if isinstance(one, Tool)]
     for option, member in _FLAGS:
         if getattr(options, option) is not None:
             params[member] = True
-    if "hooks.invoke" in options.on_request:
+    if options.hooks is not None or "hooks.invoke" in options.on_request:
         params["hooks"] = True
     params.update(options.extra)
     return params
+
+
+def _with_transforms(message: dict[str, Any], options: SessionOptions) -> dict[str, Any]:
+    sections = {**message.get("sections", {}), **{name: {"action": "transform"} for name in options.transforms}}
+    return {**message, "sections": sections}
 
 
 def check_cloud(options: SessionOptions) -> None:
@@ -88,6 +104,9 @@ def check_cloud(options: SessionOptions) -> None:
     """
     for option, reason in NOT_IN_CLOUD.items():
         if getattr(options, option) is not None:
+            raise InvalidOption(option, f"is not for cloud sessions: {reason}")
+    for option, reason in _NO_FUNCTIONS_IN_CLOUD.items():
+        if getattr(options, option):
             raise InvalidOption(option, f"is not for cloud sessions: {reason}")
     for member in _NOT_IN_CLOUD_EXTRA:
         if member in options.extra:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.permissions import PermissionHandler
@@ -27,6 +27,11 @@ from missionlink.options.checks import (
 )
 from missionlink.options.model import Provider, SystemMessage
 from missionlink.protocol.envelope import Event
+
+if TYPE_CHECKING:
+    from missionlink.handlers.commands import Command, CommandCall
+    from missionlink.handlers.hooks import Hooks
+    from missionlink.handlers.tools import Tool
 
 __all__ = ("EventHandler", "SessionOptions")
 
@@ -72,6 +77,18 @@ class SessionOptions:
     github_token: str | None = field(default=None, repr=False)
     """A token for this session alone."""
 
+    tools: Sequence[Tool[..., Any] | Callable[..., Any]] | tuple[()] = ()
+    """Functions of this program that the agent can call; see ``tool``. Not for cloud sessions."""
+    hooks: Hooks | None = None
+    """Functions that are called at set points, and may deny. Not for cloud sessions."""
+    commands: Mapping[str, Command | Callable[[CommandCall], Any]] = field(default_factory=dict[str, Any])
+    """Slash commands by name, without the slash."""
+    transforms: Mapping[str, Callable[[str], Any]] = field(default_factory=dict[str, Any])
+    """Functions that rewrite sections of the runtime's instructions: name of the section, for example ``"tone"``,
+    to a function of its text. Not for cloud sessions."""
+    on_provider_token: Callable[[str], Any] | None = None
+    """Brings the bearer token for the provider, before each call of the model (from 1.0.81 on)."""
+
     on_permission: PermissionHandler | None = None
     """Decides what the agent may do; without it everything that needs approval is denied."""
     permission_timeout: float | None = None
@@ -114,7 +131,37 @@ class SessionOptions:
         for option in ("backlog_events", "backlog_bytes"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
         freeze(self, "on_request", check_functions("on_request", self.on_request))
+        freeze(self, "transforms", check_functions("transforms", self.transforms))
+        self._check_functions()
         self._check_objects()
+        self._check_together()
+
+    def _check_functions(self) -> None:
+        # Imported here: what a program does not use costs it nothing.
+        if self.tools != ():
+            from missionlink.handlers.tools import tools_by_name
+
+            freeze(self, "tools", tuple(tools_by_name("tools", self.tools).values()))
+        if self.commands != {}:
+            from missionlink.handlers.commands import checked_commands
+
+            freeze(self, "commands", checked_commands("commands", self.commands))
+        if self.hooks is not None:
+            from missionlink.handlers.hooks import Hooks
+
+            if not isinstance(self.hooks, Hooks):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidOption("hooks", f"must be Hooks, not {type(self.hooks).__name__}")
+
+    def _check_together(self) -> None:
+        if self.hooks is not None and "hooks.invoke" in self.on_request:
+            raise InvalidOption("hooks", "cannot be combined with on_request['hooks.invoke']")
+        for option, member in (("tools", "tools"), ("hooks", "hooks"), ("commands", "commands")):
+            if getattr(self, option) and member in self.extra:
+                raise InvalidOption(option, f"is given twice: extra has {member!r} too")
+        if self.transforms and self.system_message is not None and self.system_message.mode != "customize":
+            raise InvalidOption("transforms", "needs a system_message made by customize(), or none")
+        if self.on_provider_token is not None and self.provider is None:
+            raise InvalidOption("on_provider_token", "needs a provider whose token it brings")
 
     def _check_objects(self) -> None:
         for option, kind in (("provider", Provider), ("system_message", SystemMessage)):
@@ -150,6 +197,7 @@ HANDLERS = (
     "on_elicitation",
     "on_exit_plan",
     "on_auto_mode_switch",
+    "on_provider_token",
     "on_event",
 )
 

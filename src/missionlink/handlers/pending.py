@@ -1,0 +1,271 @@
+"""Questions that wait for an answer: minutes later, from another task, another process, or another client.
+
+A question gets here when ``PENDING`` stands in the place of its handler, or when a handler returns ``PENDING``; and
+so does the call of a tool that has no function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from missionlink.errors import InvalidOption, RequestRefused
+from missionlink.handlers.kinds import BY_NAME, Kind, KindName
+from missionlink.protocol.results import Success, read_result
+
+if TYPE_CHECKING:
+    from missionlink.handlers.ports import Answers
+
+__all__ = ("Pending", "PendingBook", "PendingQuestion", "Reachable")
+
+_ANSWER_TIMEOUT_SECONDS = 60.0
+
+
+class _Requests(Protocol):
+    """Sends any request."""
+
+    async def call(self, method: str, params: Any = None, *, timeout: Any = ...) -> Any:
+        """Return the result as plain values."""
+        ...
+
+
+class Reachable(Protocol):
+    """A client or a session, of this process or of another one, that is connected to the same runtime."""
+
+    @property
+    def rpc(self) -> _Requests:
+        """Its requests."""
+        ...
+
+
+class _Saved(msgspec.Struct, rename="camel", omit_defaults=True):
+    kind: str
+    session_id: str
+    request_id: str
+    asked_at: datetime
+    data: msgspec.Raw
+    agent_id: str | None = None
+
+
+class PendingQuestion:
+    """One open question, which can be written down and answered later.
+
+    Two of them are equal if they mean the same question.
+    """
+
+    __slots__ = ("_answers", "_book", "_data", "_kind", "agent_id", "asked_at", "question", "request_id", "session_id")
+
+    def __init__(
+        self,
+        kind: Kind,
+        question: Any,
+        data: msgspec.Raw,
+        agent_id: str | None = None,
+        *,
+        answers: Answers | None = None,
+        book: PendingBook | None = None,
+        asked_at: datetime | None = None,
+    ) -> None:
+        self._kind = kind
+        self._data = data
+        self._answers = answers
+        self._book = book
+        self.question = question
+        """``PermissionRequest``, ``Question``, ``Form``, ``Plan``, ``AutoModeSwitch`` or ``ToolCall``."""
+        self.session_id: str = question.session_id
+        self.request_id: str = question.request_id
+        """The runtime's id of the question."""
+        self.agent_id = agent_id
+        """The sub-agent that asks; ``None`` for the main agent."""
+        self.asked_at = asked_at or datetime.now(UTC)
+        """When this program heard of it, in UTC."""
+
+    def __repr__(self) -> str:
+        return f"<PendingQuestion {self.kind} {self.request_id!r} of session {self.session_id!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PendingQuestion):
+            return NotImplemented
+        return (self.session_id, self.request_id) == (other.session_id, other.request_id)
+
+    def __hash__(self) -> int:
+        return hash((self.session_id, self.request_id))
+
+    @property
+    def kind(self) -> KindName:
+        """``"permission"``, ``"user_input"``, ``"elicitation"``, ``"exit_plan"``, ``"tool_call"``, …"""
+        return self._kind.name
+
+    def to_json(self) -> str:
+        """Return the question as a text that ``from_json`` reads, in this process or in another one."""
+        saved = _Saved(self.kind, self.session_id, self.request_id, self.asked_at, self._data, self.agent_id)
+        return msgspec.json.encode(saved).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> PendingQuestion:
+        """Read what ``to_json`` wrote; ``answer`` then needs to be told whom to send the answer through.
+
+        Raises:
+            InvalidOption: The text is something else.
+        """
+        try:
+            saved = msgspec.json.decode(text, type=_Saved)
+            kind = _kind(saved.kind)
+            question = kind.read(saved.data, saved.session_id, saved.agent_id)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise InvalidOption("text", f"is no pending question: {error}") from error
+        if question is None or question.request_id != saved.request_id:
+            raise InvalidOption("text", "is no pending question: it asks nothing")
+        return cls(kind, question, msgspec.Raw(bytes(saved.data)), saved.agent_id, asked_at=saved.asked_at)
+
+    async def answer(self, answer: object, *, via: Reachable | None = None) -> None:
+        """Answer the question.
+
+        Args:
+            answer: What a handler of its kind may return, for example ``Allow.once()`` or ``"blue"``; for a tool
+                call what a tool may return.
+            via: A client or session to send it through; needed for one that was read with ``from_json``.
+
+        Raises:
+            InvalidOption: The answer is none for this kind, or there is nobody to send it through.
+            RequestRefused: Nobody waits for the answer any more: it came from elsewhere, or the turn was aborted.
+            RequestFailed, ConnectionFailed: The answer did not arrive.
+        """
+        wire = self._kind.to_wire(self.question, answer)
+        params = {"sessionId": self.session_id, "requestId": self.request_id, self._kind.reply_member: wire}
+        if via is not None:
+            result = await via.rpc.call(self._kind.reply, params)
+            taken = msgspec.convert(result, Success)
+        elif self._answers is not None:
+            raw = await self._answers.request(self._kind.reply, params, timeout=_ANSWER_TIMEOUT_SECONDS)
+            taken = read_result(self._kind.reply, raw, Success)
+        else:
+            raise InvalidOption("via", "is needed: this question was read from a text and belongs to no session here")
+        if not taken.success:
+            raise RequestRefused(self._kind.reply, taken.reason or "nobody waits for this answer any more", None)
+        if self._book is not None:
+            # Usually the runtime has said so already.
+            self._book.settle(self.request_id, None)
+
+
+def _kind(name: str) -> Kind:
+    if name != "tool_call":
+        return BY_NAME[name]
+    # Imported here: most programs have no tools.
+    from missionlink.handlers.tool_calls import TOOL_CALL
+
+    return TOOL_CALL
+
+
+class PendingBook:
+    """The open questions of one session, for those who put them in and take them out."""
+
+    __slots__ = ("_changed", "_numbers", "_outcomes", "_questions", "is_closed")
+
+    def __init__(self) -> None:
+        self._questions: dict[str, tuple[int, PendingQuestion]] = {}
+        self._outcomes: dict[str, asyncio.Future[msgspec.Raw | None]] = {}
+        self._numbers = 0
+        self._changed: asyncio.Event | None = None
+        self.is_closed = False
+
+    def open(self) -> list[tuple[int, PendingQuestion]]:
+        """Return the questions with their numbers, oldest first."""
+        return list(self._questions.values())
+
+    def find(self, request_id: str) -> PendingQuestion | None:
+        """Return one question, or ``None``."""
+        found = self._questions.get(request_id)
+        return found[1] if found else None
+
+    async def hold(self, question: PendingQuestion) -> msgspec.Raw | None:
+        """Keep a question until it is settled; return what the runtime said of that, if it did."""
+        key = question.request_id
+        self._numbers += 1
+        self._questions[key] = (self._numbers, question)
+        outcome: asyncio.Future[msgspec.Raw | None] = asyncio.get_running_loop().create_future()
+        self._outcomes[key] = outcome
+        self._wake()
+        try:
+            return await outcome
+        finally:
+            self._questions.pop(key, None)
+            self._outcomes.pop(key, None)
+
+    def settle(self, request_id: str, told: msgspec.Raw | None) -> bool:
+        """Let go of a question; say whether it was here."""
+        outcome = self._outcomes.pop(request_id, None)
+        if outcome is None:
+            return False
+        self._questions.pop(request_id, None)
+        if not outcome.done():
+            outcome.set_result(told)
+        return True
+
+    async def changed(self) -> None:
+        """Wait until a question comes or no more can come."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        await self._changed.wait()
+
+    def close(self) -> None:
+        """Say that no more questions can come."""
+        self.is_closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+
+class Pending:
+    """The open questions of a session: iterate over what is open now, or, asynchronously, over what comes as well.
+
+    ``async for`` gives each question once, those that are open already first, and ends with the session. Several may
+    iterate side by side.
+    """
+
+    __slots__ = ("_book", "_refresh")
+
+    def __init__(self, book: PendingBook, refresh: Callable[[], Awaitable[None]]) -> None:
+        self._book = book
+        self._refresh = refresh
+
+    def __repr__(self) -> str:
+        return f"<Pending {len(self)} open>"
+
+    def __len__(self) -> int:
+        return len(self._book.open())
+
+    def __iter__(self) -> Iterator[PendingQuestion]:
+        return iter([question for _, question in self._book.open()])
+
+    async def __aiter__(self) -> AsyncIterator[PendingQuestion]:
+        seen = 0
+        while True:
+            for number, question in self._book.open():
+                # One that was answered while the one before it was looked at is open no more.
+                if number > seen and self._book.find(question.request_id) is question:
+                    seen = number
+                    yield question
+                    break
+            else:
+                if self._book.is_closed:
+                    return
+                await self._book.changed()
+
+    def get(self, request_id: str) -> PendingQuestion | None:
+        """Return the question with this id, or ``None`` if it is not open."""
+        return self._book.find(request_id)
+
+    async def refresh(self) -> None:
+        """Look into the session's history for what was asked before this program came, and act on it.
+
+        Permissions and tool calls are found. ``resume_session(..., continue_pending=True)`` does it by itself.
+        """
+        await self._refresh()

@@ -1,0 +1,133 @@
+"""Runs the program's tools when the agent calls them; each call is answered once, whatever the tool does.
+
+Source: the event ``external_tool.requested``, answered by ``session.tools.handlePendingToolCall``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from missionlink._io.tasks import is_being_cancelled
+from missionlink.handlers.kinds import TOOL_CALL_EVENT, Kind
+from missionlink.handlers.tool_results import failure, result_to_wire
+from missionlink.handlers.tools import Tool, ToolCall, ToolContext, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from missionlink.handlers.desk import Desk
+
+__all__ = ("TOOL_CALL", "ToolRunner", "read_tool_call")
+
+_log = logging.getLogger("missionlink.handlers")
+
+
+class _Requested(msgspec.Struct, rename="camel"):
+    request_id: str
+    tool_call_id: str = ""
+    tool_name: str = ""
+    arguments: msgspec.Raw = msgspec.Raw(b"")
+    working_directory: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
+_requested = msgspec.json.Decoder(_Requested)
+
+
+def read_tool_call(data: msgspec.Raw, session_id: str, agent_id: str | None = None, **about: object) -> ToolCall:
+    """Read the payload of ``external_tool.requested``.
+
+    Raises:
+        ValueError: There is no request id to answer to, or the payload has another form.
+    """
+    return _call_of(_requested.decode(data), session_id, agent_id)
+
+
+def _call_of(requested: _Requested, session_id: str, agent_id: str | None) -> ToolCall:
+    raw = bytes(requested.arguments)
+    return ToolCall(
+        request_id=requested.request_id,
+        session_id=session_id,
+        call_id=requested.tool_call_id,
+        tool_name=requested.tool_name,
+        arguments=msgspec.json.decode(raw) if raw else None,
+        agent_id=agent_id,
+        working_directory=requested.working_directory,
+        traceparent=requested.traceparent,
+        tracestate=requested.tracestate,
+    )
+
+
+def _to_wire(call: ToolCall, answer: object) -> object:
+    return result_to_wire(answer)
+
+
+TOOL_CALL = Kind(
+    "tool_call", "", None, TOOL_CALL_EVENT, "session.tools.handlePendingToolCall", "result",
+    ToolCall, read_tool_call, _to_wire,
+    None, failure("The tool returned what cannot be sent."),
+)  # fmt: skip
+
+
+class ToolRunner:
+    """The tools of one session."""
+
+    __slots__ = ("_desk", "tools")
+
+    kind = TOOL_CALL
+
+    def __init__(self, desk: Desk, tools: Sequence[Tool[..., Any]]) -> None:
+        self._desk = desk
+        self.tools = {tool.name: tool for tool in tools}
+        """The tools by name."""
+
+    def find(self, name: str) -> Tool[..., Any] | None:
+        """Return the tool with a function that answers to a name, or ``None``."""
+        tool = self.tools.get(name)
+        if tool is None:
+            # Another client of the same session may have it, so that a failure is not ours to report.
+            _log.info("session %r calls the tool %r, which this program does not have", self._desk.session_id, name)
+        return tool if tool is not None and tool.function is not None else None
+
+    async def run(self, tool: Tool[..., Any], call: ToolCall, data: msgspec.Raw) -> None:
+        """Run a tool and send what it returned."""
+        raw_arguments = bytes(_requested.decode(data).arguments)
+        context = ToolContext(call)
+        try:
+            result = await self._outcome(tool, context, raw_arguments)
+        finally:
+            # Told in any case: a plain function may still run in its thread.
+            context.cancelled.set()
+        self._desk.running.forget(call.request_id)
+        await self._desk.reply(TOOL_CALL.reply, call.request_id, TOOL_CALL.reply_member, result, TOOL_CALL.neutral)
+
+    async def _outcome(self, tool: Tool[..., Any], context: ToolContext, raw_arguments: bytes) -> dict[str, Any]:
+        try:
+            arguments = tool.read_arguments(raw_arguments)
+        except (ValueError, RecursionError) as error:
+            return failure(f"The arguments of {tool.name} are wrong: {error}")
+        if tool.signature is not None:
+            arguments.update(dict.fromkeys(tool.signature.injected, context))
+        function, limit = tool.function, asyncio.timeout(tool.timeout)
+        assert function is not None
+        try:
+            # No inner task, as `wait_for` has one: the function's first step must run in its turn.
+            async with limit:
+                return result_to_wire(await self._desk.pool.call(function, **arguments))
+        except KeyboardInterrupt:
+            raise
+        except ToolError as error:
+            return failure(str(error) or f"{tool.name} failed.")
+        except BaseException as error:  # the program's code, SystemExit included: the model is told that it failed
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                raise
+            if isinstance(error, TimeoutError) and limit.expired():
+                return failure(f"{tool.name} was stopped: it did not end within {tool.timeout:g} s.")
+            self._desk.failed(f"the tool {tool.name!r}", error)
+            # The exception's own text may hold secrets of the program; it goes to the log only.
+            return failure(f"{tool.name} failed with {type(error).__name__}.")

@@ -1,0 +1,168 @@
+"""From a function's signature to a JSON schema, and from a model's arguments to the function's own.
+
+The types are those of msgspec: builtins, dataclasses, structs, ``TypedDict``, enums, ``Literal`` and so on. Classes of
+pydantic, and whatever else has ``model_json_schema`` and ``model_validate``, work too; pydantic itself is not needed.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Annotated, Any, cast
+
+import msgspec
+
+from missionlink.errors import InvalidOption
+from missionlink.handlers.docstrings import parse_docstring
+
+__all__ = ("Signature", "inlined_schema", "signature_of")
+
+_REFERENCE = "#/$defs/"
+
+
+class Signature:
+    """What a tool function takes."""
+
+    __slots__ = ("_form", "_names", "description", "injected", "schema")
+
+    def __init__(self, form: type[msgspec.Struct], names: list[str], injected: list[str], description: str) -> None:
+        self._form = form
+        self._names = names
+        self.injected = injected
+        """Names of parameters that get the context."""
+        self.description = description
+        """What the docstring says of the function."""
+        self.schema = inlined_schema(form)
+        """JSON schema of the arguments, with an object at its root."""
+
+    def read(self, raw: bytes) -> dict[str, Any]:
+        """Return the arguments by name.
+
+        Raises:
+            ValueError: They do not fit; the text says where, in words for the model.
+        """
+        present = raw if raw not in (b"", b"null") else b"{}"
+        arguments = msgspec.json.decode(present, type=self._form, dec_hook=_decode_other)
+        return {name: getattr(arguments, name) for name in self._names}
+
+
+def signature_of(function: Callable[..., Any], name: str, context: type[Any]) -> Signature:
+    """Read the signature and the docstring of a function.
+
+    Args:
+        function: The function.
+        name: Of the tool, for messages.
+        context: Parameters annotated with this class are no arguments.
+
+    Raises:
+        InvalidOption: A parameter has no type, or one that has no schema.
+    """
+    description, texts = parse_docstring(inspect.getdoc(function))
+    hints = _hints(function, name)
+    fields: list[Any] = []
+    injected: list[str] = []
+    for parameter in inspect.signature(function).parameters.values():
+        hint = hints.get(parameter.name, inspect.Parameter.empty)
+        if _is_context(hint, context):
+            injected.append(parameter.name)
+            continue
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InvalidOption("tool", f"parameter {parameter.name!r} of {name!r} cannot be given by name")
+        if hint is inspect.Parameter.empty:
+            raise InvalidOption("tool", f"parameter {parameter.name!r} of {name!r} needs a type annotation")
+        described = _described(hint, texts.get(parameter.name))
+        fields.append((parameter.name, described, *_default(parameter)))
+    try:
+        form = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+        return Signature(form, [field[0] for field in fields], injected, description)
+    except (TypeError, ValueError, NameError) as error:
+        raise InvalidOption("tool", f"the parameters of {name!r} have no JSON schema: {error}") from error
+
+
+def inlined_schema(form: type[Any]) -> dict[str, Any]:
+    """Return the JSON schema of a class with the class itself at the root, as model servers want it."""
+    defs: dict[str, Any] = {}
+
+    def hook(other: type[Any]) -> dict[str, Any]:
+        return _schema_of_other(other, defs)
+
+    schema = msgspec.json.schema(form, schema_hook=hook)
+    parts: dict[str, Any] = schema.pop("$defs", {})
+    if "$ref" in schema:
+        root = parts.pop(schema["$ref"].removeprefix(_REFERENCE))
+        root.pop("title", None)
+        schema = root
+    parts |= defs
+    return {**schema, "$defs": parts} if parts else schema
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+    try:
+        return typing.get_type_hints(target, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise InvalidOption("tool", f"the annotations of {name!r} cannot be read: {error}") from error
+
+
+def _is_context(hint: Any, context: type[Any]) -> bool:
+    return hint is context or context in typing.get_args(hint)
+
+
+def _default(parameter: inspect.Parameter) -> tuple[Any, ...]:
+    default: object = parameter.default
+    if default is inspect.Parameter.empty:
+        return ()
+    if not isinstance(default, typing.Hashable):
+        # Calls must not share what can be changed.
+        return (msgspec.field(default_factory=lambda: copy.deepcopy(default)),)
+    try:
+        msgspec.to_builtins(default)
+    except TypeError:
+        # The schema cannot show it.
+        return (msgspec.field(default_factory=lambda: default),)
+    return (default,)
+
+
+def _described(hint: Any, text: str | None) -> Any:
+    """Return the type with its description where msgspec looks for it."""
+    if typing.get_origin(hint) is Annotated:
+        inner, *extras = typing.get_args(hint)
+        said = [extra for extra in extras if isinstance(extra, str)]
+        metas = [extra for extra in extras if isinstance(extra, msgspec.Meta)]
+        hint = inner
+        for meta in metas:
+            hint = Annotated[hint, meta]
+        # What stands at the parameter is nearer than the docstring.
+        if any(meta.description for meta in metas):
+            return hint
+        text = said[0] if said else text
+    return Annotated[hint, msgspec.Meta(description=text)] if text else hint
+
+
+# Types that msgspec does not know.
+
+
+def _schema_of_other(other: type[Any], defs: dict[str, Any]) -> dict[str, Any]:
+    describe = getattr(other, "model_json_schema", None)
+    if callable(describe):
+        # The parts of the model's schema are looked up from the root of ours; its name keeps them apart.
+        prefix = f"{other.__name__}."
+        schema = dict(cast("Mapping[str, Any]", describe(ref_template=f"{_REFERENCE}{prefix}{{model}}")))
+        parts = cast("Mapping[str, Any]", schema.pop("$defs", {}))
+        defs.update({f"{prefix}{name}": part for name, part in parts.items()})
+        return schema
+    if isinstance(other, type) and issubclass(other, PurePath):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return {"type": "string", "format": "path"}
+    raise NotImplementedError(other)
+
+
+def _decode_other(form: type[Any], value: Any) -> Any:
+    validate = getattr(form, "model_validate", None)
+    if callable(validate):
+        return validate(value)
+    if issubclass(form, PurePath) and isinstance(value, str):
+        return form(value)
+    raise NotImplementedError(form)

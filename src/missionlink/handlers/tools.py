@@ -1,0 +1,256 @@
+"""Tools of this program that the agent can call: plain functions, with what the model must know of them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+
+import msgspec
+
+from missionlink.errors import InvalidOption
+from missionlink.handlers.tool_schema import Signature, signature_of
+
+__all__ = ("Tool", "ToolCall", "ToolContext", "ToolError", "ToolSettings", "tool", "tools_by_name")
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+# What model servers accept as the name of a function.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class ToolError(Exception):
+    """Raise it in a tool to tell the model, in your words, why the call failed."""
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent calls a tool of this program."""
+
+    request_id: str
+    """Names the call in the answer."""
+    session_id: str
+    call_id: str
+    """The model's own id of the call."""
+    tool_name: str
+    arguments: Any = None
+    """As the model wrote them, decoded."""
+    agent_id: str | None = None
+    """The sub-agent that calls; ``None`` for the main agent."""
+    working_directory: str | None = None
+    traceparent: str | None = None
+    """W3C trace context, where the runtime traces."""
+    tracestate: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ToolCall({self.tool_name!r}, request_id={self.request_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """About the call that a tool answers; given to the parameter that is annotated with this class."""
+
+    call: ToolCall
+    """The whole call."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set when nobody waits for the result any more: the turn was aborted, the time is up, the session was left.
+    Coroutine functions are cancelled too; plain functions should look at it."""
+
+    @property
+    def session_id(self) -> str:
+        """The session."""
+        return self.call.session_id
+
+    @property
+    def call_id(self) -> str:
+        """The model's id of the call."""
+        return self.call.call_id
+
+    @property
+    def request_id(self) -> str:
+        """The runtime's id of the call."""
+        return self.call.request_id
+
+    @property
+    def tool_name(self) -> str:
+        """The tool's name."""
+        return self.call.tool_name
+
+    @property
+    def agent_id(self) -> str | None:
+        """The sub-agent that calls; ``None`` for the main agent."""
+        return self.call.agent_id
+
+
+class ToolSettings(TypedDict, total=False):
+    """What can be said of a tool besides its function."""
+
+    name: str
+    """Name for the model; the function's own if not given."""
+    description: str
+    """What it does, for the model; the docstring if not given."""
+    schema: Mapping[str, Any]
+    """JSON schema of the arguments, in place of the one made from the annotations; nothing is validated then."""
+    timeout: float | None
+    """Seconds after which the model is told that it took too long; ``None`` for no limit."""
+    skip_permission: bool
+    """Whether it runs without a permission request."""
+    override: bool
+    """Whether it takes the place of a tool of the runtime with the same name."""
+    defer: Literal["auto", "never"] | None
+    """Whether the runtime may keep it from the model until it is searched for (from 1.0.81 on)."""
+    terminal: bool
+    """Whether it runs commands in a terminal (from 1.0.81 on)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool(Generic[_P, _R]):
+    """A tool that the agent can call; made by ``tool``.
+
+    Without a function it is declared only: its calls wait in ``session.pending``.
+
+    Raises:
+        InvalidOption: A field is of the wrong kind.
+    """
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = field(repr=False)
+    """JSON schema of the arguments."""
+    function: Callable[_P, _R] | None = None
+    timeout: float | None = None
+    skip_permission: bool = False
+    override: bool = False
+    defer: Literal["auto", "never"] | None = None
+    terminal: bool = False
+    signature: Signature | None = field(default=None, repr=False, compare=False)
+    """How arguments are read; ``None`` takes any object."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("name", f"{self.name!r} is no name of a tool: 1 to 64 of A-Z, a-z, 0-9, '_' and '-'")
+        if not isinstance(self.description, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("description", f"must be a str, not {type(self.description).__name__}")
+        if not isinstance(self.schema, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("schema", f"must be a mapping, not {type(self.schema).__name__}")
+        if self.function is not None and not callable(self.function):
+            raise InvalidOption("function", f"must be a function, not {type(self.function).__name__}")
+        _check_timeout(self.timeout)
+        if self.defer not in (None, "auto", "never"):
+            raise InvalidOption("defer", f"{self.defer!r} is none of auto, never")
+        for option in ("skip_permission", "override", "terminal"):
+            if not isinstance(getattr(self, option), bool):
+                raise InvalidOption(option, f"must be True or False, not {getattr(self, option)!r}")
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Call the function, as if it were no tool."""
+        if self.function is None:
+            raise TypeError(f"the tool {self.name!r} is declared only, it has no function")
+        return self.function(*args, **kwargs)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the entry of ``tools``."""
+        wire: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": self.schema,
+            "skipPermission": self.skip_permission or None,
+            "overridesBuiltInTool": self.override or None,
+            "defer": self.defer,
+            "isTerminal": self.terminal or None,
+        }
+        return {name: value for name, value in wire.items() if value is not None}
+
+    def read_arguments(self, raw: bytes) -> dict[str, Any]:
+        """Return the arguments of a call by name.
+
+        Raises:
+            ValueError: They do not fit; the text is for the model.
+        """
+        if self.signature is not None:
+            return self.signature.read(raw)
+        arguments = msgspec.json.decode(raw or b"{}", type=dict[str, Any])
+        try:
+            inspect.signature(cast("Callable[..., Any]", self.function)).bind(**arguments)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        return arguments
+
+
+@overload
+def tool(function: Callable[_P, _R], /, **settings: Unpack[ToolSettings]) -> Tool[_P, _R]: ...
+@overload
+def tool(**settings: Unpack[ToolSettings]) -> Callable[[Callable[_P, _R]], Tool[_P, _R]]: ...
+
+
+def tool(function: Callable[..., Any] | None = None, /, **settings: Unpack[ToolSettings]) -> Any:
+    """Make a tool of a function; with or without settings, as a decorator or called.
+
+    The JSON schema comes from the annotations, descriptions of the parameters from ``Annotated[int, "text"]``,
+    ``msgspec.Meta`` or the docstring. A parameter annotated with ``ToolContext`` is told about the call and is not
+    part of the schema. Plain functions run in threads, coroutine functions in the event loop.
+
+    The model gets what the function returns: a text, or anything that JSON can say; ``bytes`` or ``Binary`` for
+    images and files; ``ToolResult`` for more. ``ToolError`` tells it why a call failed; of other exceptions it
+    learns the class only.
+
+    Raises:
+        InvalidOption: The signature or a setting makes no sense.
+    """
+    if unknown := set(settings) - set(ToolSettings.__annotations__):
+        raise InvalidOption(", ".join(sorted(unknown)), "is no setting of a tool")
+    if function is None:
+        return functools.partial(_made, settings=settings)
+    return _made(function, settings)
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise InvalidOption("timeout", f"must be a number greater than 0, not {timeout!r}")
+
+
+def _made(function: Callable[..., Any], settings: ToolSettings) -> Tool[..., Any]:
+    if isinstance(function, Tool):
+        raise InvalidOption("tool", f"{function.name!r} is a tool already")
+    if not callable(function) or inspect.isclass(function):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidOption("tool", f"must be a function, not {function!r}")
+    given = dict(settings)
+    name = given.pop("name", None) or getattr(function, "__name__", type(function).__name__)
+    schema = given.pop("schema", None)
+    signature = None if schema is not None else signature_of(function, str(name), ToolContext)
+    described = signature.description if signature is not None else inspect.getdoc(function) or ""
+    fields: dict[str, Any] = {
+        "name": name,
+        "description": given.pop("description", None) or described or str(name),
+        "schema": schema if signature is None else signature.schema,
+        "function": function,
+        "signature": signature,
+        **given,
+    }
+    return Tool(**fields)
+
+
+def tools_by_name(option: str, tools: object) -> dict[str, Tool[..., Any]]:
+    """Return tools by name; plain functions become tools.
+
+    Raises:
+        InvalidOption: Something is no tool, or two have the same name.
+    """
+    if isinstance(tools, str | bytes) or not isinstance(tools, Sequence):
+        raise InvalidOption(option, f"must be a list of tools, not {tools!r}")
+    found: dict[str, Tool[..., Any]] = {}
+    for entry in cast("Sequence[Any]", tools):  # type: ignore[redundant-cast]
+        try:
+            one = cast("Tool[..., Any]", entry) if isinstance(entry, Tool) else tool(entry)
+        except InvalidOption as error:
+            raise InvalidOption(option, f"has an entry that is no tool: {error}") from error
+        if one.name in found:
+            raise InvalidOption(option, f"has two tools with the name {one.name!r}")
+        found[one.name] = one
+    return found

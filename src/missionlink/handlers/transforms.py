@@ -1,0 +1,65 @@
+"""Functions that rewrite sections of the runtime's instructions, and functions that bring tokens for a provider.
+
+Source: the requests ``systemMessage.transform`` and ``providerToken.getToken``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from missionlink.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from missionlink.handlers.desk import Desk
+
+__all__ = ("provider_token", "transformed")
+
+
+class _Section(msgspec.Struct):
+    content: str = ""
+
+
+class _Sections(msgspec.Struct):
+    sections: dict[str, _Section] = {}
+
+
+async def transformed(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer ``systemMessage.transform``; a section whose function fails stays as it is."""
+    given = msgspec.convert(params, _Sections)
+    answer: dict[str, Any] = {}
+    for name, section in given.sections.items():
+        answer[name] = {"content": await _section(desk, name, section.content)}
+    return {"sections": answer}
+
+
+async def _section(desk: Desk, name: str, content: str) -> str:
+    function = desk.options.transforms.get(name)
+    if function is None:
+        return content
+    try:
+        changed = await desk.pool.call(function, content)
+        if not isinstance(changed, str):
+            raise InvalidOption("content", f"a transform returned {type(changed).__name__}, not a str")
+        changed.encode()
+    except Exception as error:
+        desk.failed(f"the transform of {name!r}", error)
+        return content
+    return changed
+
+
+async def provider_token(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer ``providerToken.getToken``.
+
+    Raises:
+        InvalidOption: The function returned no token.
+    """
+    function = desk.options.on_provider_token
+    assert function is not None
+    token = await desk.pool.call(function, str(params.get("providerName", "default")))
+    if not isinstance(token, str) or not token:
+        raise InvalidOption("token", f"on_provider_token returned {type(token).__name__}, not a token")
+    return {"token": token}
