@@ -233,7 +233,8 @@ class AsyncClient(Sessions):
 
     async def wait_closed(self) -> MissionlinkError:
         """Wait for the end of the connection and return its reason."""
-        return await self._running_link().connection.wait_ended()
+        link = self._link or self._running_link()
+        return await link.connection.wait_ended()
 
     def lifecycle(self) -> LifecycleStream:
         """Return an iterator over the comings and goings of all sessions of the runtime."""

@@ -67,7 +67,9 @@ class SessionCore:
         self.options = options
         self.cloud = cloud
         self.facts = Facts(is_ready=cloud is None)
-        self.handlers = Handlers(session_id, options, link.connection, link.pool, link.tasks, link.report)
+        self.handlers = Handlers(
+            session_id, options, link.connection, link.pool, link.tasks, link.report, is_cloud=cloud is not None
+        )
         self.dispatcher = Dispatcher(self, link.connection, options)
         self._closed: MissionlinkError | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -200,6 +202,12 @@ class SessionCore:
         self.dispatcher.let_go(lambda wire: [event for event in wire if event.id not in seen], seen, asked)
         for event in history:
             self.observe(event)
+
+    async def take_up_questions(self) -> None:
+        """Act on what the session's history leaves open: permissions and tool calls outlive the program that left."""
+        result = await self.call("session.getMessages", {"sessionId": self.id})
+        for event in open_questions(decode_history(result)):
+            self.handlers.act_on(event)
 
     # The end.
 

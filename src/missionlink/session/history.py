@@ -65,21 +65,33 @@ def merge(history: list[Event], wire: list[Event]) -> list[Event]:
     return merged + history[done:]
 
 
-class _RequestId(msgspec.Struct, rename="camel"):
+class _Asked(msgspec.Struct, rename="camel"):
     request_id: str = ""
+    tool_call_id: str = ""
+    permission_request: _Asked | None = None
+
+
+_SETTLES_CALL = "tool.execution_complete"
 
 
 def open_questions(history: list[Event]) -> list[Event]:
-    """Return the events that ask something and whose answer the history does not have."""
-    asked: dict[str, Event] = {}
+    """Return the events that ask something and whose answer the history does not have.
+
+    What a tool call asked is settled with the call: of some questions the history has no answer.
+    """
+    asked: dict[str, tuple[Event, str]] = {}
     for event in history:
-        if event.type.endswith((".requested", ".completed")):
-            try:
-                request_id = msgspec.json.decode(event.data_json, type=_RequestId).request_id
-            except ValueError:
-                continue
-            if event.type.endswith(".requested"):
-                asked[request_id] = event
-            else:
-                asked.pop(request_id, None)
-    return list(asked.values())
+        if not event.type.endswith((".requested", ".completed")) and event.type != _SETTLES_CALL:
+            continue
+        try:
+            data = msgspec.json.decode(event.data_json, type=_Asked)
+        except ValueError:
+            continue
+        if event.type.endswith(".requested"):
+            nested = data.permission_request
+            asked[data.request_id] = event, data.tool_call_id or (nested.tool_call_id if nested else "")
+        elif event.type != _SETTLES_CALL:
+            asked.pop(data.request_id, None)
+        elif data.tool_call_id:
+            asked = {name: one for name, one in asked.items() if one[1] != data.tool_call_id}
+    return [event for event, _ in asked.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from missionlink.errors import (
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from missionlink.session.link import Link
 
 __all__ = ("LocalCreation", "Resumption")
+
+
+# How long opening waits for the questions that were left open; finding them goes on in the background.
+_QUESTIONS_HEAD_START_SECONDS = 1.0
 
 
 class LocalCreation(ConversationBase):
@@ -61,6 +66,7 @@ class Resumption(LocalCreation):
         self, link: Link, options: SessionOptions, session_id: str, *, continue_pending: bool, quiet: bool
     ) -> None:
         super().__init__(link, options, session_id)
+        self._session.handlers.leave_unhandled_alone()
         if continue_pending:
             self._params["continuePendingWork"] = True
         if quiet:
@@ -73,7 +79,11 @@ class Resumption(LocalCreation):
             SessionNotFound: The runtime knows no such session.
         """
         try:
-            return await super().run()
+            session = await super().run()
+            if self._continues:
+                taking_up = self.link.tasks.start(session.take_up_questions())
+                await asyncio.wait({taking_up}, timeout=_QUESTIONS_HEAD_START_SECONDS)
+            return session
         except RequestRejected as error:
             if "not found" in error.message.lower():
                 raise SessionNotFound(self._session.id, error.message) from error

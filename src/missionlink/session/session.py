@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import msgspec
 
 from missionlink.errors import InvalidOption
+from missionlink.handlers.pending import Pending
 from missionlink.lifecycle import check_deleted
 from missionlink.session.callback import Subscription
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
 from missionlink.session.history import decode_history
 from missionlink.session.prompts import Prompts
 from missionlink.session.stream import EventQueue, EventStream, Overflow
+from missionlink.session.tools import replace_tools
+from missionlink.session.ui import Ui
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from missionlink.handlers.tools import Tool
     from missionlink.protocol.envelope import Event
     from missionlink.rpc import SessionRpc
 
@@ -156,6 +160,27 @@ class Session(Prompts):
     async def history(self) -> list[Event]:
         """Return the session's persisted events from its start on; ephemeral ones are never among them."""
         return decode_history(await self._core.call("session.getMessages", {"sessionId": self.id}))
+
+    # Questions and tools.
+
+    @property
+    def pending(self) -> Pending:
+        """The open questions that wait for an answer from anywhere; see ``PENDING``."""
+        return Pending(self._core.handlers.events.book, self._core.take_up_questions)
+
+    @property
+    def ui(self) -> Ui:
+        """Asks the user by forms of this program's own: ``confirm``, ``select``, ``input``, ``form``."""
+        return Ui(self._core)
+
+    async def set_tools(self, tools: Sequence[Tool[..., Any] | Callable[..., Any]]) -> None:
+        """Give the agent these tools of this program in place of those that it has; ``[]`` takes all away.
+
+        Raises:
+            InvalidOption: Something is no tool; nothing was sent.
+            UnsupportedByRuntime: The runtime is older than 1.0.81, or the session is in the cloud.
+        """
+        await replace_tools(self._core, tools)
 
     # The end.
 
