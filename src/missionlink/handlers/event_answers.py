@@ -40,6 +40,7 @@ _log = logging.getLogger("missionlink.handlers")
 
 # Request and event of one question come right behind each other.
 _ANNOUNCEMENT_TIMEOUT_SECONDS = 10.0
+_MOST_SEEN = 1024
 
 
 class EventAnswers:
@@ -50,6 +51,7 @@ class EventAnswers:
         "_awaiting",
         "_denied_once",
         "_desk",
+        "_seen",
         "_tools",
         "answers_unhandled",
         "book",
@@ -65,6 +67,8 @@ class EventAnswers:
         self._desk = desk
         self._tools: ToolRunner | None = None
         self._denied_once = False
+        # Request ids of late, oldest first: a tool must not run twice for one call.
+        self._seen: dict[str, None] = {}
         # Questions that came as events and are answered as requests, and those who wait for one of them.
         self._announced: dict[str, tuple[Kind, PendingQuestion]] = {}
         self._awaiting: dict[str, deque[asyncio.Future[PendingQuestion]]] = {}
@@ -149,8 +153,11 @@ class EventAnswers:
         except (ValueError, RecursionError) as error:
             _log.warning("%s cannot be answered, its data are unusable: %s", event.type, error)
             return None
-        if question is not None and desk.running.has(question.request_id):
+        if question is None or question.request_id in self._seen:
             return None  # the history brought it once more
+        if len(self._seen) >= _MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+        self._seen[question.request_id] = None
         return question
 
     async def _answer(self, event: Event, kind: Kind, function: Any) -> None:
