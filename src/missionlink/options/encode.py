@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 from missionlink.errors import InvalidOption
 
 if TYPE_CHECKING:
-
     from missionlink.handlers.tools import Tool
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.session import SessionOptions
 
-__all__ = ("NOT_IN_CLOUD", "check_cloud", "cloud_params", "lean", "never_served", "session_params", "unserved")
+__all__ = ("NOT_IN_CLOUD", "check_cloud", "cloud_params", "lean", "session_params", "unserved")
 
 # Option, member on the wire.
 _PLAIN = (
@@ -54,8 +53,6 @@ _NOT_SERVED = (
     "requestMcpApps",
     "requestCanvasRenderer",
 )
-# Runtimes up to 1.0.71 accept these, and then never call a hook and take no result of a tool.
-_NEVER_SERVED = ("hooks", "tools")
 
 NOT_IN_CLOUD = {
     "provider": "a cloud session uses the models of its Mission Control",
@@ -132,11 +129,6 @@ def cloud_params(options: SessionOptions, repository: Repository | None, cloud: 
 def unserved(params: dict[str, Any]) -> list[str]:
     """Return the members that a runtime which refuses handler flags cannot serve in a cloud session."""
     return [member for member in _NOT_SERVED if params.get(member)]
-
-
-def never_served(params: dict[str, Any]) -> list[str]:
-    """Return the members that no runtime serves in a cloud session, even where it accepts them."""
-    return [member for member in _NEVER_SERVED if params.get(member)]
 
 
 def lean(params: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from missionlink.errors import (
     SessionNotFound,
     UnsupportedByRuntime,
 )
-from missionlink.options.encode import cloud_params, lean, never_served, unserved
+from missionlink.options.encode import cloud_params, lean, unserved
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.session.cloud_errors import cloud_error
 from missionlink.session.conversation import ConversationBase, as_ours, decode_opened, register_new
@@ -72,7 +72,6 @@ class CloudCreation(ConversationBase):
 
     async def _create(self) -> None:
         request = self.link.connection.request
-        self._refuse_what_nobody_serves()
         try:
             await request(self.method, self._params, on_response=self._response_received)
         except RequestRejected as error:
@@ -90,14 +89,6 @@ class CloudCreation(ConversationBase):
             if self._session is not None:
                 self._session.handlers.serve_from_events()
             await request(self.method, small, on_response=self._response_received)
-
-    def _refuse_what_nobody_serves(self) -> None:
-        """Refuse what no runtime serves in a cloud session, though some accept it."""
-        lost = never_served(self._params)
-        if lost and not self._cloud.drop_unsupported:
-            raise UnsupportedByRuntime(self.method, self.link.runtime_version, options=lost)
-        for member in lost:
-            del self._params[member]
 
     def _adopt(self, session_id: str) -> None:
         """Serve an id before the response confirms it: a request for it cannot wait."""

@@ -66,7 +66,9 @@ class Resumption(LocalCreation):
         self, link: Link, options: SessionOptions, session_id: str, *, continue_pending: bool, quiet: bool
     ) -> None:
         super().__init__(link, options, session_id)
+        # Another client may have the session too; what it has handlers for is not for us to deny.
         self._session.handlers.leave_unhandled_alone()
+        self._continues = continue_pending
         if continue_pending:
             self._params["continuePendingWork"] = True
         if quiet:
