@@ -10,11 +10,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from missionlink.client import AsyncClient as AsyncClient
     from missionlink.errors import MissionlinkError as MissionlinkError
+    from missionlink.handlers.commands import Command as Command
+    from missionlink.handlers.commands import CommandCall as CommandCall
+    from missionlink.handlers.decisions import Allow as Allow
+    from missionlink.handlers.decisions import Decision as Decision
+    from missionlink.handlers.decisions import Deny as Deny
+    from missionlink.handlers.deferral import PENDING as PENDING
+    from missionlink.handlers.hooks import Hooks as Hooks
     from missionlink.handlers.invoke import nonblocking as nonblocking
-    from missionlink.handlers.permissions import Allow as Allow
-    from missionlink.handlers.permissions import Decision as Decision
-    from missionlink.handlers.permissions import Deny as Deny
+    from missionlink.handlers.pending import PendingQuestion as PendingQuestion
+    from missionlink.handlers.permissions import McpPermission as McpPermission
     from missionlink.handlers.permissions import PermissionRequest as PermissionRequest
+    from missionlink.handlers.permissions import ReadPermission as ReadPermission
+    from missionlink.handlers.permissions import ShellPermission as ShellPermission
+    from missionlink.handlers.permissions import ToolPermission as ToolPermission
+    from missionlink.handlers.permissions import UrlPermission as UrlPermission
+    from missionlink.handlers.permissions import WritePermission as WritePermission
+    from missionlink.handlers.policies import Permissions as Permissions
     from missionlink.handlers.questions import Answer as Answer
     from missionlink.handlers.questions import AutoModeSwitch as AutoModeSwitch
     from missionlink.handlers.questions import Form as Form
@@ -22,6 +34,12 @@ if TYPE_CHECKING:
     from missionlink.handlers.questions import Plan as Plan
     from missionlink.handlers.questions import PlanAnswer as PlanAnswer
     from missionlink.handlers.questions import Question as Question
+    from missionlink.handlers.tool_results import Binary as Binary
+    from missionlink.handlers.tool_results import ToolResult as ToolResult
+    from missionlink.handlers.tools import Tool as Tool
+    from missionlink.handlers.tools import ToolContext as ToolContext
+    from missionlink.handlers.tools import ToolError as ToolError
+    from missionlink.handlers.tools import tool as tool
     from missionlink.lifecycle import LifecycleEvent as LifecycleEvent
     from missionlink.lifecycle import SessionInfo as SessionInfo
     from missionlink.options.client import ClientOptions as ClientOptions
@@ -44,37 +62,55 @@ __version__ = "0.1.0"
 
 # Name to the module that has it; a test compares this with the imports above.
 _MODULES = {
-    "Allow": "handlers.permissions",
+    "Allow": "handlers.decisions",
     "Answer": "handlers.questions",
     "AsyncClient": "client",
     "AutoModeSwitch": "handlers.questions",
+    "Binary": "handlers.tool_results",
     "ClientOptions": "options.client",
     "CloudOptions": "options.cloud",
-    "Decision": "handlers.permissions",
-    "Deny": "handlers.permissions",
+    "Command": "handlers.commands",
+    "CommandCall": "handlers.commands",
+    "Decision": "handlers.decisions",
+    "Deny": "handlers.decisions",
     "Event": "protocol.envelope",
     "EventStream": "session.stream",
     "EventsLost": "protocol.envelope",
     "Form": "handlers.questions",
     "FormAnswer": "handlers.questions",
     "HeldLimits": "options.client",
+    "Hooks": "handlers.hooks",
     "LifecycleEvent": "lifecycle",
+    "McpPermission": "handlers.permissions",
     "MissionlinkError": "errors",
     "Opening": "session.opening",
+    "PENDING": "handlers.deferral",
+    "PendingQuestion": "handlers.pending",
     "PermissionRequest": "handlers.permissions",
+    "Permissions": "handlers.policies",
     "Plan": "handlers.questions",
     "PlanAnswer": "handlers.questions",
     "Provider": "options.model",
     "Question": "handlers.questions",
+    "ReadPermission": "handlers.permissions",
     "Repository": "options.cloud",
     "Session": "session.session",
     "SessionInfo": "lifecycle",
     "SessionOptions": "options.session",
+    "ShellPermission": "handlers.permissions",
     "SystemMessage": "options.model",
+    "Tool": "handlers.tools",
+    "ToolContext": "handlers.tools",
+    "ToolError": "handlers.tools",
+    "ToolPermission": "handlers.permissions",
+    "ToolResult": "handlers.tool_results",
     "Turn": "session.turn",
     "TurnResult": "session.turn",
     "UnknownEvent": "protocol.envelope",
+    "UrlPermission": "handlers.permissions",
+    "WritePermission": "handlers.permissions",
     "nonblocking": "handlers.invoke",
+    "tool": "handlers.tools",
 }
 
 # One list of names, not two that can differ.

@@ -1,0 +1,36 @@
+"""What the agent of the fake runtime does in the documents' examples; started as ``--script agent:play``.
+
+Prompts are echoed, as the fake runtime does without a script. Some words in a prompt make the agent do what a real
+one would do there: run a command, ask the user, take long, fail.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from missionlink.testing import call, fail, forever, say
+from missionlink.testing.turns import Agent
+
+if TYPE_CHECKING:
+    from missionlink.testing import FakeRuntime, TurnRequest
+    from missionlink.testing.model_replies import Answer
+
+
+def play(fake: FakeRuntime) -> None:
+    """Give the fake runtime this agent."""
+    fake.agent = Agent(reply)
+
+
+def reply(request: TurnRequest) -> Answer:
+    prompt = request.prompt.lower()
+    if request.round:
+        return say("Done. " + " ".join(request.tool_results.values()))
+    if "run the tests" in prompt:
+        return say("I will run them.") + call("bash", {"command": "pytest -q"})
+    if "ask me" in prompt:
+        return call("ask_user", {"question": "Which colour?", "choices": ["red", "blue"]})
+    if "for ever" in prompt:
+        return forever("and ", interval=0.01)
+    if "broken model" in prompt:
+        return fail(429, "Too many requests")
+    return say(f"You said: {request.prompt}")
