@@ -108,7 +108,7 @@ class AsyncClient(Sessions):
     @property
     def pid(self) -> int | None:
         """Process id of the runtime, if this client started it."""
-        return self._link.connection.transport.pid if self._link else None
+        return self._link.connection.endpoint.pid if self._link else None
 
     @property
     def url(self) -> str | None:
@@ -117,7 +117,7 @@ class AsyncClient(Sessions):
         Set with ``channel="tcp"`` and where ``url`` was given, ``None`` over stdio. Sharing needs a
         ``connection_token`` of your own choice: one that was made up here is not told.
         """
-        port = getattr(self._link.connection.transport, "port", None) if self._link else None
+        port = getattr(self._link.connection.endpoint, "port", None) if self._link else None
         return self.options.url if port is None else f"127.0.0.1:{port}"
 
     @property

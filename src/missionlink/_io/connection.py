@@ -95,7 +95,7 @@ class Connection:
         return self._ended
 
     @property
-    def transport(self) -> Transport:
+    def endpoint(self) -> Transport:
         """What the connection stands on."""
         return self._transport
 
