@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLES = {"from 1.0.81 on": "MISSIONLINK_TEST_RUNTIME_N", "up to 1.0.71": "MISSIONLINK_TEST_RUNTIME_O"}
-WAIT_S = 30.0
+WAIT_S = 60
 """How long a real runtime may take for anything, on a machine that has other work to do."""
 
 
@@ -35,7 +35,7 @@ class RealRuntime:
             "COPILOT_DISABLE_KEYTAR": "1",
             **(env or {}),
         }
-        given: dict[str, Any] = {"use_logged_in_user": False, "start_timeout": WAIT_S, **changes}
+        given: dict[str, Any] = {"use_logged_in_user": False, "start_timeout": 120, **changes}
         return ClientOptions(
             runtime=self.program,
             env=environment,
