@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from missionlink.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from missionlink.handlers.tools import Tool
+    from collections.abc import Mapping, Sequence
+
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.session import SessionOptions
 
@@ -79,8 +80,13 @@ def session_params(options: SessionOptions) -> dict[str, Any]:
         params["systemMessage"] = options.system_message.to_wire()
     if options.transforms:
         params["systemMessage"] = _with_transforms(params.get("systemMessage", {"mode": "customize"}), options)
+    # The options have made tools and commands of plain functions.
     if options.tools:
-        params["tools"] = [one.to_wire() for one in options.tools if isinstance(one, Tool)]
+        tools: Sequence[Any] = options.tools
+        params["tools"] = [one.to_wire() for one in tools]
+    if options.commands:
+        commands: Mapping[str, Any] = options.commands
+        params["commands"] = [one.to_wire(name) for name, one in commands.items()]
     for option, member in _FLAGS:
         if getattr(options, option) is not None:
             params[member] = True
