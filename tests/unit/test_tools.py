@@ -260,7 +260,7 @@ def test_what_is_no_json_is_refused(junk: object) -> None:
         result_to_wire(junk)
 
 
-@pytest.mark.parametrize(  # noqa: E501
+@pytest.mark.parametrize(
     "wrong", [{"text": 5}, {"kind": "error"}, {"binary": Binary(b"x")}, {"binary": [b"x"]}], ids=repr
 )
 def test_a_wrong_result_is_refused(wrong: dict[str, Any]) -> None:
