@@ -204,9 +204,7 @@ def _is_legal_id(identity: bytes) -> bool:
     return identity[0] in b"-0123456789"
 
 
-def _malformed(
-    problem: str, body: bytes | bytearray, reply_code: int | None, reply_id: bytes = b"null"
-) -> Malformed:
+def _malformed(problem: str, body: bytes | bytearray, reply_code: int | None, reply_id: bytes = b"null") -> Malformed:
     return Malformed(problem, bytes(body[:_EXCERPT_BYTES]), reply_code, reply_id)
 
 
