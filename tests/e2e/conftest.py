@@ -57,9 +57,9 @@ def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return RealRuntime(family, program, family == "from 1.0.81 on")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def recordings() -> Iterator[list[Recording]]:
-    """Record every connection that a client of these tests makes."""
+    """Record every connection that a client of this test makes; tests of other folders run between these."""
     made: list[Recording] = []
     transport_for = launch.transport_for
 

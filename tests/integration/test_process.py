@@ -335,7 +335,7 @@ async def test_a_child_that_ignores_the_end_of_its_input_is_asked_by_signal(plac
     """)
     await _open(transport)
     pid = await place.pid("child")
-    await within(transport.close(1))
+    await within(transport.close(4))
     assert not is_alive(pid)
     assert place.has("term")
 
