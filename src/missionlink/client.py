@@ -214,7 +214,7 @@ class AsyncClient(Sessions):
         """Start the runtime again, after it was lost or to have a fresh one.
 
         Sessions of the old connection are over; those that the runtime has stored come back with
-        ``resume_session(id)`` and ``resume_cloud_session(id)``, and ``session.history()`` has what was missed.
+        ``resume_session(id)`` and ``resume_cloud_session(id)``, and ``session.history(after=…)`` has what was missed.
 
         Raises:
             ConnectionClosed: The client was closed, or never started.

@@ -45,7 +45,9 @@ async def test_the_life_of_a_session_is_played(connect: Connect, family: str) ->
         assert [info.session_id for info in await client.list_sessions()] == ["s-1"]
         await session.disconnect()
         back = await client.resume_session("s-1")
-        assert "user.message" in [event.type for event in await back.history()]
+        history = await back.history()
+        assert "user.message" in [event.type for event in history]
+        assert await back.history(after=history[2]) == history[3:]
         await back.delete()
         with pytest.raises(errors.SessionNotFound):
             await client.resume_session("s-1")

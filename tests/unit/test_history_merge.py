@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from missionlink.errors import ProtocolError
+from missionlink.errors import InvalidOption, ProtocolError
 from missionlink.protocol.envelope import Event
-from missionlink.session.history import decode_history, merge, open_questions
+from missionlink.session.history import decode_history, events_after, merge, open_questions
 
 
 def _events(text: str) -> list[Event]:
@@ -99,3 +99,25 @@ def test_an_unreadable_question_is_passed_over():
     """E1."""
     odd = Event(type="permission.requested", data_json=msgspec.Raw(b"[]"))
     assert open_questions([odd, _asking("permission.requested", 7)]) == []
+
+
+@pytest.mark.parametrize(
+    ("last_seen", "missed"),
+    [("a", "b c"), ("c", ""), ("~x<a", "b c"), ("~x<c", "")],
+)
+def test_what_was_missed_follows_the_last_event_seen(last_seen: str, missed: str):
+    """C7."""
+    (event,) = _events(last_seen)
+    assert " ".join(one.id for one in events_after(_events("a b c"), event)) == missed
+
+
+def test_an_id_is_as_good_as_its_event():
+    """C7."""
+    assert [one.id for one in events_after(_events("a b c"), "b")] == ["c"]
+
+
+@pytest.mark.parametrize("unknown", ["z", "", Event(type="t", id="z"), Event(type="t", id="", parent_id="y")])
+def test_an_event_that_the_history_does_not_know_is_refused(unknown: Event | str):
+    """C7: an empty answer would look as if nothing had been missed."""
+    with pytest.raises(InvalidOption, match="after"):
+        events_after(_events("a b c"), unknown)

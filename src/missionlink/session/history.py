@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from missionlink.errors import ProtocolError
+from missionlink.errors import InvalidOption, ProtocolError
 from missionlink.protocol.envelope import decode_event
 
 if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
 
-__all__ = ("decode_history", "merge", "open_questions")
+__all__ = ("decode_history", "events_after", "merge", "open_questions")
 
 
 class _History(msgspec.Struct):
@@ -63,6 +63,20 @@ def merge(history: list[Event], wire: list[Event]) -> list[Event]:
             done = len(history)
         merged.append(event)
     return merged + history[done:]
+
+
+def events_after(history: list[Event], last_seen: Event | str) -> list[Event]:
+    """Return what follows an event of the history, or follows the place of an ephemeral event.
+
+    Raises:
+        InvalidOption: The history knows neither the event nor the one before it.
+    """
+    place = {event.id: number for number, event in enumerate(history) if event.id}
+    names = (last_seen,) if isinstance(last_seen, str) else (last_seen.id, last_seen.parent_id)
+    for name in names:
+        if name and name in place:
+            return history[place[name] + 1 :]
+    raise InvalidOption("after", f"{names[0]!r} is no event of this session's history; leave 'after' out for all of it")
 
 
 class _Asked(msgspec.Struct, rename="camel"):

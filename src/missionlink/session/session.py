@@ -12,7 +12,7 @@ from missionlink.handlers.pending import Pending
 from missionlink.lifecycle import check_deleted
 from missionlink.session.callback import Subscription
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
-from missionlink.session.history import decode_history
+from missionlink.session.history import decode_history, events_after
 from missionlink.session.prompts import Prompts
 from missionlink.session.stream import EventQueue, EventStream, Overflow
 from missionlink.session.tools import replace_tools
@@ -157,9 +157,19 @@ class Session(Prompts):
         self._core.check_open()
         return Subscription(self._core.dispatcher, self._core.subscribe(types, function))
 
-    async def history(self) -> list[Event]:
-        """Return the session's persisted events from its start on; ephemeral ones are never among them."""
-        return decode_history(await self._core.call("session.getMessages", {"sessionId": self.id}))
+    async def history(self, *, after: Event | str | None = None) -> list[Event]:
+        """Return the session's persisted events in order; ephemeral ones are never among them.
+
+        Args:
+            after: The last event that you have seen, or its id, to get what came since; ``None`` for all. An
+                ephemeral event stands for the persisted one before it.
+
+        Raises:
+            InvalidOption: The history does not know the event given.
+            SessionClosed, ConnectionFailed: The session or the connection has ended.
+        """
+        events = decode_history(await self._core.call("session.getMessages", {"sessionId": self.id}))
+        return events if after is None else events_after(events, after)
 
     # Questions and tools.
 
