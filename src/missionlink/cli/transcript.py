@@ -37,7 +37,7 @@ class Transcript(Protocol):
         """Make room for a question at the terminal."""
         ...
 
-    def finished(self, session: Session, result: TurnResult) -> None:
+    def finished(self, result: TurnResult, way_back: str | None) -> None:
         """Print the end."""
         ...
 
@@ -97,14 +97,11 @@ class _Text:
             click.echo()
             self._line_is_open = False
 
-    def finished(self, session: Session, result: TurnResult) -> None:
+    def finished(self, result: TurnResult, way_back: str | None) -> None:
         """Say how it went and how to go on."""
         used = result.usage
-        kind = "--cloud " if session.is_cloud else ""
-        self.note(
-            f"{result.status}; {used.input_tokens} tokens in, {used.output_tokens} out; "
-            f"go on with: missionlink run {kind}--resume {session.id} PROMPT"
-        )
+        text = f"{result.status}; {used.input_tokens} tokens in, {used.output_tokens} out"
+        self.note(text if way_back is None else f"{text}; go on with: {way_back}")
 
 
 class _JsonLines:
@@ -125,7 +122,7 @@ class _JsonLines:
     def pause(self) -> None:
         """Nothing: lines are always complete."""
 
-    def finished(self, session: Session, result: TurnResult) -> None:
+    def finished(self, result: TurnResult, way_back: str | None) -> None:
         """Print the result."""
         usage = {"inputTokens": result.usage.input_tokens, "outputTokens": result.usage.output_tokens}
         self._print({"result": {"status": result.status, "text": result.text, "usage": usage}})

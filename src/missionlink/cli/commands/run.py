@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from missionlink import AsyncClient, ClientOptions, Provider, Session, SessionOptions
+from missionlink import AsyncClient, ClientOptions, Provider, Repository, Session, SessionOptions
 from missionlink.cli.answers import Answers
 from missionlink.cli.transcript import Transcript, transcript_for
 from missionlink.errors import InvalidOption, MissionlinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from missionlink import Opening, Turn, TurnResult
 
@@ -28,7 +29,7 @@ class _Wanted:
     """What the command line asked for."""
 
     prompt: str
-    cloud: str | None
+    cloud: Repository | None
     embedded: bool
     resume: str | None
     model: str | None
@@ -36,13 +37,21 @@ class _Wanted:
     allow_all: bool
     timeout: float | None
     runtime: str | None
+    provider_options: Sequence[str]
+
+    def way_back(self, session_id: str) -> str | None:
+        """Return the command that goes on with the session; one on a Mission Control of this command is gone."""
+        if self.embedded:
+            return None
+        where = ["--cloud", str(self.cloud)] if self.cloud is not None else []
+        return shlex.join(["missionlink", "run", *where, *self.provider_options, "--resume", session_id, "PROMPT"])
 
 
 @click.command()
 @click.argument("prompt")
 @click.option("--cloud", metavar="OWNER/NAME[@BRANCH]", help="Run in a cloud session on this repository.")
 @click.option("--embedded", is_flag=True, help="Run in a cloud session of a Mission Control inside this command.")
-@click.option("--resume", metavar="ID", help="Go on with a stored session; with --cloud or --embedded, a cloud one.")
+@click.option("--resume", metavar="ID", help="Go on with a stored session; with --cloud, a cloud one.")
 @click.option("--model", help="Name of the model.")
 @click.option("--provider-url", metavar="URL", help="A model server of your own that speaks OpenAI's protocol.")
 @click.option("--provider-key-env", metavar="NAME", help="Environment variable with the key for --provider-url.")
@@ -75,7 +84,7 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
     """
     wanted = _Wanted(
         prompt=sys.stdin.read() if prompt == "-" else prompt,
-        cloud=cloud,
+        cloud=None if cloud is None else Repository.parse(cloud),
         embedded=embedded,
         resume=resume,
         model=model,
@@ -83,9 +92,17 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
         allow_all=allow_all,
         timeout=timeout,
         runtime=runtime,
+        provider_options=[
+            word
+            for option, value in (("--provider-url", provider_url), ("--provider-key-env", provider_key_env))
+            if value is not None
+            for word in (option, value)
+        ],
     )
     if cloud is not None and embedded:
         raise click.UsageError("--cloud and --embedded exclude each other")
+    if resume is not None and embedded:
+        raise click.UsageError("--resume finds nothing with --embedded: its sessions end with the command")
     result = asyncio.run(_run(wanted, transcript_for(as_json=as_json)))
     return 0 if result.status == "completed" else 1
 
@@ -130,7 +147,7 @@ async def _turn(session: Session, wanted: _Wanted, transcript: Transcript) -> Tu
             await showing
         finally:
             showing.cancel()
-    transcript.finished(session, result)
+    transcript.finished(result, wanted.way_back(session.id))
     return result
 
 
