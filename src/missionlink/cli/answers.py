@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from missionlink import Allow, Answer, Decision, Deny
+from missionlink.cli.printable import printable, printable_line
 
 if TYPE_CHECKING:
     from missionlink import PermissionRequest, Question
@@ -33,7 +34,8 @@ class Answers:
     def permission(self, request: PermissionRequest) -> Decision:
         """Decide about one action; runs in a thread, so it may wait."""
         what = request.command or request.path or request.url or request.tool_name or request.intention or ""
-        subject = f"{request.kind} {what}".strip()
+        # What is asked must not be able to hide behind what a terminal makes of it.
+        subject = printable_line(f"{request.kind} {what}".strip())
         if self._allow_all:
             self._transcript.note(f"allowed: {subject}")
             return Allow.once()
@@ -50,5 +52,6 @@ class Answers:
         """Ask the person; runs in a thread, so it may wait."""
         self._transcript.pause()
         choices = ", ".join(question.choices)
-        text = click.prompt(question.question + (f" [{choices}]" if choices else ""), err=True)
+        asked = printable(question.question + (f" [{choices}]" if choices else ""))
+        text = click.prompt(asked, err=True)
         return Answer(text, was_freeform=text not in question.choices)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 import msgspec
 
+from missionlink.cli.printable import printable, printable_line
+
 if TYPE_CHECKING:
     from missionlink import Event, Session, TurnResult
 
@@ -71,7 +73,7 @@ class _Text:
         if event.type == "assistant.message_delta" and self._streams:
             data = _members(event)
             self._streamed.add(str(data.get("messageId")))
-            click.echo(data.get("deltaContent", ""), nl=False)
+            click.echo(printable(str(data.get("deltaContent", ""))), nl=False)
             self._line_is_open = True
         elif event.type == "assistant.message":
             data = _members(event)
@@ -80,7 +82,8 @@ class _Text:
                 self.pause()
             elif text:
                 self.pause()
-                click.echo(text)
+                # A pipe gets the text as it is.
+                click.echo(printable(text) if self._streams else text)
         elif event.type == "tool.execution_start":
             self.note(f"tool {_members(event).get('toolName')}")
         elif event.type == "session.error":
@@ -89,7 +92,7 @@ class _Text:
     def note(self, text: str) -> None:
         """Print a remark to standard error."""
         self.pause()
-        click.secho(text, err=True, dim=sys.stderr.isatty())
+        click.secho(printable_line(text), err=True, dim=sys.stderr.isatty())
 
     def pause(self) -> None:
         """End the line that is being streamed."""
