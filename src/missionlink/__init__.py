@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from missionlink.handlers.hooks import Hooks as Hooks
     from missionlink.handlers.invoke import nonblocking as nonblocking
     from missionlink.handlers.pending import PendingQuestion as PendingQuestion
+    from missionlink.handlers.permissions import HookPermission as HookPermission
     from missionlink.handlers.permissions import McpPermission as McpPermission
+    from missionlink.handlers.permissions import MemoryPermission as MemoryPermission
     from missionlink.handlers.permissions import PermissionRequest as PermissionRequest
     from missionlink.handlers.permissions import ReadPermission as ReadPermission
     from missionlink.handlers.permissions import ShellPermission as ShellPermission
@@ -79,9 +81,11 @@ _MODULES = {
     "Form": "handlers.questions",
     "FormAnswer": "handlers.questions",
     "HeldLimits": "options.client",
+    "HookPermission": "handlers.permissions",
     "Hooks": "handlers.hooks",
     "LifecycleEvent": "lifecycle",
     "McpPermission": "handlers.permissions",
+    "MemoryPermission": "handlers.permissions",
     "MissionlinkError": "errors",
     "Opening": "session.opening",
     "PENDING": "handlers.deferral",

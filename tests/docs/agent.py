@@ -27,6 +27,16 @@ def reply(request: TurnRequest) -> Answer:
         return say("Done. " + " ".join(request.tool_results.values()))
     if "run the tests" in prompt:
         return say("I will run them.") + call("bash", {"command": "pytest -q"})
+    if "weather" in prompt:
+        return call("get_weather", {"city": "Oslo"})
+    if "how busy" in prompt:
+        return call("load", {})
+    if "deploy" in prompt:
+        return call("deploy", {"place": "production"})
+    if "clean up" in prompt:
+        return call("bash", {"command": "rm -rf build"})
+    if "make a plan" in prompt:
+        return call("exit_plan_mode", {"summary": "Rename the module"})
     if "ask me" in prompt:
         return call("ask_user", {"question": "Which colour?", "choices": ["red", "blue"]})
     if "for ever" in prompt:

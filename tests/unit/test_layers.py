@@ -13,7 +13,7 @@ PACKAGE = SOURCE / "missionlink"
 
 CORE = {"msgspec"}
 INNER = {"errors", "trace", "protocol", "_wire", "_io", "handlers", "options"}
-PUBLIC = {"missionlink", "errors", "events", "rpc", "options", "runtime", "blocking"}
+PUBLIC = {"missionlink", "errors", "events", "hooks", "rpc", "options", "runtime", "blocking"}
 
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     # layer: (layers of ours that it may import, packages of others that it may import)
@@ -37,6 +37,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "client": (INNER | {"session", "sessions", "startup", "lifecycle", "rpc"}, CORE),
     "events": ({"errors", "protocol"}, CORE),
     "rpc": ({"errors", "protocol", "_io", "options"}, CORE),
+    "hooks": ({"handlers"}, set()),
     "transports": ({"errors", "_io"}, set()),
     "blocking": (INNER | {"missionlink", "session", "lifecycle", "client", "events", "rpc"}, CORE | {"anyio"}),
     # Products on top. Testing is built on the same core; the others are users of the public names.

@@ -138,11 +138,28 @@ def _answer_question(fake: FakeRuntime, call: ReceivedCall) -> object:
     return {"success": True}
 
 
+def _ask_by_form(fake: FakeRuntime, call: ReceivedCall) -> object:
+    session = fake.sessions.live(call.session_id)
+    if session is None:
+        return plausible_sessions.not_found(call)
+    request_id = fake.sessions.new_id("request")
+    asked = {name: value for name, value in call.params.items() if name in {"message", "requestedSchema"}}
+    fake.emit(session.id, "elicitation.requested", {"requestId": request_id, **asked})
+    pending = session.pending[request_id]
+
+    async def forward() -> None:
+        call.reply(await pending.answered)
+
+    fake.run(forward())
+    return LATER
+
+
 _TABLE: dict[str, Plausible] = {
     "connect": _connect,
     "runtime.shutdown": _shutdown,
     "session.send": _send,
     "session.abort": _abort,
+    "session.ui.elicitation": _ask_by_form,
     **plausible_sessions.TABLE,
     **plausible_queries.TABLE,
 }
