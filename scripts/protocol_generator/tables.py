@@ -145,6 +145,7 @@ NULLABLE_MEMBERS: Final = {
 # Members that real runtimes send and no schema has: (class, member) -> type in the form of the reduced schema.
 SEEN_MEMBERS: Final = {
     ("CurrentToolMetadata", "title"): "string",
+    ("ExitPlanModeRequested", "toolCallId"): "string",
     ("PermissionRequestShell", "shellType"): "string",
     ("PermissionRequestShellCommandSegment", "hasUnboundExecutableContent"): "boolean",
     ("WorkspacesGetWorkspaceResultWorkspace", "fork_count"): "integer",

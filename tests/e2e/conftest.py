@@ -57,9 +57,12 @@ def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return RealRuntime(family, program, family == "from 1.0.81 on")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def recordings() -> Iterator[list[Recording]]:
-    """Record every connection that a client of this test makes; tests of other folders run between these."""
+    """Record every connection that a client makes here, those of clients that several tests share among them.
+
+    Of this folder only: a run may have tests of other folders between these, and they are let alone.
+    """
     made: list[Recording] = []
     transport_for = launch.transport_for
 

@@ -23,10 +23,6 @@ EXPLAINED: dict[str, tuple[tuple[str, ...], str]] = {
         (NEWER,),
         "book-keeping, by its name for nobody else",
     ),
-    r"exit_plan_mode\.requested\.toolCallId: unknown member": (
-        (NEWER, OLDER),
-        "in no schema; it names the tool call that the plan came with, which the request's own id does as well",
-    ),
 }
 
 

@@ -33,3 +33,4 @@ class ExitPlanModeRequested(JsonObject, frozen=True, kw_only=True):
     actions: list[ExitPlanModeAction]
     recommended_action: ExitPlanModeAction
     model: str | None = None
+    tool_call_id: str | None = None
