@@ -66,13 +66,21 @@ def _version_key(version: str) -> tuple[int, ...]:
 
 
 def _with_classic(source: dict[str, Any], classic: dict[str, Any]) -> dict[str, Any]:
+    """Add what is described by hand, as far as this runtime has it."""
     version = source["runtime"]
-    methods = {
-        name: {key: x for key, x in method.items() if key != "runtimes"}
-        for name, method in classic["methods"].items()
-        if version in method.get("runtimes", (version,))
+
+    def there(section: str) -> dict[str, Any]:
+        return source[section] | {
+            name: {key: x for key, x in entry.items() if key != "runtimes"}
+            for name, entry in classic[section].items()
+            if version in entry.get("runtimes", (version,))
+        }
+
+    return source | {
+        "events": there("events"),
+        "methods": there("methods"),
+        "types": source["types"] | classic["types"],
     }
-    return source | {"methods": source["methods"] | methods, "types": source["types"] | classic["types"]}
 
 
 def _read(source: dict[str, Any]) -> Protocol:

@@ -7,6 +7,7 @@ from typing import Final
 # Definitions whose name an event's payload needs: payloads are named after their event.
 RENAMED_TYPES: Final = {
     "ModelCallFinalResult": "ModelCallFinalResultKind",
+    "ModelMessage": "ModelNote",
     "SystemNotification": "SystemNotificationKind",
 }
 

@@ -475,7 +475,7 @@ from missionlink.protocol.generated.rpc_client_models import (
     ModelBillingTokenPrices as ModelBillingTokenPrices,
     ModelBillingTokenPricesLongContext as ModelBillingTokenPricesLongContext,
     ModelList as ModelList,
-    ModelMessage as ModelMessage,
+    ModelNote as ModelNote,
     ModelPickerCategory as ModelPickerCategory,
     ModelPolicy as ModelPolicy,
     ModelPolicyState as ModelPolicyState,

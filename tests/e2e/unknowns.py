@@ -15,13 +15,9 @@ NEWER, OLDER = "from 1.0.81 on", "up to 1.0.71"
 
 # What real runtimes are known to send beyond the generated types: pattern -> (who sends it, why it may stay so).
 EXPLAINED: dict[str, tuple[tuple[str, ...], str]] = {
-    r"model\.\w+: unknown type": (
-        (NEWER,),
-        "its record of its talk with the model: ephemeral, for its own diagnosis, and in no schema",
-    ),
     r"permission\.requested\.promptRequest\._permissionRequestSessionId: unknown member": (
         (NEWER,),
-        "book-keeping, by its name for nobody else",
+        "book-keeping, by its name for nobody else; sent with requests to write files",
     ),
 }
 

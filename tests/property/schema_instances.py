@@ -21,10 +21,11 @@ NEW_VALUE = "value-of-a-newer-runtime"
 
 
 def load(version: str) -> dict[str, Any]:
-    """The model of one runtime, with the methods that its own schema leaves out."""
+    """The model of one runtime, with the events and methods that its own schema leaves out."""
     model = json.loads((SCHEMA / f"{version}.json").read_text())
-    there = {k: v for k, v in CLASSIC["methods"].items() if version in v.get("runtimes", (version,))}
-    return model | {"methods": model["methods"] | there, "types": model["types"] | CLASSIC["types"]}
+    for section in ("events", "methods"):
+        model[section] |= {k: v for k, v in CLASSIC[section].items() if version in v.get("runtimes", (version,))}
+    return model | {"types": model["types"] | CLASSIC["types"]}
 
 
 class Instances:

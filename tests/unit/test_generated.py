@@ -16,14 +16,15 @@ from missionlink.protocol.generated.names import EVENTS, REQUESTS
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / "src" / "missionlink" / "protocol" / "generated"
 MODELS = {x: json.loads((ROOT / "schema" / f"{x}.json").read_text()) for x in VERSIONS}
-TABLES = {f"missionlink.protocol.generated.{x}" for x in ("names", "public", "methods")}
+CLASSIC = json.loads((ROOT / "schema" / "classic.json").read_text())
+PACKAGE = "missionlink.protocol.generated"
 
 
 def generated_after(code: str) -> set[str]:
-    """The generated modules that are loaded once ``code`` has run in a fresh interpreter; tables do not count."""
-    script = f"{code}\nimport sys\nprint(*(x for x in sys.modules if x.startswith('missionlink.protocol.generated.')))"
+    """The generated modules that are loaded once ``code`` has run in a fresh interpreter, tables too."""
+    script = f"{code}\nimport sys\nprint(*(x for x in sys.modules if x.startswith({PACKAGE!r})))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    return set(done.stdout.split()) - TABLES
+    return {name.removeprefix(PACKAGE).removeprefix(".") for name in done.stdout.split()} - {""}
 
 
 @pytest.mark.parametrize("seed", ["0", "1"])
@@ -59,7 +60,9 @@ def test_each_schema_is_pinned() -> None:
 def test_all_events_of_both_runtimes_are_there() -> None:
     counts = {version: len(model["events"]) for version, model in MODELS.items()}
     assert counts == {"1.0.102": 163, "1.0.60": 89}
-    assert EVENTS.keys() == {wire for model in MODELS.values() for wire in model["events"]}
+    described = {wire for model in (*MODELS.values(), CLASSIC) for wire in model["events"]}
+    assert EVENTS.keys() == described
+    assert len(described) == 163 + len(CLASSIC["events"])
     assert len(set(EVENTS.values())) == len(EVENTS)
 
 
@@ -71,26 +74,59 @@ def test_all_methods_of_both_runtimes_are_there_on_their_side() -> None:
             assert wire in side
 
 
+# A client starts a runtime of its own, and a session of it, and somebody looks at the types of events only.
+LIFE = """
+import asyncio, os, pathlib, sys, tempfile
+from missionlink import AsyncClient
+from missionlink.testing import FakeRuntime
+
+async def main(folder):
+    async with FakeRuntime() as fake:
+        program = pathlib.Path(folder, "runtime")
+        await fake.command(program)
+        async with AsyncClient(runtime=program) as client:
+            async with client.create_session(streaming=True) as session:
+                events = session.events("session.idle")
+                await session.send("hello")
+                assert (await anext(events)).type == "session.idle"
+
+with tempfile.TemporaryDirectory() as folder:
+    asyncio.run(main(folder))
+"""
+
+
 @pytest.mark.parametrize(
     "code",
     [
         "import missionlink",
-        "import missionlink.events, missionlink.rpc",
-        "import missionlink.protocol.index, missionlink.protocol.compat",
-        "from missionlink.events import Event; Event(type='assistant.message')",
+        "from missionlink import AsyncClient; AsyncClient()",
+        "import missionlink.protocol.index, missionlink.protocol.envelope",
+        "import missionlink.session.session, missionlink.handlers, missionlink.options",
     ],
 )
 def test_nothing_generated_is_loaded_before_it_is_used(code: str) -> None:
     assert generated_after(code) == set()
 
 
+def test_the_facades_load_their_table_and_no_type() -> None:
+    assert generated_after("import missionlink.events, missionlink.rpc") == {"public"}
+    assert generated_after("from missionlink.events import Event; Event(type='assistant.message')") == {"public"}
+    assert generated_after("import missionlink.protocol.compat") == {"methods"}
+
+
 def test_one_payload_loads_the_modules_of_its_family() -> None:
     code = "from missionlink.protocol.index import payload_decoder; payload_decoder('user_input.requested')"
-    assert generated_after(code) == {"missionlink.protocol.generated.events_user_input"}
+    assert generated_after(code) == {"names", "events_user_input"}
 
 
 def test_one_namespace_loads_its_own_module() -> None:
-    code = "from missionlink.rpc import SessionRpc; SessionRpc(None, {}).name"
-    loaded = generated_after(code)
-    assert "missionlink.protocol.generated.rpc_session_name" in loaded
-    assert not {x for x in loaded if "rpc_client" in x or "rpc_session_mcp" in x or ".events_" in x}
+    loaded = generated_after("from missionlink.rpc import SessionRpc; SessionRpc(None, {}).name")
+    assert "rpc_session_name" in loaded
+    assert not {x for x in loaded if "rpc_client" in x or "rpc_session_mcp" in x or x.startswith("events_")}
+
+
+def test_a_start_loads_the_types_of_a_turn_and_no_method() -> None:
+    """The types of a turn are loaded on purpose, while a runtime of our own starts; see ``startup``."""
+    deliberate = generated_after(f"import {PACKAGE}.events_assistant, {PACKAGE}.events_session")
+    assert not {name for name in deliberate if name.startswith(("rpc_", "client_", "types_rpc_"))}
+    assert generated_after(LIFE) - {"names"} == deliberate

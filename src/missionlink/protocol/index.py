@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 
-from missionlink.protocol.generated.names import EVENTS, REQUESTS
-
 __all__ = (
     "client_request_types",
     "decode_payload",
@@ -39,7 +37,7 @@ def payload_decoder(event_type: str) -> msgspec.json.Decoder[Any] | None:
 
 def payload_class(event_type: str) -> type[msgspec.Struct] | None:
     """Return the class of an event type's payload, or ``None`` for a type that is unknown here."""
-    name = EVENTS.get(event_type)
+    name = _events().get(event_type)
     if name is None:
         return None
     kind: type[msgspec.Struct] = getattr(_module("events_" + event_type.partition(".")[0]), name)
@@ -69,6 +67,8 @@ def client_request_types(method: str) -> tuple[type[msgspec.Struct], Any] | None
 
     The result's type may be a union or ``None``; ``missionlink.protocol.model.decoder_for`` takes any of them.
     """
+    from missionlink.protocol.generated.names import REQUESTS
+
     module = REQUESTS.get(method)
     if module is None:
         return None
@@ -94,8 +94,16 @@ def public(facade: str, name: str) -> Any:
 
 
 @cache
+def _events() -> dict[str, str]:
+    # Even this table is generated, and of use only once an event's payload is looked at.
+    from missionlink.protocol.generated.names import EVENTS
+
+    return EVENTS
+
+
+@cache
 def _wire_names() -> dict[str, str]:
-    return {name: wire for wire, name in EVENTS.items()}
+    return {name: wire for wire, name in _events().items()}
 
 
 @cache

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from msgspec import Raw
+
 from missionlink.protocol.generated.types_events_shared import (
     AssistantUsageApiEndpoint,
     AssistantUsageQuotaSnapshot,
@@ -15,7 +17,7 @@ from missionlink.protocol.generated.types_events_shared import (
     ModelCallWebSocketFallbackErrorKind,
     ModelCallWebSocketFallbackReason,
 )
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, Maybe
 
 
 ModelCallFailureBadRequestKind: TypeAlias = Literal["bodyless", "structured_error"] | str
@@ -134,3 +136,180 @@ class ModelCallStart(JsonObject, frozen=True, kw_only=True):
     previous_response_id: str | None = None
     fusion: FusionAttribution | None = None
     parent_tool_call_id: str | None = None
+
+
+class ModelLog(JsonObject, frozen=True, kw_only=True):
+    """A line of the runtime's log about its talk with the model.
+
+    Event ``model.log``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    level: str | None = None
+    message: str | None = None
+
+
+class ModelMessage(JsonObject, frozen=True, kw_only=True):
+    """A message that was added to the talk with the model, in the form that the model takes.
+
+    Event ``model.message``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    turn: int | None = None
+    model_call: Maybe[Raw] = None
+    message: Maybe[Raw] = None
+    source: str | None = None
+
+
+class ModelMessagesSnapshot(JsonObject, frozen=True, kw_only=True):
+    """All messages that the model was sent; large.
+
+    Event ``model.messages_snapshot``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    messages: list[Raw] | None = None
+
+
+class ModelModelCallFailure(JsonObject, frozen=True, kw_only=True):
+    """A request to the model has failed; ``model_call`` says how.
+
+    Event ``model.model_call_failure``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    turn: int | None = None
+    model_call_duration_ms: float | None = None
+    model_call: Maybe[Raw] = None
+    rte: bool | None = None
+
+
+class ModelModelCallStarted(JsonObject, frozen=True, kw_only=True):
+    """A request is about to be sent to the model.
+
+    Event ``model.model_call_started``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    model: str | None = None
+    model_info: Maybe[Raw] = None
+    turn: int | None = None
+    timestamp_ms: float | None = None
+
+
+class ModelModelCallSuccess(JsonObject, frozen=True, kw_only=True):
+    """A request to the model has succeeded; times, tokens and the answer as it came.
+
+    Event ``model.model_call_success``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    turn: int | None = None
+    model_call_duration_ms: float | None = None
+    ttft_ms: float | None = None
+    output_ttft_ms: float | None = None
+    inter_token_latency_ms: float | None = None
+    model_call: Maybe[Raw] = None
+    response_chunk: Maybe[Raw] = None
+    response_usage: Maybe[Raw] = None
+    quota_snapshots: Maybe[Raw] = None
+    rte: bool | None = None
+    max_prompt_tokens: int | None = None
+    tool_count: int | None = None
+    tool_token_count: int | None = None
+    custom_tool_call_count: int | None = None
+    unmatched_tool_result_count: int | None = None
+    orphan_tool_call_count: int | None = None
+    model_display_name: str | None = None
+
+
+class ModelResponse(JsonObject, frozen=True, kw_only=True):
+    """The model's last answer of a prompt, in the form in which it came.
+
+    Event ``model.response``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    turn: int | None = None
+    model_call: Maybe[Raw] = None
+    response: Maybe[Raw] = None
+
+
+class ModelTelemetry(JsonObject, frozen=True, kw_only=True):
+    """A measurement that the runtime would report to its maker.
+
+    Event ``model.telemetry``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    telemetry: Maybe[Raw] = None
+
+
+class ModelToolExecution(JsonObject, frozen=True, kw_only=True):
+    """What a tool returned, as the model gets it, and how long it took.
+
+    Event ``model.tool_execution``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    turn: int | None = None
+    tool_call_id: str | None = None
+    tool_result: Maybe[Raw] = None
+    duration_ms: float | None = None
+    rte: bool | None = None
+    file_edits: Maybe[Raw] = None
+
+
+class ModelTurnEnded(JsonObject, frozen=True, kw_only=True):
+    """One call of the model, with its tools, is over.
+
+    Event ``model.turn_ended``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    model: str | None = None
+    model_info: Maybe[Raw] = None
+    turn: int | None = None
+    timestamp_ms: float | None = None
+
+
+class ModelTurnFailed(JsonObject, frozen=True, kw_only=True):
+    """One call of the model has failed for good; ``error`` says why.
+
+    Event ``model.turn_failed``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    model: str | None = None
+    model_info: Maybe[Raw] = None
+    turn: int | None = None
+    timestamp_ms: float | None = None
+    error: str | None = None
+
+
+class ModelTurnRetry(JsonObject, frozen=True, kw_only=True):
+    """One call of the model is made again; ``reason`` says why.
+
+    Event ``model.turn_retry``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    model: str | None = None
+    model_info: Maybe[Raw] = None
+    turn: int | None = None
+    timestamp_ms: float | None = None
+    reason: str | None = None
+
+
+class ModelTurnStarted(JsonObject, frozen=True, kw_only=True):
+    """One call of the model begins.
+
+    Event ``model.turn_started``; never in the history. Internal to the runtime's own programs.
+    """
+
+    kind: str
+    model: str | None = None
+    model_info: Maybe[Raw] = None
+    turn: int | None = None
+    timestamp_ms: float | None = None

@@ -68,7 +68,10 @@ PUBLIC: Final[dict[str, dict[str, str]]] = {
         "events_model": (
             "ModelCallFailure ModelCallFailureBadRequestKind ModelCallFailureKind "
             "ModelCallFailureRequestFingerprint ModelCallFailureSource ModelCallFinalResult "
-            "ModelCallFinalResultKind ModelCallFinished ModelCallFinishedOutcome ModelCallStart"
+            "ModelCallFinalResultKind ModelCallFinished ModelCallFinishedOutcome ModelCallStart ModelLog "
+            "ModelMessage ModelMessagesSnapshot ModelModelCallFailure ModelModelCallStarted "
+            "ModelModelCallSuccess ModelResponse ModelTelemetry ModelToolExecution ModelTurnEnded "
+            "ModelTurnFailed ModelTurnRetry ModelTurnStarted"
         ),
         "events_pending_messages": (
             "PendingMessagesModified"
@@ -491,9 +494,9 @@ PUBLIC: Final[dict[str, dict[str, str]]] = {
         "rpc_client_models": (
             "BuiltInModelCatalog BuiltInModelCatalogEntry ClientModelsRpc ImageToolModel "
             "ImageToolModelAvailability ImageToolModelOperation ImageToolModelPricing Model ModelBilling "
-            "ModelBillingPromo ModelBillingTokenPrices ModelBillingTokenPricesLongContext ModelList "
-            "ModelMessage ModelPickerCategory ModelPolicy ModelPolicyState ModelTokenPriceUnit "
-            "ModelTokenPriceUnitList ModelWarningText TokenPriceUnit"
+            "ModelBillingPromo ModelBillingTokenPrices ModelBillingTokenPricesLongContext ModelList ModelNote "
+            "ModelPickerCategory ModelPolicy ModelPolicyState ModelTokenPriceUnit ModelTokenPriceUnitList "
+            "ModelWarningText TokenPriceUnit"
         ),
         "rpc_client_permissions": (
             "ClientPermissionsFolderTrustRpc ClientPermissionsLocationsRpc ClientPermissionsRpc "

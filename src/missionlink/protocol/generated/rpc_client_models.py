@@ -60,8 +60,8 @@ class Model(JsonObject, frozen=True, kw_only=True):
     model_picker_category: ModelPickerCategory | None = None
     model_picker_price_category: ModelPickerPriceCategory | None = None
     warning_text: ModelWarningText | None = None
-    info_messages: list[ModelMessage] | None = None
-    warning_messages: list[ModelMessage] | None = None
+    info_messages: list[ModelNote] | None = None
+    warning_messages: list[ModelNote] | None = None
     provider: ModelProviderRef | None = None
 
 
@@ -110,7 +110,7 @@ class ModelList(JsonObject, frozen=True, kw_only=True):
     image_models: list[ImageToolModel] | None = None
 
 
-class ModelMessage(JsonObject, frozen=True, kw_only=True):
+class ModelNote(JsonObject, frozen=True, kw_only=True):
     code: str
     message: str
 
