@@ -72,7 +72,7 @@ class AsyncClient(Sessions):
             "working_directory": working_directory,
             "env": env,
         }
-        self.options = with_fields(options_of(ClientOptions, options), given)
+        self.options: ClientOptions = with_fields(options_of(ClientOptions, options), given)
         self._given_transport = transport
         self._state: ClientState = "new"
         self._starting: asyncio.Task[None] | None = None

@@ -88,7 +88,7 @@ class LifecycleStream:
     """
 
     def __init__(self, detach: Callable[[LifecycleStream], None]) -> None:
-        self.omitted = 0
+        self.omitted: int = 0
         """Events that the reader was too slow for."""
         self._detach = detach
         self._queue: deque[LifecycleEvent] = deque()

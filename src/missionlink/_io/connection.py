@@ -15,7 +15,7 @@ import msgspec
 
 from missionlink._io.deadlines import Deadlines
 from missionlink._io.inbound import Counts
-from missionlink._io.outlet import Outlet
+from missionlink._io.outlet import Gate, Outlet
 from missionlink._io.waiter import Waiter
 from missionlink._wire.calls import Calls
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES, FrameDecoder
@@ -70,7 +70,7 @@ class Connection:
     def __init__(
         self, transport: Transport, inbound: Inbound, *, max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
     ) -> None:
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self._transport = transport
         self._inbound = inbound
         self._decoder = FrameDecoder(max_frame_bytes)
@@ -78,9 +78,9 @@ class Connection:
         self._outlet = Outlet(transport)
         self._deadlines = Deadlines()
         # The gate that consumers and dispatchers close is the outlet's.
-        self.pause = self._outlet.pause
-        self.resume = self._outlet.resume
-        self.writable_again = self._outlet.writable_again
+        self.pause: Gate = self._outlet.pause
+        self.resume: Gate = self._outlet.resume
+        self.writable_again: Callable[[], None] = self._outlet.writable_again
         self._loop = asyncio.get_running_loop()
         self._ended: MissionlinkError | None = None
         self._end_known = asyncio.Event()

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from missionlink._wire.framing import encode_frame
 
 if TYPE_CHECKING:
     from missionlink._io.transport import Transport
 
-__all__ = ("Outlet",)
+__all__ = ("Gate", "Outlet")
 
 # Above this many unsent bytes new requests wait for their turn; answers go on, since the peer waits for them.
 _REQUESTS_WAIT_ABOVE_BYTES = 1024 * 1024
 # Above this many, reading pauses too: a peer that asks on without reading its answers gets no more room.
 _READING_WAITS_ABOVE_BYTES = 64 * 1024 * 1024
+
+
+class Gate(Protocol):
+    """Closes or opens the reading, for a reason."""
+
+    def __call__(self, reason: object) -> None: ...
 
 
 class Outlet:

@@ -45,13 +45,13 @@ class Call:
     __slots__ = ("id", "is_open", "method", "params", "session_id", "size", "work")
 
     def __init__(self, request: Request, session_id: str | None, size: int) -> None:
-        self.id = request.id
-        self.method = request.method
+        self.id: bytes = request.id
+        self.method: str = request.method
         self.params: msgspec.Raw = request.params
-        self.session_id = session_id
-        self.size = size
+        self.session_id: str | None = session_id
+        self.size: int = size
         """Bytes of the frame, for the bounds of buffers."""
-        self.is_open = True
+        self.is_open: bool = True
         self.work: Work | None = None
         """What answers the call, once something does."""
 
@@ -66,7 +66,7 @@ class Calls(Generic[_Waiter]):
     __slots__ = ("_next_id", "_open", "_waiting", "max_open")
 
     def __init__(self, max_open: int = DEFAULT_MAX_OPEN_CALLS) -> None:
-        self.max_open = max_open
+        self.max_open: int = max_open
         self._next_id = 1
         self._waiting: dict[bytes, _Waiter] = {}
         self._open: set[Call] = set()

@@ -28,7 +28,7 @@ class Answers:
     def __init__(self, transcript: Transcript, *, allow_all: bool) -> None:
         self._transcript = transcript
         self._allow_all = allow_all
-        self.can_ask = sys.stdin.isatty() and sys.stderr.isatty()
+        self.can_ask: bool = sys.stdin.isatty() and sys.stderr.isatty()
         """Whether there is somebody to ask."""
 
     def permission(self, request: PermissionRequest) -> Decision:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ("as_json", "json_option", "print_columns", "print_json")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
-"""The option that every command with a result has."""
+_Command = TypeVar("_Command", bound="Callable[..., object]")
+
+
+def json_option(command: _Command) -> _Command:
+    """Give a command the option that every command with a result has."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")(command)
 
 
 def as_json(value: object) -> str:

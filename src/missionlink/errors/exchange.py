@@ -91,7 +91,7 @@ class UnsupportedByRuntime(RequestRejected):
         with_options = f" with {', '.join(options)}" if options else ""
         super().__init__(method, -32601, f"runtime {version} does not support {method}{with_options}")
         self.runtime_version = runtime_version
-        self.options = tuple(options)
+        self.options: tuple[str, ...] = tuple(options)
         """Names of the options that cannot be served; empty when the whole method is unknown."""
 
 

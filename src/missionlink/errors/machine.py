@@ -33,7 +33,7 @@ class RuntimeNotFound(RuntimeUnavailable):
         super().__init__(
             f"no agent runtime was found; install it with 'missionlink runtime install'. Looked at:{lines}"
         )
-        self.tried = tuple(tried)
+        self.tried: tuple[tuple[str, str], ...] = tuple(tried)
         """Pairs of a place and the reason why it was refused, in the order of search."""
 
 
@@ -47,7 +47,7 @@ class RuntimeInstallFailed(RuntimeUnavailable):
         or ``"other"``."""
         self.detail = detail
         """The last lines of what npm or the runtime said, without credentials; empty when neither was run."""
-        self.can_retry = reason == "network"
+        self.can_retry: bool = reason == "network"
 
 
 class RuntimeStartFailed(RuntimeUnavailable):

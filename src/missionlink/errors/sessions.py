@@ -34,7 +34,7 @@ class SessionNotFound(SessionError):
 
     def __init__(self, session_id: str, detail: str = "") -> None:
         super().__init__(f"session {session_id!r} was not found" + (f": {detail}" if detail else ""))
-        self.session_id = session_id
+        self.session_id: str | None = session_id
 
 
 class SessionClosed(SessionError):
@@ -42,7 +42,7 @@ class SessionClosed(SessionError):
 
     def __init__(self, session_id: str, why: str = "it was closed") -> None:
         super().__init__(f"session {session_id!r} cannot be used: {why}")
-        self.session_id = session_id
+        self.session_id: str | None = session_id
 
 
 class SessionIdMismatch(SessionError):
@@ -50,7 +50,7 @@ class SessionIdMismatch(SessionError):
 
     def __init__(self, expected: str, returned: str, problem: str = "") -> None:
         super().__init__(problem or f"session {expected!r} was asked for and the runtime answered with {returned!r}")
-        self.session_id = expected
+        self.session_id: str | None = expected
         self.expected = expected
         self.returned = returned
 
@@ -118,6 +118,6 @@ class ConsumerOverflow(SessionError):
 
     def __init__(self, session_id: str, count: int) -> None:
         super().__init__(f"a consumer of session {session_id!r} fell behind; {count} event(s) were not delivered")
-        self.session_id = session_id
+        self.session_id: str | None = session_id
         self.count = count
         """How many events were lost."""

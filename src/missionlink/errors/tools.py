@@ -26,7 +26,7 @@ class ScriptMismatch(MissionlinkError, AssertionError):
         super().__init__(f"{double} was not used as its script says:{listed}" + (f"\n  it saw:{seen}" if seen else ""))
         self.double = double
         """Which double complains."""
-        self.faults = tuple(faults)
+        self.faults: tuple[str, ...] = tuple(faults)
         """One sentence for each deviation."""
 
 

@@ -59,11 +59,11 @@ class EventAnswers:
     )
 
     def __init__(self, desk: Desk) -> None:
-        self.from_events = False
+        self.from_events: bool = False
         """Whether no question will come as a request."""
-        self.answers_unhandled = True
+        self.answers_unhandled: bool = True
         """Whether questions without a handler are answered; else they are left to other clients."""
-        self.book = PendingBook()
+        self.book: PendingBook = PendingBook()
         self._desk = desk
         self._tools: ToolRunner | None = None
         self._denied_once = False

@@ -74,14 +74,14 @@ class PendingQuestion:
         self._data = data
         self._answers = answers
         self._book = book
-        self.question = question
+        self.question: Any = question
         """``PermissionRequest``, ``Question``, ``Form``, ``Plan``, ``AutoModeSwitch`` or ``ToolCall``."""
         self.session_id: str = question.session_id
         self.request_id: str = question.request_id
         """The runtime's id of the question."""
-        self.agent_id = agent_id
+        self.agent_id: str | None = agent_id
         """The sub-agent that asks; ``None`` for the main agent."""
-        self.asked_at = asked_at or datetime.now(UTC)
+        self.asked_at: datetime = asked_at or datetime.now(UTC)
         """When this program heard of it, in UTC."""
 
     def __repr__(self) -> str:
@@ -171,7 +171,7 @@ class PendingBook:
         self._outcomes: dict[str, asyncio.Future[msgspec.Raw | None]] = {}
         self._numbers = 0
         self._changed: asyncio.Event | None = None
-        self.is_closed = False
+        self.is_closed: bool = False
 
     def open(self) -> list[tuple[int, PendingQuestion]]:
         """Return the questions with their numbers, oldest first."""

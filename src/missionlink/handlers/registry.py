@@ -60,7 +60,7 @@ class Handlers:
         is_cloud: bool = False,
     ) -> None:
         self._desk = Desk(session_id, options, answers, pool, tasks, report, Running(), is_cloud)
-        self.events = EventAnswers(self._desk)
+        self.events: EventAnswers = EventAnswers(self._desk)
         """Answers what comes as an event; holds the tools and the open questions."""
         self._hooks: HookRunner | None = None
         if options.hooks is not None:

@@ -83,7 +83,7 @@ class ToolRunner:
 
     def __init__(self, desk: Desk, tools: Sequence[Tool[..., Any]]) -> None:
         self._desk = desk
-        self.tools = {tool.name: tool for tool in tools}
+        self.tools: dict[str, Tool[..., Any]] = {tool.name: tool for tool in tools}
         """The tools by name."""
 
     def find(self, name: str) -> Tool[..., Any] | None:

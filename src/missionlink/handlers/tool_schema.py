@@ -31,11 +31,11 @@ class Signature:
     def __init__(self, form: type[msgspec.Struct], names: list[str], injected: list[str], description: str) -> None:
         self._form = form
         self._names = names
-        self.injected = injected
+        self.injected: list[str] = injected
         """Names of parameters that get the context."""
-        self.description = description
+        self.description: str = description
         """What the docstring says of the function."""
-        self.schema = inlined_schema(form)
+        self.schema: dict[str, Any] = inlined_schema(form)
         """JSON schema of the arguments, with an object at its root."""
 
     def read(self, raw: bytes) -> dict[str, Any]:

@@ -61,8 +61,8 @@ class Faults:
     def __init__(self) -> None:
         self.create_refusal: Refusal | None = None
         self.poll_refusal: Refusal | None = None
-        self.create_delay = Delay()
-        self.start_delay = Delay()
+        self.create_delay: Delay = Delay()
+        self.start_delay: Delay = Delay()
         self.start_batch: tuple[Draft, ...] = ()
 
     async def before_create(self) -> Refusal | None:

@@ -57,7 +57,7 @@ class ScriptedTask:
         """The mode that the client has chosen; it changes nothing but what is reported."""
         self.name: str = claimed.name
         """The task's name; clients can change it."""
-        self.is_quitting = False
+        self.is_quitting: bool = False
         """Whether the task ends with the turn that runs."""
         self._claimed = claimed
         self._questions: dict[str, _Question] = {}

@@ -48,7 +48,7 @@ class MissionControl(Levers):
         super().__init__(faults)
         self.url = url
         """Where it listens, for example ``"http://127.0.0.1:41234"``."""
-        self.tasks = Tasks(service)
+        self.tasks: Tasks = Tasks(service)
         """The tasks, to look at and to wait for."""
         self._token = token
         self._service = service

@@ -101,7 +101,7 @@ class CloudCreation(ConversationBase):
         # The history may know events that stand before those on the wire.
         session.dispatcher.keep_back()
         self.link.router.register(session_id, session.dispatcher)
-        self.session_id = session_id
+        self.session_id: str | None = session_id
         return session
 
     def _response_received(self, result: msgspec.Raw) -> None:

@@ -62,15 +62,15 @@ class SessionCore:
     def __init__(
         self, session_id: str, link: Link, options: SessionOptions, *, cloud: CloudOptions | None = None
     ) -> None:
-        self.id = session_id
-        self.link = link
-        self.options = options
-        self.cloud = cloud
-        self.facts = Facts(is_ready=cloud is None)
-        self.handlers = Handlers(
+        self.id: str = session_id
+        self.link: Link = link
+        self.options: SessionOptions = options
+        self.cloud: CloudOptions | None = cloud
+        self.facts: Facts = Facts(is_ready=cloud is None)
+        self.handlers: Handlers = Handlers(
             session_id, options, link.connection, link.pool, link.tasks, link.report, is_cloud=cloud is not None
         )
-        self.dispatcher = Dispatcher(self, link.connection, options)
+        self.dispatcher: Dispatcher = Dispatcher(self, link.connection, options)
         self._closed: MissionlinkError | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tracker: TurnTracker | None = None

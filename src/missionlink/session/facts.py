@@ -39,9 +39,9 @@ class Facts:
         self.capabilities: dict[str, Any] = {}
         self.workspace_path: str | None = None
         self.remote_url: str | None = None
-        self.is_ready = is_ready
-        self.is_remote = not is_ready
-        self.has_shut_down = False
+        self.is_ready: bool = is_ready
+        self.is_remote: bool = not is_ready
+        self.has_shut_down: bool = False
         """Whether Mission Control has ended the session; its history can still be read."""
         # Made when somebody waits: most sessions never need them.
         self._ready: asyncio.Event | None = None

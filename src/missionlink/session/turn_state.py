@@ -79,17 +79,17 @@ class TurnState:
     )  # fmt: skip
 
     def __init__(self, session_id: str, prompt: str, queue: EventQueue) -> None:
-        self.id = ""
-        self.session_id = session_id
-        self.prompt = prompt
-        self.queue = queue
+        self.id: str = ""
+        self.session_id: str = session_id
+        self.prompt: str = prompt
+        self.queue: EventQueue = queue
         self.done: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
         # Nobody may ever await a turn; its failure must not be reported as forgotten.
         self.done.add_done_callback(_take_failure)
-        self.copies_seen = 0
+        self.copies_seen: int = 0
         """How often the prompt has come back among the events."""
-        self.was_active = False
-        self.was_aborted = False
+        self.was_active: bool = False
+        self.was_aborted: bool = False
         self._message: Event | None = None
         self._text = ""
         self._input = self._output = self._calls = 0

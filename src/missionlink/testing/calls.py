@@ -37,12 +37,12 @@ class Asked:
 
     def __init__(self, method: str, identity: bytes, session_id: str | None) -> None:
         self.method = method
-        self.id = identity.decode("utf-8", "replace")
+        self.id: str = identity.decode("utf-8", "replace")
         """JSON of the id."""
         self.session_id = session_id
         self.answers: list[Answer] = []
         """All answers so far; a right client gives one."""
-        self.is_lost = False
+        self.is_lost: bool = False
         """Whether the connection ended before the answer."""
         self._settled = asyncio.Event()
 
@@ -85,8 +85,8 @@ class ReceivedCall:
 
     def __init__(self, peer: Peer, call: Call) -> None:
         self.peer = peer
-        self.method = call.method
-        self.session_id = call.session_id
+        self.method: str = call.method
+        self.session_id: str | None = call.session_id
         self._call = call
 
     def __repr__(self) -> str:

@@ -65,15 +65,15 @@ class FakeRuntime:
         clock: Clock | None = None,
         strict: bool = True,
     ) -> None:
-        self.family = family_of(family)
+        self.family: Family = family_of(family)
         self.token = token
-        self.clock = clock or ManualClock()
-        self.agent = Agent(turns)
+        self.clock: Clock = clock or ManualClock()
+        self.agent: Agent = Agent(turns)
         self.peers: list[Peer] = []
         """All connections there ever were, oldest first."""
-        self.sessions = SessionBook(self.clock)
+        self.sessions: SessionBook = SessionBook(self.clock)
         """The sessions, also those that were destroyed."""
-        self.faults = Faults(self)
+        self.faults: Faults = Faults(self)
         """What can go wrong, as verbs."""
         self.forwards_first_events = True
         """Whether the first events of a cloud session are sent; newer runtimes leave them out at times."""

@@ -116,7 +116,7 @@ class Peer:
         self.calls: Calls[None] = Calls()
         self.asked: list[Asked] = []
         """All requests made to this client, in order."""
-        self.is_open = True
+        self.is_open: bool = True
         self.token: str | None = None
         """What ``connect`` has to present on this connection; ``None`` asks for nothing."""
         self.is_admitted = False
@@ -130,7 +130,7 @@ class Peer:
         self._writable = asyncio.Event()
         self._next_id = first_id
         self._decoder = FrameDecoder()
-        self.outlet = Outlet(self._write)
+        self.outlet: Outlet = Outlet(self._write)
 
     def __repr__(self) -> str:
         return f"<Peer {self.number} {'open' if self.is_open else 'ended'}>"

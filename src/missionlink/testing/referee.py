@@ -33,7 +33,7 @@ class Referee:
     """
 
     def __init__(self, fake: FakeRuntime, *, strict: bool, replay: Replay | None = None) -> None:
-        self.traffic = Traffic()
+        self.traffic: Traffic = Traffic()
         self.replay = replay
         self.handlers: dict[str, Handler] = {}
         self.expected: list[Expectation] = []
