@@ -149,7 +149,7 @@ class Harness:
             return json.loads(out.read_text(encoding="utf-8"))
 
     def _import(self, side: str, environment: dict[str, str]) -> dict[str, float]:
-        command = [self._python(side), "-I", "-c", _STATEMENTS[side] + _REPORT_IMPORT]
+        command = [self._python(side), "-P", "-s", "-c", _STATEMENTS[side] + _REPORT_IMPORT]
         started = time.perf_counter()
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         assert child.stdout is not None
@@ -168,7 +168,9 @@ class Harness:
 
     def _environment(self) -> dict[str, str]:
         dropped = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHASHSEED", "VIRTUAL_ENV", "COPILOT_HOME")
-        return {key: value for key, value in os.environ.items() if key not in dropped}
+        kept = {key: value for key, value in os.environ.items() if key not in dropped}
+        # This tree is measured, whatever is installed.
+        return {**kept, "PYTHONPATH": str(_REPOSITORY / "src")}
 
     @contextmanager
     def _model_server(self) -> Iterator[str]:

@@ -50,7 +50,10 @@ class Recorder:
         self.ends: list[tuple[MissionlinkError, list[Call]]] = []
         self.on_call: Any = None
 
-    def event_received(self, session_id: str | None, event: Event, size: int) -> None:
+    def find(self, session_id: str) -> None:
+        """No session is known."""
+
+    def unclaimed_event(self, session_id: str | None, event: Event) -> None:
         self.items.append((session_id, event.type))
 
     def call_received(self, call: Call) -> None:

@@ -54,6 +54,7 @@ def test_the_payload_is_decoded_once_and_only_when_it_is_read(read, monkeypatch:
     """design 2: the envelope at once, the payload when somebody looks at it."""
     asked: list[str] = []
     real = index.payload_decoder
+    monkeypatch.setattr(index, "payload_decoders", {})
     monkeypatch.setattr(index, "payload_decoder", lambda kind: asked.append(kind) or real(kind))
     event = read(MESSAGE)
     assert asked == []

@@ -1,6 +1,5 @@
 """One connection to a runtime: frames to messages, calls in both directions, one way out for writes.
 
-Everything from the bytes to the router happens in one synchronous stretch, so arrival order is kept by construction.
 The end of the connection wakes every waiter once, with the same typed error.
 """
 
@@ -8,54 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from missionlink._io.deadlines import Deadlines
 from missionlink._io.inbound import Counts
+from missionlink._io.intake import Intake
 from missionlink._io.outlet import Gate, Outlet
 from missionlink._io.waiter import Waiter
 from missionlink._wire.calls import Calls
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES, FrameDecoder
-from missionlink.errors import (
-    ConnectionClosed,
-    InvalidOption,
-    MissionlinkError,
-    RemoteProtocolError,
-    RequestTimeout,
-)
-from missionlink.protocol.envelope import EventNotification, decode_event_params
-from missionlink.protocol.messages import (
-    INTERNAL_ERROR,
-    Malformed,
-    Notification,
-    Request,
-    Response,
-    decode_message,
-    encode_error,
-    encode_notification,
-    session_id_of,
-)
+from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RequestTimeout
+from missionlink.protocol.messages import INTERNAL_ERROR, encode_notification
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import msgspec
 
     from missionlink._io.inbound import Inbound
     from missionlink._io.transport import Transport
     from missionlink._wire.calls import Call
 
 __all__ = ("Connection",)
-
-_log = logging.getLogger("missionlink.connection")
-
-
-class _CancelParams(msgspec.Struct):
-    id: msgspec.Raw
-
-
-_cancel_params = msgspec.json.Decoder(_CancelParams)
 
 
 class Connection:
@@ -73,9 +46,9 @@ class Connection:
         self.counts: Counts = Counts()
         self._transport = transport
         self._inbound = inbound
-        self._decoder = FrameDecoder(max_frame_bytes)
         self._calls: Calls[Waiter] = Calls()
         self._outlet = Outlet(transport)
+        self._intake = Intake(FrameDecoder(max_frame_bytes), self._calls, self._outlet, inbound, self.counts)
         self._deadlines = Deadlines()
         # The gate that consumers and dispatchers close is the outlet's.
         self.pause: Gate = self._outlet.pause
@@ -194,77 +167,16 @@ class Connection:
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the transport."""
-        try:
-            for body in self._decoder.receive(data):
-                message = decode_message(body)
-                if type(message) is EventNotification:
-                    params = message.params
-                    self._inbound.event_received(params.session_id, params.event, len(body))
-                else:
-                    self._take(message, len(body))
-        except RemoteProtocolError as error:
-            self._end(error)
-
-    def _take(self, message: object, size: int) -> None:
-        if isinstance(message, Response):
-            self._take_response(message)
-        elif isinstance(message, Request):
-            call, refusal = self._calls.accept(message, session_id_of(message.params), size)
-            if refusal is None:
-                self._inbound.call_received(call)
-            else:
-                self.counts.requests_refused += 1
-                self._outlet.send(refusal)
-        elif isinstance(message, Notification):
-            self._take_notification(message, size)
-        elif isinstance(message, Malformed):
-            self.counts.malformed += 1
-            _log.warning(
-                "a message of the runtime was dropped: %s; it begins with %r", message.problem, message.excerpt
-            )
-            if message.reply_code is not None:
-                self._outlet.send(encode_error(message.reply_id, message.reply_code, message.problem))
-
-    def _take_notification(self, message: Notification, size: int) -> None:
-        if message.method == "session.event":
-            session_id, event = decode_event_params(message.params)
-            self._inbound.event_received(session_id, event, size)
-        elif message.method == "$/cancelRequest":
-            self._cancel_call(message.params)
-        else:
-            self._inbound.notification_received(message)
-
-    def _take_response(self, response: Response) -> None:
-        waiter = self._calls.settle(response)
-        if waiter is None:
-            self._note_unknown(response)
-            return
-        if not waiter.settle(response):
-            # Timed out or cancelled in this very round of the event loop, and about to be forgotten.
-            self.counts.late_responses += 1
-
-    def _note_unknown(self, response: Response) -> None:
-        if self._calls.was_ours(response.id):
-            self.counts.late_responses += 1
-            _log.debug("a response came for request %r, which had been given up", response.id)
-            return
-        self.counts.unknown_responses += 1
-        text = response.error.message if response.error else ""
-        _log.warning("the runtime sent a response to nothing that was asked: id %r %s", response.id[:80], text[:200])
-
-    def _cancel_call(self, params: msgspec.Raw) -> None:
-        identity = _cancelled_id(params)
-        for call, message in self._calls.cancel(identity):
-            self._outlet.send(message)
-            if call.work is not None:
-                call.work.cancel()
+        self._intake.receive(data)
+        if self._intake.failure is not None:
+            self._end(self._intake.failure)
 
     # The end.
 
     def transport_ended(self, error: MissionlinkError) -> None:
         """Take the end from the transport."""
-        if self._decoder.is_mid_frame and self._ended is None:
-            error.add_note(f"the stream ended within a message, {self._decoder.buffered_bytes} bytes into it")
+        if self._ended is None and (rest := self._intake.incomplete_bytes) is not None:
+            error.add_note(f"the stream ended within a message, {rest} bytes into it")
         self._end(error)
 
     async def close(self, timeout: float) -> None:
@@ -288,10 +200,3 @@ class Connection:
         self._outlet.close()
         self._deadlines.close()
         self._inbound.connection_ended(error, unanswered)
-
-
-def _cancelled_id(params: msgspec.Raw) -> bytes:
-    try:
-        return bytes(_cancel_params.decode(params).id)
-    except (ValueError, RecursionError):
-        return b""

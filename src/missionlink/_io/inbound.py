@@ -6,23 +6,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from missionlink._wire.calls import Call
     from missionlink.errors import MissionlinkError
     from missionlink.protocol.envelope import Event
     from missionlink.protocol.messages import Notification
 
-__all__ = ("Counts", "Inbound")
+__all__ = ("Counts", "Inbound", "Taker")
+
+
+class Taker(Protocol):
+    """One session's way in. Called in arrival order, when all that was read with the item has been routed."""
+
+    def take(self, item: Event | Call) -> None:
+        """Take an event, or a request that is answered by the session from now on; may call the program's code."""
+        ...
 
 
 class Inbound(Protocol):
     """Where messages of the runtime go. Called in arrival order; must not block and not call the program's code."""
 
-    def event_received(self, session_id: str | None, event: Event, size: int) -> None:
-        """Take a session's event of ``size`` bytes."""
+    @property
+    def find(self) -> Callable[[str], Taker | None]:
+        """Finds the session with an id."""
         ...
 
-    def call_received(self, call: Call) -> None:
-        """Take a request; somebody must answer it."""
+    def unclaimed_event(self, session_id: str | None, event: Event) -> None:
+        """Take an event whose session is not known."""
+        ...
+
+    def call_received(self, call: Call) -> Taker | None:
+        """Take a request; return the session that answers it, or ``None`` if it has been seen to."""
         ...
 
     def notification_received(self, notification: Notification) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from missionlink._io.inbound import Taker
 from missionlink._wire.calls import Call
 from missionlink._wire.routes import HELD_ENDED, HELD_OVERFLOW, HeldLimits, Routes
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
@@ -45,15 +46,11 @@ _SESSION_NAMESPACES = frozenset(
 )
 
 
-class SessionPort(Protocol):
-    """One session's way in. Called in arrival order, never blocking."""
+class SessionPort(Taker, Protocol):
+    """One session's way in, and what it is told besides."""
 
-    def event_received(self, event: Event, size: int) -> None:
-        """Take an event."""
-        ...
-
-    def call_received(self, call: Call) -> None:
-        """Take a request; it is answered by the session from now on."""
+    def take_later(self, item: Event | Call) -> None:
+        """Take an item in the middle of the reading: must not call the program's code."""
         ...
 
     def events_lost(self, count: int) -> None:
@@ -97,6 +94,9 @@ class Router:
     def __init__(self, client: ClientPort, limits: HeldLimits, *, adoption_patience: float) -> None:
         self._client = client
         self._routes: Routes[SessionPort] = Routes(limits)
+        # Asked for each event: the table's own method spares a call.
+        self.find: Callable[[str], SessionPort | None] = self._routes.find
+        """Return the session with an id, or ``None``."""
         self._patience = adoption_patience
         self._adopt: dict[int, Callable[[str], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -115,10 +115,6 @@ class Router:
 
     # Sessions.
 
-    def find(self, session_id: str) -> SessionPort | None:
-        """Return the session with this id, or ``None``."""
-        return self._routes.find(session_id)
-
     def register(self, session_id: str, port: SessionPort) -> None:
         """Make a session known and replay what was held for it, in arrival order, before returning.
 
@@ -128,11 +124,8 @@ class Router:
         lost, items = self._routes.register(session_id, port)
         if lost:
             port.events_lost(lost)
-        for item, size in items:
-            if not isinstance(item, Call):
-                port.event_received(item, size)
-            elif item.is_open:
-                port.call_received(item)
+        for item, _ in items:
+            port.take_later(item)
 
     def unregister(self, session_id: str, port: SessionPort) -> None:
         """Forget a session, unless the id belongs to another one by now."""
@@ -185,39 +178,35 @@ class Router:
 
     # Called by the connection.
 
-    def event_received(self, session_id: str | None, event: Event, size: int) -> None:
-        """Hand an event to its session, hold it, or count it as nobody's."""
-        if session_id is not None:
-            port = self._routes.find(session_id)
-            if port is not None:
-                port.event_received(event, size)
-                return
-            if self._routes.is_guarded:
-                self._hold(session_id, event, size)
-                return
+    def unclaimed_event(self, session_id: str | None, event: Event) -> None:
+        """Hold an event for a session that may come, or count it as nobody's."""
+        if session_id is not None and self._routes.is_guarded:
+            self._hold(session_id, event, event.size)
+            return
         self.connection.counts.events_unclaimed += 1
         _log.debug("event %s is for session %r, which is not ours", event.type, session_id)
 
-    def call_received(self, call: Call) -> None:
-        """Hand a request to its session or to the client, hold it, or refuse it."""
+    def call_received(self, call: Call) -> SessionPort | None:
+        """Return the session that answers a request; else hand it to the client, hold it, or refuse it."""
         if self._client.takes_call(call.method):
             self._client.call_received(call)
-            return
+            return None
         session_id = call.session_id
         if session_id is None:
             if call.method.rpartition(".")[0] in _SESSION_NAMESPACES:
                 self.connection.refuse(call, INVALID_PARAMS, f"{call.method} needs a sessionId")
             else:
                 self.connection.refuse(call, METHOD_NOT_FOUND, f"method {call.method} is not known")
-            return
+            return None
         port = self._routes.find(session_id)
         if port is not None:
-            port.call_received(call)
-        elif self._routes.is_guarded:
+            return port
+        if self._routes.is_guarded:
             self._hold(session_id, call, call.size)
             self._watch_adoption()
         else:
             self.connection.refuse(call, INVALID_PARAMS, f"session {session_id} is not known")
+        return None
 
     def _hold(self, session_id: str, item: Event | Call, size: int) -> None:
         self._let_go(self._routes.hold(session_id, item, size, self._loop.time()), HELD_OVERFLOW)

@@ -16,6 +16,7 @@ from missionlink.handlers.decisions import Deny, decision_to_wire
 from missionlink.handlers.permission_reading import parse_permission_request
 
 __all__ = (
+    "ACTED_ON",
     "ASKING",
     "BY_EVENT",
     "BY_METHOD",
@@ -118,6 +119,8 @@ SETTLING = frozenset(event.replace(".requested", ".completed") for event in (*BY
     "command.completed"
 }
 """Events that say that a question has been answered, here or elsewhere."""
+ACTED_ON = ASKING | SETTLING | {"abort", "tool.execution_start"}
+"""Every event that handlers look at; others pass them by, which spares most of a stream several calls."""
 
 
 class RequestId(msgspec.Struct, rename="camel"):

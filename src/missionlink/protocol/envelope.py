@@ -96,7 +96,13 @@ class Event(msgspec.Struct, rename="camel", gc=False):
         """The typed payload (see ``missionlink.events``), or ``UnknownEvent``; decoded once, at the first read."""
         payload = self.payload
         if payload is None:
-            payload = self.payload = _decode_payload(self)
+            # Here and not in a function of its own: this runs for nearly every event.
+            decoder = index.payload_decoders.get(self.type)
+            try:
+                payload = decoder.decode(self.data_json) if decoder else _decode_first(self)
+            except (ValueError, RecursionError) as error:
+                payload = UnknownEvent(self.type, bytes(self.data_json) or self.raw, str(error))
+            self.payload = payload
         return payload
 
     @property
@@ -204,15 +210,12 @@ def _salvage(raw: msgspec.Raw, problem: str) -> Event:
     return event
 
 
-def _decode_payload(event: Event) -> object:
-    raw = event.data_json
+def _decode_first(event: Event) -> object:
+    """Decode the payload of a type that has not come before; the others' decoders are found in the table."""
     decoder = index.payload_decoder(event.type)
     if decoder is None:
-        return UnknownEvent(event.type, bytes(raw) or event.raw)
-    try:
-        return decoder.decode(raw)
-    except (ValueError, RecursionError) as error:
-        return UnknownEvent(event.type, bytes(raw) or event.raw, str(error))
+        return UnknownEvent(event.type, bytes(event.data_json) or event.raw)
+    return decoder.decode(event.data_json)
 
 
 def _text_or_none(raw: msgspec.Raw) -> str | None:

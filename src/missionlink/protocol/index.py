@@ -17,21 +17,23 @@ __all__ = (
     "event_type_of",
     "payload_class",
     "payload_decoder",
+    "payload_decoders",
     "public",
     "public_names",
 )
 
-_decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+payload_decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+"""The decoders that have been built, by event type; ``payload_decoder`` builds those that are missing."""
 
 
 def payload_decoder(event_type: str) -> msgspec.json.Decoder[Any] | None:
     """Return the decoder for payloads of an event type, or ``None`` for a type that is unknown here."""
-    decoder = _decoders.get(event_type)
+    decoder = payload_decoders.get(event_type)
     if decoder is None:
         kind = payload_class(event_type)
         if kind is None:
             return None
-        decoder = _decoders[event_type] = msgspec.json.Decoder(kind)
+        decoder = payload_decoders[event_type] = msgspec.json.Decoder(kind)
     return decoder
 
 

@@ -16,6 +16,7 @@ import msgspec
 from missionlink.protocol.envelope import NO_JSON, EventNotification
 
 __all__ = (
+    "EVENT_PREFIX",
     "INTERNAL_ERROR",
     "INVALID_PARAMS",
     "INVALID_REQUEST",
@@ -28,6 +29,7 @@ __all__ = (
     "Notification",
     "Request",
     "Response",
+    "decode_event_notification",
     "decode_message",
     "encode_error",
     "encode_notification",
@@ -43,7 +45,8 @@ INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 REQUEST_CANCELLED: Final = -32800
 
-_EVENT_PREFIX: Final = b'{"jsonrpc":"2.0","method":"session.event"'
+EVENT_PREFIX: Final = b'{"jsonrpc":"2.0","method":"session.event"'
+"""How an event begins where the runtime writes it."""
 _EXCERPT_BYTES: Final = 120
 
 
@@ -117,20 +120,26 @@ class _SessionKey(msgspec.Struct, rename="camel"):
     session_id: str
 
 
-_event_notification = msgspec.json.Decoder(EventNotification)
 _envelope = msgspec.json.Decoder(_Envelope)
 _session_key = msgspec.json.Decoder(_SessionKey)
 _text = msgspec.json.Decoder(str)
 _error = msgspec.json.Decoder(ErrorObject)
 _encoder = msgspec.json.Encoder()
 
+decode_event_notification = msgspec.json.Decoder(EventNotification).decode
+"""Decodes a body that begins with ``EVENT_PREFIX``; without ``source`` and ``size``, which the caller fills in.
+
+Raises:
+    ValueError, RecursionError: It has not the shape that runtimes send; ``decode_message`` takes any.
+"""
+
 
 def decode_message(body: bytes | bytearray) -> Message:
     """Decode one frame body."""
     # Nearly all traffic is events: one pass for the shape that runtimes send, the general way for all else.
-    if body.startswith(_EVENT_PREFIX):
+    if body.startswith(EVENT_PREFIX):
         try:
-            message = _event_notification.decode(body)
+            message = decode_event_notification(body)
         except (ValueError, RecursionError):
             pass
         else:

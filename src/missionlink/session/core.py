@@ -18,12 +18,13 @@ from missionlink.errors import (
     SessionError,
     UnsupportedByRuntime,
 )
+from missionlink.handlers.kinds import ACTED_ON
 from missionlink.handlers.registry import Handlers
 from missionlink.protocol.messages import INTERNAL_ERROR
 from missionlink.session.callback import Callback
 from missionlink.session.consumer import wire_types
 from missionlink.session.dispatch import Dispatcher
-from missionlink.session.facts import Facts
+from missionlink.session.facts import TELLING, Facts
 from missionlink.session.history import decode_history, merge, open_questions
 from missionlink.session.tracker import TurnTracker
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ("SessionCore",)
 
 _log = logging.getLogger("missionlink.session")
+
+_CONCERNS = ACTED_ON | TELLING
 
 
 class SessionCore:
@@ -146,6 +149,11 @@ class SessionCore:
         self.check_open()
 
     # Called by the dispatcher.
+
+    @property
+    def concerns(self) -> frozenset[str]:
+        """Types of the events that this object has to see."""
+        return _CONCERNS
 
     def observe(self, event: Event) -> None:
         """Note what an event says about the session."""

@@ -1,8 +1,8 @@
 """One session's way from the reader to its subscribers and handlers, in arrival order.
 
-The reader only appends; a callback of the event loop takes all that has gathered. An event is handed to every
-consumer before the handler of a later request starts, and no later event is handed on before that handler has
-taken its first step. Handlers then run side by side.
+An item is handed on at once unless something waits. An event is handed to every consumer before the handler of a
+later request starts, and no later event is handed on before that handler has taken its first step: until then events
+queue here. Handlers then run side by side.
 
 Until the first consumer comes, events wait in a bounded backlog for it.
 """
@@ -34,15 +34,6 @@ _log = logging.getLogger("missionlink.session")
 # that one round of the event loop for each request cannot keep up with.
 _MOST_ITEMS_WAITING = 8192
 _MOST_BYTES_WAITING = 32 * 1024 * 1024
-# Most of a stream: pieces of text that neither tell of the session nor ask anything.
-_SAY_NOTHING = frozenset(
-    {
-        "assistant.message_delta",
-        "assistant.reasoning_delta",
-        "assistant.streaming_delta",
-        "assistant.tool_call_delta",
-    }
-)
 # A longer list of ids from the history is forgotten as early as possible.
 _MOST_IDS_KEPT = 256
 
@@ -67,119 +58,135 @@ class Dispatcher:
     """
 
     __slots__ = (
-        "_backlog", "_bytes", "_consumers", "_gate", "_items", "_kept_back", "_loop", "_owner", "_seen",
-        "_trackers",
+        "_backlog", "_bytes", "_concerns", "_consumers", "_everybody", "_gate", "_is_merging", "_items", "_kept_back",
+        "_loop", "_owner", "_seen", "_trackers",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, gate: ReadingGate, limits: BacklogLimits) -> None:
         self._owner = owner
+        self._concerns = owner.concerns
         self._gate = gate
         self._loop = asyncio.get_running_loop()
+        # What waits for a handler's first step or for the loop's next round; None while items are handed on at once.
         self._items: deque[Event | Call | _Merged] | None = None
         self._bytes = 0
         self._consumers: tuple[Consumer, ...] = ()
         # Consumers of our own, for example the turns: they do not end the backlog.
         self._trackers: tuple[Consumer, ...] = ()
+        self._everybody: tuple[Consumer, ...] = ()
         self._backlog: Inbox[Event] | None = Inbox(limits.backlog_events, limits.backlog_bytes)
         # Events that wait until the session's history has been read; requests do not wait.
         self._kept_back: list[Event] | None = None
         # Ids that the history brought: the wire may bring them once more.
         self._seen: frozenset[str] = frozenset()
+        # Whether one of the last two is in use.
+        self._is_merging = False
 
-    # Called by the router.
+    # Called by the router and the connection.
 
-    def event_received(self, event: Event, size: int) -> None:
-        """Take an event."""
-        items = self._items
-        if items is None:
-            items = self._new_items()
-        items.append(event)
-        self._bytes += size
-        if self._bytes > _MOST_BYTES_WAITING or len(items) > _MOST_ITEMS_WAITING:
-            self._gate.pause(self)
+    def take(self, item: Event | Call) -> None:
+        """Hand an item on, behind what waits already."""
+        # Nearly all items are events that only consumers care for; the rest of the class is for the others.
+        if type(item) is Event and self._items is None and not self._is_merging:
+            if self._backlog is None and item.type not in self._concerns:
+                for consumer in self._everybody:
+                    consumer.push(item)
+            elif self.deliver(item):
+                self._await_first_step()
+        elif self._items:
+            self._queue(item, self._items)
+        elif isinstance(item, Call):
+            if item.is_open and self._owner.serve(item):
+                self._await_first_step()
+        elif self._items is not None:
+            self._queue(item, self._items)
+        elif self._kept_back is not None:
+            self._kept_back.append(item)
+        elif self._is_news(item) and self.deliver(item):
+            self._await_first_step()
 
-    def call_received(self, call: Call) -> None:
-        """Take a request."""
-        items = self._items
-        if items is None:
-            items = self._new_items()
-        items.append(call)
-        self._bytes += call.size
-        if self._bytes > _MOST_BYTES_WAITING or len(items) > _MOST_ITEMS_WAITING:
-            self._gate.pause(self)
-
-    def _new_items(self) -> deque[Event | Call | _Merged]:
-        """Return a queue with its draining scheduled; idle sessions have none, since it takes half a kilobyte."""
-        items: deque[Event | Call | _Merged] = deque()
-        self._items = items
-        self._loop.call_soon(self._drain)
-        return items
+    def take_later(self, item: Event | Call) -> None:
+        """Hand an item on in the event loop's next round: the reader is in the middle of something."""
+        self._queue(item, self._waiting())
 
     def events_lost(self, count: int) -> None:
         """Put a marker in the place of events that were let go before the session was known."""
-        self.event_received(lost_marker(count, "the buffer for sessions that are being created was full"), 0)
+        self.take_later(lost_marker(count, "the buffer for sessions that are being created was full"))
 
     def connection_ended(self, error: MissionlinkError) -> None:
         """Hand on what is there, then tell every consumer."""
         self._owner.connection_ended(error)
         self._loop.call_soon(self.end, error)
 
-    # Handing on.
+    # What waits.
+
+    def _queue(self, item: Event | Call, items: deque[Event | Call | _Merged]) -> None:
+        items.append(item)
+        self._bytes += item.size
+        if self._bytes > _MOST_BYTES_WAITING or len(items) > _MOST_ITEMS_WAITING:
+            self._gate.pause(self)
+
+    def _waiting(self) -> deque[Event | Call | _Merged]:
+        """Return the queue, with its draining scheduled; other sessions have none, since it takes half a kilobyte."""
+        if self._items is None:
+            self._items = deque()
+            self._loop.call_soon(self._drain)
+        return self._items
+
+    def _await_first_step(self) -> None:
+        """Let events wait for the handler just started: its first step is in the loop's queue already."""
+        if not STARTS_AT_ONCE:
+            self._waiting()
 
     def _drain(self) -> None:
+        waits = True
         try:
-            self._hand_on(in_turn=True)
+            waits = self._hand_on(in_turn=True)
         finally:
             # Also after a KeyboardInterrupt out of a callback: the session goes on if the program does.
-            if self._items:
+            if self._items or waits:
                 self._loop.call_soon(self._drain)
             else:
                 self._items = None
                 self._bytes = 0
                 self._gate.resume(self)
 
-    def _hand_on(self, *, in_turn: bool) -> None:
-        """Hand on what is there; ``in_turn`` stops before an event while a handler has not taken its first step."""
+    def _hand_on(self, *, in_turn: bool) -> bool:
+        """Hand on what waits; ``in_turn`` stops before an event while a handler has not taken its first step.
+
+        Returns:
+            Whether a handler still has to take it.
+        """
         items = self._items
         handler_waits = False
         while items:
             item = items.popleft()
-            if type(item) is Event:
-                if handler_waits and in_turn and not STARTS_AT_ONCE:
-                    # The handler's first step is in the loop's queue already: come back right behind it.
-                    items.appendleft(item)
-                    return
-                if self._kept_back is not None:
-                    self._kept_back.append(item)
-                elif not self._seen or self._is_news(item):
-                    handler_waits |= self.deliver(item)
-            elif isinstance(item, Call):
+            if isinstance(item, Call):
                 if item.is_open:
                     handler_waits |= self._owner.serve(item)
-            elif isinstance(item, _Merged):
-                if handler_waits and in_turn and not STARTS_AT_ONCE:
-                    items.appendleft(item)
-                    return
+                continue
+            if handler_waits and in_turn and not STARTS_AT_ONCE:
+                # The handler's first step is in the loop's queue already: come back right behind it.
+                items.appendleft(item)
+                return True
+            if isinstance(item, _Merged):
                 handler_waits |= self.deliver(item.event, act=item.act)
+            elif self._kept_back is not None:
+                self._kept_back.append(item)
+            elif not self._seen or self._is_news(item):
+                handler_waits |= self.deliver(item)
+        return handler_waits and not STARTS_AT_ONCE
 
     def deliver(self, event: Event, *, act: bool = True) -> bool:
         """Hand one event to everybody and act on what it asks; say whether a handler was started for it."""
-        if event.type in _SAY_NOTHING:
-            for consumer in self._trackers:
-                consumer.push(event)
-            for consumer in self._consumers:
-                consumer.push(event)
-            if self._backlog is not None:
-                self._keep_for_first(event, self._backlog)
-            return False
-        self._owner.observe(event)
-        for consumer in self._trackers:
-            consumer.push(event)
-        for consumer in self._consumers:
+        concerns_owner = event.type in self._concerns
+        if concerns_owner:
+            self._owner.observe(event)
+        for consumer in self._everybody:
             consumer.push(event)
         if self._backlog is not None:
             self._keep_for_first(event, self._backlog)
-        return act and self._owner.act_on(event)
+        return concerns_owner and act and self._owner.act_on(event)
 
     def _keep_for_first(self, event: Event, backlog: Inbox[Event]) -> None:
         if event.type == LOST_TYPE:
@@ -204,6 +211,7 @@ class Dispatcher:
         if len(self._seen) > _MOST_IDS_KEPT and not event.ephemeral and event.type != LOST_TYPE:
             # The wire is in the history's order: behind the first new event nothing old should come.
             self._seen = frozenset()
+            self._is_merging = False
         return True
 
     # While the history is read.
@@ -211,6 +219,7 @@ class Dispatcher:
     def keep_back(self) -> None:
         """Keep events back until ``let_go``; requests go on."""
         self._kept_back = []
+        self._is_merging = True
 
     def let_go(
         self,
@@ -229,6 +238,7 @@ class Dispatcher:
             return
         kept, self._kept_back = self._kept_back, None
         self._seen = frozenset(seen)
+        self._is_merging = bool(self._seen)
         brought = {event.id for event in kept}
         still_open = {event.id for event in act_on}
         merged = merge(kept)
@@ -238,7 +248,7 @@ class Dispatcher:
                 self._owner.act_on(event)
         # What the history knows to be settled is shown to everybody and asked of nobody.
         settled = self._seen - brought - still_open
-        items = self._new_items() if self._items is None else self._items
+        items = self._waiting()
         items.extendleft(_Merged(event, act=event.id not in settled) for event in reversed(merged))
 
     # Consumers.
@@ -247,8 +257,10 @@ class Dispatcher:
         """Add a consumer; the first one that does not merely track gets the backlog."""
         if tracks:
             self._trackers += (consumer,)
+            self._everybody = self._trackers + self._consumers
             return
         self._consumers += (consumer,)
+        self._everybody += (consumer,)
         backlog, self._backlog = self._backlog, None
         if backlog is not None:
             if lost := backlog.take_lost():
@@ -260,15 +272,16 @@ class Dispatcher:
         """Remove a consumer; removing twice is nothing."""
         self._consumers = tuple(one for one in self._consumers if one is not consumer)
         self._trackers = tuple(one for one in self._trackers if one is not consumer)
+        self._everybody = self._trackers + self._consumers
 
     def leaving(self) -> None:
         """Let no consumer hold the runtime up any longer."""
-        for consumer in self._trackers + self._consumers:
+        for consumer in self._everybody:
             consumer.leaving()
 
     def end(self, error: MissionlinkError | None) -> None:
         """Hand on what is there and tell every consumer that no more comes."""
         self.let_go(lambda kept: kept)
         self._hand_on(in_turn=False)
-        for consumer in self._trackers + self._consumers:
+        for consumer in self._everybody:
             consumer.end(error)

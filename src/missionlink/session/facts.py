@@ -10,7 +10,11 @@ import msgspec
 if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
 
-__all__ = ("Facts", "OpenedResult")
+__all__ = ("TELLING", "Facts", "OpenedResult")
+
+
+TELLING = frozenset({"session.start", "session.info", "session.shutdown", "capabilities.changed"})
+"""Types of the events that say something about the session."""
 
 
 class OpenedResult(msgspec.Struct, rename="camel"):
@@ -58,7 +62,7 @@ class Facts:
     def observe(self, event: Event) -> None:
         """Take an event; cheap for the many that say nothing about the session."""
         kind = event.type
-        if kind not in _TELLING or event.agent_id is not None:
+        if kind not in TELLING or event.agent_id is not None:
             return
         if kind == "session.start":
             self.set_ready()
@@ -104,9 +108,6 @@ class Facts:
         self.remote_url = url
         if self._url_known is not None:
             self._url_known.set()
-
-
-_TELLING = frozenset({"session.start", "session.info", "session.shutdown", "capabilities.changed"})
 
 
 def _decode(event: Event, kind: Any) -> Any:

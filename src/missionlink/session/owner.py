@@ -31,6 +31,11 @@ class Owner(Protocol):
 
     id: str
 
+    @property
+    def concerns(self) -> frozenset[str]:
+        """Types of the events that ``observe`` and ``act_on`` are to be called for."""
+        ...
+
     def observe(self, event: Event) -> None:
         """Note what the event says about the session, before anybody sees it."""
         ...

@@ -86,8 +86,8 @@ class EventQueue:
     """
 
     __slots__ = (
-        "_bytes", "_ended", "_error", "_gate", "_lost", "_max_bytes", "_max_events", "_overflow", "_queue",
-        "_session_id", "_timer", "_types", "_waiter",
+        "_bytes", "_error", "_gate", "_lost", "_max_bytes", "_max_events", "_overflow", "_queue",
+        "_session_id", "_timer", "_types", "_waiter", "has_ended",
     )  # fmt: skip
 
     def __init__(
@@ -114,13 +114,14 @@ class EventQueue:
         self._bytes = 0
         self._lost = 0
         self._error: MissionlinkError | None = None
-        self._ended = False
+        self.has_ended = False
+        """Whether it takes no more events."""
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def describe(self) -> str:
         """Say in a few words what state the queue is in."""
-        state = "ended" if self._ended else "open"
+        state = "ended" if self.has_ended else "open"
         return f"of session {self._session_id!r}, {state}, {len(self._queue)} waiting"
 
     # The side of the program.
@@ -141,7 +142,7 @@ class EventQueue:
             if self._timer is not None:
                 self._let_reading_go_on()
             return event
-        if self._ended:
+        if self.has_ended:
             if self._error is not None:
                 raise copy.copy(self._error)
             raise StopAsyncIteration
@@ -168,7 +169,7 @@ class EventQueue:
 
     def push(self, event: Event) -> None:
         """Queue an event."""
-        if self._ended or (self._types is not None and event.type not in self._types and event.type != LOST_TYPE):
+        if self.has_ended or (self._types is not None and event.type not in self._types and event.type != LOST_TYPE):
             return
         if event.type == LOST_TYPE and not self._queue:
             # A gap in front of an empty queue needs no room.
@@ -190,9 +191,9 @@ class EventQueue:
 
     def end(self, error: MissionlinkError | None) -> None:
         """Let the iteration end after what is queued."""
-        if self._ended:
+        if self.has_ended:
             return
-        self._ended = True
+        self.has_ended = True
         self._error = error
         if self._timer is not None:
             self._let_reading_go_on(force=True)

@@ -39,6 +39,15 @@ _ACTIVITY = frozenset(
         "tool.execution_start",
     }
 )
+# Ephemeral events that tell nothing of the turn itself.
+_PIECES = frozenset(
+    {
+        "assistant.message_delta",
+        "assistant.reasoning_delta",
+        "assistant.streaming_delta",
+        "assistant.tool_call_delta",
+    }
+)
 
 
 class TurnTracker:
@@ -56,8 +65,8 @@ class TurnTracker:
         self._active: TurnState | None = None
         # The turns under way when an abort of ours was sent: its idle may come after later prompts.
         self._aborting: tuple[TurnState, ...] = ()
-        self._loop = asyncio.get_running_loop()
-        self._last_activity = self._loop.time()
+        self._now = asyncio.get_running_loop().time
+        self._last_activity = self._now()
 
     def last_activity(self) -> float:
         """Return when the session's last event came, as the event loop counts time."""
@@ -87,8 +96,14 @@ class TurnTracker:
         """Take an event of the session."""
         if not self._turns:
             return
-        self._last_activity = self._loop.time()
+        self._last_activity = self._now()
         kind = event.type
+        if kind in _PIECES:
+            # Most of a stream, and nothing but something to iterate over.
+            queue = (self._active or self._turns[0]).queue
+            if not queue.has_ended:
+                queue.push(event)
+            return
         if event.agent_id is None and kind == "user.message":
             self._begin(event)
         turn = self._active or self._turns[0]

@@ -1,0 +1,175 @@
+"""The way in of a connection: bytes to messages, and each message to where it belongs.
+
+Every message of a chunk is decoded and its session is found in one synchronous stretch, without any code of the
+program's, so arrival order is kept by construction. Then the sessions get their items (see ``batches``).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from missionlink._io.batches import Batches
+from missionlink.protocol.envelope import NO_JSON, decode_event_params
+from missionlink.protocol.messages import (
+    EVENT_PREFIX,
+    Malformed,
+    Notification,
+    Request,
+    Response,
+    decode_event_notification,
+    decode_message,
+    encode_error,
+    session_id_of,
+)
+
+if TYPE_CHECKING:
+    from missionlink._io.inbound import Counts, Inbound
+    from missionlink._io.outlet import Outlet
+    from missionlink._io.waiter import Waiter
+    from missionlink._wire.calls import Calls
+    from missionlink._wire.framing import FrameDecoder
+    from missionlink.errors import RemoteProtocolError
+    from missionlink.protocol.envelope import Event
+
+__all__ = ("Intake",)
+
+_log = logging.getLogger("missionlink.connection")
+
+
+class _CancelParams(msgspec.Struct):
+    id: msgspec.Raw
+
+
+_cancel_params = msgspec.json.Decoder(_CancelParams)
+
+
+class Intake:
+    """Takes what the transport brings.
+
+    Args:
+        decoder: Cuts the frames.
+        calls: Knows who waits for what.
+        outlet: The way of answers.
+        inbound: Gets what is no answer.
+        counts: Kept up to date.
+    """
+
+    def __init__(
+        self, decoder: FrameDecoder, calls: Calls[Waiter], outlet: Outlet, inbound: Inbound, counts: Counts
+    ) -> None:
+        self._decoder = decoder
+        self._calls = calls
+        self._outlet = outlet
+        self._inbound = inbound
+        self._counts = counts
+        self._batches = Batches()
+
+    @property
+    def failure(self) -> RemoteProtocolError | None:
+        """Why nothing can be read any more, if it cannot."""
+        return self._decoder.failure
+
+    @property
+    def incomplete_bytes(self) -> int | None:
+        """How many bytes of a message are here whose rest has not come; ``None`` between two messages."""
+        return self._decoder.buffered_bytes if self._decoder.is_mid_frame else None
+
+    def receive(self, data: bytes) -> None:
+        """Take in bytes, in order; any chunking."""
+        # The hot path: nearly all messages are events of known sessions, and every call more shows in the rates.
+        find = self._inbound.find
+        items = self._batches.items
+        for body in self._decoder.cut(data):
+            if body.startswith(EVENT_PREFIX):
+                try:
+                    message = decode_event_notification(body)
+                except (ValueError, RecursionError):
+                    message = None
+                if message is not None and message.id is NO_JSON and message.method == "session.event":
+                    event = message.params.event
+                    event.source = body
+                    event.size = len(body)
+                    session = find(message.params.session_id)
+                    if session is not None:
+                        items.append((session, event))
+                    else:
+                        self._inbound.unclaimed_event(message.params.session_id, event)
+                    continue
+            self._take(decode_message(body), len(body))
+            items = self._batches.items
+        self._batches.chunk_ended()
+
+    def _give(self, session_id: str | None, event: Event) -> None:
+        session = None if session_id is None else self._inbound.find(session_id)
+        if session is not None:
+            self._batches.items.append((session, event))
+        else:
+            self._inbound.unclaimed_event(session_id, event)
+
+    def _take(self, message: object, size: int) -> None:
+        if isinstance(message, Response):
+            self._take_response(message)
+        elif isinstance(message, Request):
+            call, refusal = self._calls.accept(message, session_id_of(message.params), size)
+            if refusal is None:
+                session = self._inbound.call_received(call)
+                if session is not None:
+                    self._batches.items.append((session, call))
+            else:
+                self._counts.requests_refused += 1
+                self._outlet.send(refusal)
+        elif isinstance(message, Notification):
+            self._take_notification(message, size)
+        elif isinstance(message, Malformed):
+            self._counts.malformed += 1
+            _log.warning(
+                "a message of the runtime was dropped: %s; it begins with %r", message.problem, message.excerpt
+            )
+            if message.reply_code is not None:
+                self._outlet.send(encode_error(message.reply_id, message.reply_code, message.problem))
+
+    def _take_notification(self, message: Notification, size: int) -> None:
+        if message.method == "session.event":
+            session_id, event = decode_event_params(message.params)
+            event.size = size
+            self._give(session_id, event)
+        elif message.method == "$/cancelRequest":
+            self._cancel_call(message.params)
+        else:
+            self._inbound.notification_received(message)
+
+    def _take_response(self, response: Response) -> None:
+        waiter = self._calls.settle(response)
+        if waiter is None:
+            self._note_unknown(response)
+            return
+        self._batches.before_answer()
+        if not waiter.settle(response):
+            # Timed out or cancelled in this very round of the event loop, and about to be forgotten.
+            self._counts.late_responses += 1
+
+    def _note_unknown(self, response: Response) -> None:
+        if self._calls.was_ours(response.id):
+            self._counts.late_responses += 1
+            _log.debug("a response came for request %r, which had been given up", response.id)
+            return
+        self._counts.unknown_responses += 1
+        text = response.error.message if response.error else ""
+        _log.warning("the runtime sent a response to nothing that was asked: id %r %s", response.id[:80], text[:200])
+
+    def _cancel_call(self, params: msgspec.Raw) -> None:
+        identity = _cancelled_id(params)
+        for call, message in self._calls.cancel(identity):
+            self._outlet.send(message)
+            if call.work is not None:
+                call.work.cancel()
+
+
+def _cancelled_id(params: msgspec.Raw) -> bytes:
+    try:
+        return bytes(_cancel_params.decode(params).id)
+    except (ValueError, RecursionError):
+        return b""
