@@ -64,7 +64,9 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
 
         transport, token = launch.transport_for(options)
     router = Router(client, options.held, adoption_patience=options.adoption_patience)
-    connection = Connection(transport, router, max_frame_bytes=options.max_frame_bytes)
+    connection = Connection(
+        transport, router, max_frame_bytes=options.max_frame_bytes, coalesce_reads=options.coalesce_reads
+    )
     router.attach(connection)
     link = Link(connection, router, Tasks(), HandlerPool(options.handler_threads), options)
     timeout = options.start_timeout

@@ -123,3 +123,29 @@ def test_the_excerpt_is_bounded():
         _read(FrameDecoder(), b"x" * 100_000)
     assert len(caught.value.excerpt) == 64
     assert len(str(caught.value)) < 500
+
+
+def test_a_list_of_bodies_stops_before_a_broken_header_and_the_failure_stays():
+    """C1: the same as the iterator, for whoever wants no exception in the middle."""
+    decoder = FrameDecoder()
+    assert decoder.cut(encode_frame(b"{}") + b"noise\r\n\r\n") == [b"{}"]
+    assert isinstance(decoder.failure, RemoteProtocolError)
+    assert decoder.cut(encode_frame(b"{}")) == []
+
+
+def test_a_header_that_was_seen_before_is_known_only_as_it_was():
+    """C1: what is remembered of headers must not make wrong ones right."""
+    decoder = FrameDecoder()
+    body = b"x" * 100
+    assert decoder.cut(encode_frame(body) * 3) == [body] * 3
+    assert decoder.cut(encode_frame(body).replace(b"Content", b"content")) == [body]
+    assert decoder.cut(b"Content-Length: 100\r\n\n\n" + body) == []
+    assert decoder.failure is not None
+
+
+def test_lengths_above_the_limit_are_never_remembered():
+    """C1."""
+    decoder = FrameDecoder(max_frame_bytes=150)
+    assert decoder.cut(encode_frame(b"x" * 150)) == [b"x" * 150]
+    assert decoder.cut(encode_frame(b"x" * 151)) == []
+    assert decoder.failure is not None

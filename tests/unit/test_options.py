@@ -31,6 +31,7 @@ WRONG_CLIENT = [
     ("working_directory", [3, ["x"]]),
     ("env", [3, ["A=1"], {"A": 1}, {1: "A"}]),
     ("inherit_env", ["no", None]),
+    ("coalesce_reads", ["no", None]),
     ("log_level", ["loud", 3]),
     ("start_timeout", [0, -1, "5", True, float("nan")]),
     ("request_timeout", [0, -1, "5", True]),

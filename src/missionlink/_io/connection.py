@@ -9,6 +9,7 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING
 
+from missionlink._io.coalescing import Coalescer
 from missionlink._io.deadlines import Deadlines
 from missionlink._io.inbound import Counts
 from missionlink._io.intake import Intake
@@ -38,17 +39,26 @@ class Connection:
         transport: Not opened yet.
         inbound: Gets what the runtime sends.
         max_frame_bytes: Largest message accepted.
+        coalesce_reads: Whether reading may rest in a fast stream of text.
     """
 
     def __init__(
-        self, transport: Transport, inbound: Inbound, *, max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
+        self,
+        transport: Transport,
+        inbound: Inbound,
+        *,
+        max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES,
+        coalesce_reads: bool = False,
     ) -> None:
         self.counts: Counts = Counts()
         self._transport = transport
         self._inbound = inbound
         self._calls: Calls[Waiter] = Calls()
         self._outlet = Outlet(transport)
-        self._intake = Intake(FrameDecoder(max_frame_bytes), self._calls, self._outlet, inbound, self.counts)
+        self._coalescer = Coalescer(self._outlet, self._calls) if coalesce_reads else None
+        self._intake = Intake(
+            FrameDecoder(max_frame_bytes), self._calls, self._outlet, inbound, self.counts, coalescer=self._coalescer
+        )
         self._deadlines = Deadlines()
         # The gate that consumers and dispatchers close is the outlet's.
         self.pause: Gate = self._outlet.pause
@@ -132,6 +142,8 @@ class Connection:
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidOption("params", f"{method} cannot be sent: {error}") from error
             self._outlet.send(message)
+            if self._coalescer is not None:
+                self._coalescer.read_on()
             return await future
         finally:
             # Nobody waits any more: a deadline must not settle it later.
@@ -197,6 +209,8 @@ class Connection:
             if not waiter.future.done():
                 # A copy each: a raised exception gathers the traceback of its own waiter.
                 waiter.future.set_exception(copy.copy(error))
+        if self._coalescer is not None:
+            self._coalescer.read_on()
         self._outlet.close()
         self._deadlines.close()
         self._inbound.connection_ended(error, unanswered)

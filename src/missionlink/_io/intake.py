@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missionlink._io.batches import Batches
+from missionlink._io.coalescing import SMALL_READ_BYTES
 from missionlink.protocol.envelope import NO_JSON, decode_event_params
 from missionlink.protocol.messages import (
     EVENT_PREFIX,
@@ -26,6 +27,7 @@ from missionlink.protocol.messages import (
 )
 
 if TYPE_CHECKING:
+    from missionlink._io.coalescing import Coalescer
     from missionlink._io.inbound import Counts, Inbound
     from missionlink._io.outlet import Outlet
     from missionlink._io.waiter import Waiter
@@ -55,16 +57,25 @@ class Intake:
         outlet: The way of answers.
         inbound: Gets what is no answer.
         counts: Kept up to date.
+        coalescer: Told of small reads, if there is one.
     """
 
     def __init__(
-        self, decoder: FrameDecoder, calls: Calls[Waiter], outlet: Outlet, inbound: Inbound, counts: Counts
+        self,
+        decoder: FrameDecoder,
+        calls: Calls[Waiter],
+        outlet: Outlet,
+        inbound: Inbound,
+        counts: Counts,
+        *,
+        coalescer: Coalescer | None,
     ) -> None:
         self._decoder = decoder
         self._calls = calls
         self._outlet = outlet
         self._inbound = inbound
         self._counts = counts
+        self._coalescer = coalescer
         self._batches = Batches()
 
     @property
@@ -82,7 +93,8 @@ class Intake:
         # The hot path: nearly all messages are events of known sessions, and every call more shows in the rates.
         find = self._inbound.find
         items = self._batches.items
-        for body in self._decoder.cut(data):
+        bodies = self._decoder.cut(data)
+        for body in bodies:
             if body.startswith(EVENT_PREFIX):
                 try:
                     message = decode_event_notification(body)
@@ -100,6 +112,8 @@ class Intake:
                     continue
             self._take(decode_message(body), len(body))
             items = self._batches.items
+        if self._coalescer is not None and len(data) < SMALL_READ_BYTES:
+            self._coalescer.small_read(len(bodies), items)
         self._batches.chunk_ended()
 
     def _give(self, session_id: str | None, event: Event) -> None:

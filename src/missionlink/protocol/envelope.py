@@ -17,6 +17,7 @@ from missionlink.protocol import index
 
 __all__ = (
     "NO_JSON",
+    "PIECES",
     "Event",
     "EventNotification",
     "EventParams",
@@ -49,6 +50,16 @@ class UnknownEvent(msgspec.Struct, frozen=True):
         """
         return msgspec.json.decode(self.raw)
 
+
+PIECES = frozenset(
+    {
+        "assistant.message_delta",
+        "assistant.reasoning_delta",
+        "assistant.streaming_delta",
+        "assistant.tool_call_delta",
+    }
+)
+"""Types of the events that are most of a stream: pieces of text, which ask nothing and tell nothing of a session."""
 
 LOST_TYPE = "missionlink.events_lost"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missionlink.errors import MissionlinkError, SessionClosed
+from missionlink.protocol.envelope import PIECES
 from missionlink.session.turn_state import TurnState, decode_or_default
 
 if TYPE_CHECKING:
@@ -37,15 +38,6 @@ _ACTIVITY = frozenset(
         "assistant.message",
         "assistant.turn_end",
         "tool.execution_start",
-    }
-)
-# Ephemeral events that tell nothing of the turn itself.
-_PIECES = frozenset(
-    {
-        "assistant.message_delta",
-        "assistant.reasoning_delta",
-        "assistant.streaming_delta",
-        "assistant.tool_call_delta",
     }
 )
 
@@ -98,7 +90,7 @@ class TurnTracker:
             return
         self._last_activity = self._now()
         kind = event.type
-        if kind in _PIECES:
+        if kind in PIECES:
             # Most of a stream, and nothing but something to iterate over.
             queue = (self._active or self._turns[0]).queue
             if not queue.has_ended:

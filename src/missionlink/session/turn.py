@@ -50,8 +50,8 @@ class Turn:
         return f"<Turn {self.id or '(not accepted yet)'} {'done' if self.is_done else 'running'}>"
 
     def __del__(self) -> None:
-        # Nobody can iterate any more: the events of a long turn need not be kept.
-        self._state.queue.drop()
+        # Nobody can iterate or ask for the result any more: nothing of a long turn need be kept.
+        self._state.release()
 
     @property
     def id(self) -> str:

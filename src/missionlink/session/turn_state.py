@@ -74,8 +74,8 @@ class TurnState:
     """
 
     __slots__ = (
-        "_calls", "_cost", "_events", "_failure", "_input", "_message", "_omitted", "_output", "_text", "copies_seen",
-        "done", "id", "prompt", "queue", "session_id", "was_aborted", "was_active",
+        "_calls", "_cost", "_events", "_failure", "_input", "_is_released", "_message", "_omitted", "_output", "_text",
+        "copies_seen", "done", "id", "prompt", "queue", "session_id", "was_aborted", "was_active",
     )  # fmt: skip
 
     def __init__(self, session_id: str, prompt: str, queue: EventQueue) -> None:
@@ -97,14 +97,23 @@ class TurnState:
         self._events: deque[Event] | None = None
         self._omitted = 0
         self._failure: TurnFailed | None = None
+        self._is_released = False
 
     @property
     def has_failed(self) -> bool:
         """Whether an error was reported; the turn ends with the next idle."""
         return self._failure is not None
 
+    def release(self) -> None:
+        """Keep nothing more for the program, which has let its ``Turn`` go; how the turn ends is still followed."""
+        self.queue.drop()
+        self._is_released = True
+        self._events = self._message = None
+
     def take(self, event: Event) -> None:
         """Take an event of this turn."""
+        if self._is_released and event.type != "session.error":
+            return
         self.queue.push(event)
         if event.ephemeral:
             if event.type == "assistant.usage" and event.agent_id is None:
