@@ -119,7 +119,7 @@ SETTLING = frozenset(event.replace(".requested", ".completed") for event in (*BY
     "command.completed"
 }
 """Events that say that a question has been answered, here or elsewhere."""
-ACTED_ON = ASKING | SETTLING | {"abort", "tool.execution_start"}
+ACTED_ON: frozenset[str] = ASKING | SETTLING | {"abort", "tool.execution_start"}
 """Every event that handlers look at; others pass them by, which spares most of a stream several calls."""
 
 

@@ -51,7 +51,7 @@ class UnknownEvent(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.raw)
 
 
-PIECES = frozenset(
+PIECES: frozenset[str] = frozenset(
     {
         "assistant.message_delta",
         "assistant.reasoning_delta",

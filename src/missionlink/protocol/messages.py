@@ -9,6 +9,7 @@ Source: JSON-RPC 2.0; batches are not supported by runtimes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -126,7 +127,8 @@ _text = msgspec.json.Decoder(str)
 _error = msgspec.json.Decoder(ErrorObject)
 _encoder = msgspec.json.Encoder()
 
-decode_event_notification = msgspec.json.Decoder(EventNotification).decode
+_event_notification = msgspec.json.Decoder(EventNotification)
+decode_event_notification: Callable[[bytes | bytearray], EventNotification] = _event_notification.decode
 """Decodes a body that begins with ``EVENT_PREFIX``; without ``source`` and ``size``, which the caller fills in.
 
 Raises:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ("TELLING", "Facts", "OpenedResult")
 
 
-TELLING = frozenset({"session.start", "session.info", "session.shutdown", "capabilities.changed"})
+TELLING: frozenset[str] = frozenset({"session.start", "session.info", "session.shutdown", "capabilities.changed"})
 """Types of the events that say something about the session."""
 
 

@@ -114,7 +114,7 @@ class EventQueue:
         self._bytes = 0
         self._lost = 0
         self._error: MissionlinkError | None = None
-        self.has_ended = False
+        self.has_ended: bool = False
         """Whether it takes no more events."""
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
