@@ -28,12 +28,14 @@ def named(paths: list[Path]) -> list[object]:
 
 @pytest.mark.parametrize("path", named([path for path in DOCUMENTS if path.name not in OF_TESTS]))
 def test_the_examples_do_what_the_document_says(path: Path, reader: Reader) -> None:
+    """D1."""
     count = Page(path, reader).run()
     assert count or "```python" not in path.read_text()
 
 
 @pytest.mark.parametrize("path", named(DOCUMENTS))
 def test_every_block_is_marked_with_a_language_that_is_checked(path: Path) -> None:
+    """D1."""
     fences = re.findall(r"^ *```(.*)$", path.read_text(), re.MULTILINE)
     assert len(fences) % 2 == 0
     assert set(fences[::2]) <= set(LANGUAGES)

@@ -61,6 +61,7 @@ def test_a_person_answers_by_number_or_freely(reader: Reader) -> None:
 
 
 def test_every_example_has_a_test_and_is_short() -> None:
+    """D1."""
     tested = set(re.findall(r'run\("(\w+\.py)"', Path(__file__).read_text()))
     assert tested | IN_THE_README == {path.name for path in EXAMPLES.glob("*.py")}
     for path in EXAMPLES.glob("*.py"):

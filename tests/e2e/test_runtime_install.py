@@ -29,6 +29,7 @@ def environ(tmp_path):
 
 
 def test_a_wrong_checksum_fails_and_places_nothing(monkeypatch, environ):
+    """R1."""
     release = RELEASES[0]
     (package,) = release.packages[platform_key()]
     wrong = dataclasses.replace(package, integrity=RELEASES[-1].packages["linux-x64"][-1].integrity)
@@ -42,6 +43,7 @@ def test_a_wrong_checksum_fails_and_places_nothing(monkeypatch, environ):
 
 
 def test_killed_midway_then_installed_by_two_at_once_and_it_runs(environ, tmp_path):
+    """R1."""
     folder = tmp_path / "cache" / "runtime" / RELEASES[0].version
     killed = subprocess.Popen(
         [sys.executable, "-c", INSTALL], env=environ, stdout=subprocess.DEVNULL, start_new_session=True

@@ -262,6 +262,7 @@ async def test_a_text_that_was_not_followed_is_a_fault() -> None:
 
 
 async def test_what_nobody_foresaw_fails_the_check(connect: Connect) -> None:
+    """K1."""
     fake = FakeRuntime()
     client = await connect(fake)
     with pytest.raises(errors.MissionlinkError):
@@ -274,6 +275,7 @@ async def test_what_nobody_foresaw_fails_the_check(connect: Connect) -> None:
 
 
 async def test_what_was_expected_and_did_not_come_fails_the_check(connect: Connect) -> None:
+    """K1."""
     fake = FakeRuntime(turns=[say("never said")])
     fake.expect("session.create")
     await connect(fake)
@@ -284,6 +286,8 @@ async def test_what_was_expected_and_did_not_come_fails_the_check(connect: Conne
 
 
 async def test_a_handler_of_the_test_that_raises_fails_the_check_and_answers(connect: Connect) -> None:
+    """K1."""
+
     def bad(received: ReceivedCall) -> object:
         raise ValueError("oops")
 
@@ -305,7 +309,7 @@ async def test_a_handler_of_the_test_that_raises_fails_the_check_and_answers(con
 
 
 async def test_unanswered_and_doubled_answers_are_faults() -> None:
-    """A peer without a client: what a wrong client would send is fed by hand."""
+    """K1: A peer without a client: what a wrong client would send is fed by hand."""
     from missionlink._io.memory import memory_pair
 
     fake = FakeRuntime()

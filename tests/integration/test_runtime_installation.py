@@ -75,6 +75,7 @@ def left_behind(environ) -> list[str]:
 
 
 def test_a_release_is_fetched_checked_and_placed_and_the_second_time_nothing_is_run(environ):
+    """R1."""
     said = []
     program = install(environ=environ, report=said.append)
     assert (program.version, program.source) == (NEWEST.version, "cache")
@@ -119,6 +120,7 @@ def test_force_installs_anew(environ):
     ids=lambda value: value if isinstance(value, str) else " ".join(value.values()).strip()[:40],
 )
 def test_each_failure_is_told_by_its_kind_and_leaves_nothing_in_place(environ, settings, reason):
+    """R1."""
     with pytest.raises(RuntimeInstallFailed) as caught:
         install(environ=environ | settings)
     assert caught.value.reason == reason
@@ -130,6 +132,7 @@ def test_each_failure_is_told_by_its_kind_and_leaves_nothing_in_place(environ, s
 
 
 def test_a_failed_renewal_keeps_what_was_there(environ):
+    """R1."""
     program = install(environ=environ)
     with pytest.raises(RuntimeInstallFailed):
         install(environ=environ | {"FAKE_NPM_ENDS": "1"}, force=True)
@@ -206,6 +209,7 @@ def test_npm_that_takes_too_long_is_ended(environ, tmp_path):
 
 
 def test_two_installers_at_once_fetch_it_once(environ):
+    """R1."""
     programs = []
     threads = [
         threading.Thread(target=lambda: programs.append(install(environ=environ)), daemon=True) for _ in range(2)
@@ -233,6 +237,7 @@ def _start_hanging(environ, tmp_path) -> tuple[subprocess.Popen[bytes], int]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_installer_that_is_killed_midway_leaves_nothing_in_place(environ, tmp_path, number):
+    """R1."""
     process, npm = _start_hanging(environ, tmp_path)
     try:
         process.send_signal(number)

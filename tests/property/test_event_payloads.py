@@ -30,7 +30,7 @@ def payloads(version: str, wire: str) -> st.SearchStrategy[Any]:
 @FEW
 @given(data=st.data())
 def test_a_payload_is_typed_and_encodes_to_the_same_json(version: str, wire: str, data: st.DataObject) -> None:
-    """Contract: both runtimes' schemas are read by one set of types, without loss."""
+    """T2: Contract: both runtimes' schemas are read by one set of types, without loss."""
     value = data.draw(payloads(version, wire))
     payload = index.decode_payload(wire, msgspec.json.encode(value))
     assert payload is not None
@@ -42,7 +42,7 @@ def test_a_payload_is_typed_and_encodes_to_the_same_json(version: str, wire: str
 @FEW
 @given(data=st.data())
 def test_a_broken_payload_is_typed_or_kept_raw(version: str, wire: str, data: st.DataObject) -> None:
-    """Contract: no payload raises, and none is lost."""
+    """T2: Contract: no payload raises, and none is lost."""
     value = data.draw(broken(payloads(version, wire)))
     raw = msgspec.json.encode(value)
     event = decode_event(msgspec.Raw(msgspec.json.encode({"type": wire, "data": msgspec.Raw(raw)})))
@@ -61,7 +61,7 @@ def test_a_broken_payload_is_typed_or_kept_raw(version: str, wire: str, data: st
 @FEW
 @given(data=st.data())
 def test_new_members_and_new_values_of_enums_keep_a_payload_typed(version: str, wire: str, data: st.DataObject) -> None:
-    """Contract: what newer runtimes usually add costs nothing of the rest."""
+    """T2: Contract: what newer runtimes usually add costs nothing of the rest."""
     value = data.draw(payloads(version, wire))
     value["memberOfANewerRuntime"] = {"a": [1]}
     for name, kind in _fields(RUNTIMES[version].model, wire).items():

@@ -123,6 +123,7 @@ def test_arguments_go_out_under_their_wire_names(version: str, wire: str) -> Non
 @FEW
 @given(data=st.data())
 def test_a_result_is_read_without_loss(version: str, wire: str, data: st.DataObject) -> None:
+    """T2."""
     instances = RUNTIMES[version]
     value = data.draw(instances.of(instances.model["methods"][wire]["result"]))
     recorder, found = recorder_and_methods()
@@ -141,6 +142,7 @@ def test_a_result_is_read_without_loss(version: str, wire: str, data: st.DataObj
 @FEW
 @given(data=st.data())
 def test_a_broken_result_is_read_or_raised_with_its_json(version: str, wire: str, data: st.DataObject) -> None:
+    """T2."""
     instances = RUNTIMES[version]
     value = data.draw(broken(instances.of(instances.model["methods"][wire]["result"])))
     recorder, found = recorder_and_methods()
@@ -158,6 +160,7 @@ def test_a_broken_result_is_read_or_raised_with_its_json(version: str, wire: str
 @FEW
 @given(data=st.data())
 def test_what_the_runtime_asks_is_read_without_loss(version: str, wire: str, data: st.DataObject) -> None:
+    """T2."""
     method = RUNTIMES[version].model["methods"][wire]
     types = index.client_request_types(wire)
     assert types is not None

@@ -29,7 +29,7 @@ def generated_after(code: str) -> set[str]:
 
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_the_files_are_what_the_generator_makes(seed: str) -> None:
-    """Contract: the output depends on the schemas alone, not on the order of a set."""
+    """T1: Contract: the output depends on the schemas alone, not on the order of a set."""
     command = [sys.executable, "scripts/generate_protocol.py", "--check"]
     done = subprocess.run(
         command, cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=False, timeout=60
@@ -58,6 +58,7 @@ def test_each_schema_is_pinned() -> None:
 
 
 def test_all_events_of_both_runtimes_are_there() -> None:
+    """T1."""
     counts = {version: len(model["events"]) for version, model in MODELS.items()}
     assert counts == {"1.0.102": 163, "1.0.60": 89}
     described = {wire for model in (*MODELS.values(), CLASSIC) for wire in model["events"]}
@@ -67,6 +68,7 @@ def test_all_events_of_both_runtimes_are_there() -> None:
 
 
 def test_all_methods_of_both_runtimes_are_there_on_their_side() -> None:
+    """T1."""
     assert {version: len(model["methods"]) for version, model in MODELS.items()} == {"1.0.102": 619, "1.0.60": 237}
     for model in MODELS.values():
         for wire, method in model["methods"].items():
@@ -105,6 +107,7 @@ with tempfile.TemporaryDirectory() as folder:
     ],
 )
 def test_nothing_generated_is_loaded_before_it_is_used(code: str) -> None:
+    """L1."""
     assert generated_after(code) == set()
 
 
@@ -115,11 +118,13 @@ def test_the_facades_load_their_table_and_no_type() -> None:
 
 
 def test_one_payload_loads_the_modules_of_its_family() -> None:
+    """L1."""
     code = "from missionlink.protocol.index import payload_decoder; payload_decoder('user_input.requested')"
     assert generated_after(code) == {"names", "events_user_input"}
 
 
 def test_one_namespace_loads_its_own_module() -> None:
+    """L1."""
     loaded = generated_after("from missionlink.rpc import SessionRpc; SessionRpc(None, {}).name")
     assert "rpc_session_name" in loaded
     assert not {x for x in loaded if "rpc_client" in x or "rpc_session_mcp" in x or x.startswith("events_")}

@@ -19,13 +19,14 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_import_missionlink_loads_missionlink_and_nothing_else():
+    """L1."""
     loaded = loaded_by("import missionlink")
     assert {name for name in loaded if name.startswith("missionlink")} == {"missionlink"}
     assert not HEAVY & loaded
 
 
 def test_importtime_shows_neither_asyncio_nor_msgspec():
-    """The promise as a reader would try it."""
+    """L1: The promise as a reader would try it."""
     command = [sys.executable, "-X", "importtime", "-c", "import missionlink"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
@@ -41,6 +42,7 @@ def test_the_packages_for_occasions_load_neither_asyncio_nor_msgspec(name):
 
 
 def test_the_client_loads_no_server_no_command_line_and_no_generated_namespace():
+    """L1."""
     loaded = loaded_by("from missionlink import AsyncClient")
     assert "missionlink.client" in loaded
     assert not {f"missionlink.{name}" for name in ("mission_control", "cli", "testing", "fleet")} & loaded

@@ -124,6 +124,7 @@ def faults_of(module: str, path: Path) -> list[str]:
 
 @pytest.mark.parametrize(("module", "path"), hand_written(), ids=lambda value: value if isinstance(value, str) else "")
 def test_a_module_imports_only_what_its_layer_may(module, path):
+    """L2."""
     faults = faults_of(module, path)
     assert not faults, "\n".join(faults)
 
@@ -135,6 +136,7 @@ def test_generated_modules_import_only_what_their_layer_may():
 
 @pytest.mark.parametrize("layer", ["_wire", "protocol"])
 def test_the_protocol_core_knows_no_loop_clock_thread_or_socket(layer):
+    """L2."""
     touched = {
         f"{module}:{line} {source}"
         for module, path in modules()
@@ -146,7 +148,7 @@ def test_the_protocol_core_knows_no_loop_clock_thread_or_socket(layer):
 
 
 def test_no_layer_reaches_itself_through_others():
-    """The table itself has no cycle."""
+    """L2: The table itself has no cycle."""
     done: set[str] = set()
 
     def visit(layer: str, trail: tuple[str, ...]) -> None:
@@ -162,7 +164,7 @@ def test_no_layer_reaches_itself_through_others():
 
 
 def test_no_two_modules_import_each_other():
-    """Cycles inside a layer are found here; imports for type checkers and inside functions do not count."""
+    """L2: Cycles inside a layer are found here; imports for type checkers and inside functions do not count."""
     graph = {module: set(_at_import(module, path)) for module, path in modules()}
     done: set[str] = set()
 

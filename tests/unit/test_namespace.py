@@ -46,6 +46,7 @@ async def test_typed_arguments_are_passed_on_for_encoding() -> None:
 
 
 async def test_methods_that_wait_for_people_have_no_limit_unless_one_is_given() -> None:
+    """T3."""
     recorder = Recorder(b'{"action":"cancel"}')
     ui = SessionRpc(recorder, {"sessionId": "S"}).ui
     await ui.elicitation(message="who?", requested_schema={})
@@ -54,7 +55,7 @@ async def test_methods_that_wait_for_people_have_no_limit_unless_one_is_given() 
 
 
 async def test_a_failure_that_is_said_in_the_result_is_raised() -> None:
-    """Protocol: runtimes report a failed deletion only in ``success``."""
+    """T3: Protocol: runtimes report a failed deletion only in ``success``."""
     recorder = Recorder(b'{"success":false,"error":"Session file not found for x"}')
     with pytest.raises(RequestRefused) as caught:
         await ClientRpc(recorder, {}).session.delete(session_id="x")
@@ -65,6 +66,7 @@ async def test_a_failure_that_is_said_in_the_result_is_raised() -> None:
 
 
 async def test_a_failure_with_an_odd_reason_is_raised_too() -> None:
+    """T3."""
     recorder = Recorder(b'{"success":false,"error":{"code":1}}')
     with pytest.raises(RequestRefused) as caught:
         await SessionRpc(recorder, {"sessionId": "S"}).destroy()
@@ -73,7 +75,7 @@ async def test_a_failure_with_an_odd_reason_is_raised_too() -> None:
 
 
 async def test_being_too_late_is_an_answer_and_not_a_failure() -> None:
-    """Protocol: of several clients that answer one request, all but the first get ``success: false``."""
+    """T3: Protocol: of several clients that answer one request, all but the first get ``success: false``."""
     permissions = SessionRpc(Recorder(b'{"success":false}'), {"sessionId": "S"}).permissions
     result = await permissions.handle_pending_permission_request(request_id="R", result={"kind": "approve-once"})  # type: ignore[arg-type]
     assert result.success is False

@@ -40,6 +40,7 @@ def environ(tmp_path, monkeypatch):
 
 
 def test_the_search_order_is_argument_variables_cache_path(tmp_path, environ):
+    """R2."""
     on_path = program(tmp_path / "bin" / "copilot")
     assert locate(environ=environ).source == "PATH"
     assert locate(environ=environ).argv == (str(on_path),)
@@ -59,6 +60,7 @@ def test_the_search_order_is_argument_variables_cache_path(tmp_path, environ):
 
 
 def test_nothing_found_tells_every_place_and_its_reason(environ):
+    """R2."""
     with pytest.raises(RuntimeNotFound) as caught:
         locate(environ=environ)
     assert [place.split()[0] for place, _ in caught.value.tried] == [
@@ -114,6 +116,7 @@ def _script_without_node(folder: Path) -> Path:
 def test_a_named_place_that_is_wrong_is_refused_with_its_reason_and_nothing_else_is_tried(
     tmp_path, environ, make, why, named_by
 ):
+    """R2."""
     program(tmp_path / "bin" / "copilot")
     path = make(tmp_path)
     with pytest.raises(RuntimeNotFound) as caught:
