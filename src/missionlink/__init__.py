@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from missionlink.handlers.tools import tool as tool
     from missionlink.lifecycle import LifecycleEvent as LifecycleEvent
     from missionlink.lifecycle import SessionInfo as SessionInfo
+    from missionlink.options.attachments import Attachment as Attachment
     from missionlink.options.client import ClientOptions as ClientOptions
     from missionlink.options.client import HeldLimits as HeldLimits
     from missionlink.options.cloud import CloudOptions as CloudOptions
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import EventsLost as EventsLost
     from missionlink.protocol.envelope import UnknownEvent as UnknownEvent
     from missionlink.session.opening import Opening as Opening
+    from missionlink.session.queue import QueuedPrompt as QueuedPrompt
     from missionlink.session.session import Session as Session
     from missionlink.session.stream import EventStream as EventStream
     from missionlink.session.turn import Turn as Turn
@@ -67,6 +69,7 @@ _MODULES = {
     "Allow": "handlers.decisions",
     "Answer": "handlers.questions",
     "AsyncClient": "client",
+    "Attachment": "options.attachments",
     "AutoModeSwitch": "handlers.questions",
     "Binary": "handlers.tool_results",
     "ClientOptions": "options.client",
@@ -96,6 +99,7 @@ _MODULES = {
     "PlanAnswer": "handlers.questions",
     "Provider": "options.model",
     "Question": "handlers.questions",
+    "QueuedPrompt": "session.queue",
     "ReadPermission": "handlers.permissions",
     "Repository": "options.cloud",
     "Session": "session.session",

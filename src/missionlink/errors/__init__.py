@@ -35,6 +35,7 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  │  ├─ CloudUnreachable
     │  │  └─ CloudNotReady (also TimeoutError)
     │  ├─ TurnFailed
+    │  │  ├─ OutputInvalid
     │  │  └─ TurnTimeout (also TimeoutError)
     │  └─ ConsumerOverflow
     ├─ HandlerFailed
@@ -85,6 +86,7 @@ from missionlink.errors.sessions import (
     CloudUnreachable,
     CloudValidationFailed,
     ConsumerOverflow,
+    OutputInvalid,
     SessionClosed,
     SessionError,
     SessionIdMismatch,
@@ -119,6 +121,7 @@ __all__ = (
     "MissionControlError",
     "MissionControlStartFailed",
     "MissionlinkError",
+    "OutputInvalid",
     "ProtocolError",
     "RemoteProtocolError",
     "RequestFailed",

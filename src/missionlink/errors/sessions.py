@@ -13,6 +13,7 @@ __all__ = (
     "CloudUnreachable",
     "CloudValidationFailed",
     "ConsumerOverflow",
+    "OutputInvalid",
     "SessionClosed",
     "SessionError",
     "SessionIdMismatch",
@@ -111,6 +112,17 @@ class TurnFailed(SessionError):
 
 class TurnTimeout(TurnFailed, TimeoutError):
     """The turn did not end within the time allowed."""
+
+
+class OutputInvalid(TurnFailed):
+    """The agent's answer is not of the ``output_type`` that was asked for, also after it was asked again."""
+
+    def __init__(self, problem: str, *, session_id: str | None = None, text: str = "") -> None:
+        super().__init__(f"the answer is not of the output_type: {problem}", session_id=session_id, kind="output")
+        self.problem = problem
+        """What is wrong with it."""
+        self.text = text
+        """The answer as the agent gave it last."""
 
 
 class ConsumerOverflow(SessionError):

@@ -14,7 +14,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 
-__all__ = ("Binary", "ToolResult", "failure", "result_to_wire")
+__all__ = ("Binary", "ToolResult", "failure", "image_type", "result_to_wire")
 
 ResultKind = Literal["success", "failure", "rejected", "denied", "timeout"]
 
@@ -45,7 +45,7 @@ class Binary(msgspec.Struct, frozen=True):
     @property
     def type(self) -> str:
         """The MIME type, given or found out."""
-        return self.mime_type or _sniffed(bytes(self.data[:16]))
+        return self.mime_type or image_type(bytes(self.data[:16])) or "application/octet-stream"
 
     def to_wire(self) -> dict[str, Any]:
         """Return an entry of ``binaryResultsForLlm``."""
@@ -132,10 +132,9 @@ def _encode_other(value: Any) -> Any:
     raise NotImplementedError(f"objects of type {type(value).__name__} cannot be sent")
 
 
-def _sniffed(start: bytes) -> str:
+def image_type(start: bytes) -> str | None:
+    """Return the MIME type of a common image by its first 16 bytes, or ``None``."""
     for magic, mime_type in _IMAGES:
         if start.startswith(magic):
             return mime_type
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "image/webp"
-    return "application/octet-stream"
+    return "image/webp" if start[:4] == b"RIFF" and start[8:12] == b"WEBP" else None

@@ -18,7 +18,7 @@ import msgspec
 from missionlink.errors import InvalidOption
 from missionlink.handlers.docstrings import parse_docstring
 
-__all__ = ("Signature", "inlined_schema", "signature_of")
+__all__ = ("Signature", "decode_other", "inlined_schema", "signature_of")
 
 _REFERENCE = "#/$defs/"
 
@@ -45,7 +45,7 @@ class Signature:
             ValueError: They do not fit; the text says where, in words for the model.
         """
         present = raw if raw not in (b"", b"null") else b"{}"
-        arguments = msgspec.json.decode(present, type=self._form, dec_hook=_decode_other)
+        arguments = msgspec.json.decode(present, type=self._form, dec_hook=decode_other)
         return {name: getattr(arguments, name) for name in self._names}
 
 
@@ -90,12 +90,14 @@ def inlined_schema(form: type[Any]) -> dict[str, Any]:
         return _schema_of_other(other, defs)
 
     schema = msgspec.json.schema(form, schema_hook=hook)
-    parts: dict[str, Any] = schema.pop("$defs", {})
+    parts: dict[str, Any] = {**schema.pop("$defs", {}), **defs}
     if "$ref" in schema:
-        root = parts.pop(schema["$ref"].removeprefix(_REFERENCE))
-        root.pop("title", None)
-        schema = root
-    parts |= defs
+        reference = schema["$ref"]
+        schema = dict(parts.pop(reference.removeprefix(_REFERENCE)))
+        if f'"{reference}"'.encode() in msgspec.json.encode((schema, parts)):
+            # A class that holds itself.
+            parts[reference.removeprefix(_REFERENCE)] = dict(schema)
+        schema.pop("title", None)
     return {**schema, "$defs": parts} if parts else schema
 
 
@@ -159,7 +161,8 @@ def _schema_of_other(other: type[Any], defs: dict[str, Any]) -> dict[str, Any]:
     raise NotImplementedError(other)
 
 
-def _decode_other(form: type[Any], value: Any) -> Any:
+def decode_other(form: type[Any], value: Any) -> Any:
+    """Make an object of a type that msgspec does not know; its ``dec_hook``."""
     validate = getattr(form, "model_validate", None)
     if callable(validate):
         return validate(value)

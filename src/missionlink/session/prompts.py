@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, get_args, overload
 
 import msgspec
 
-from missionlink.errors import InvalidOption, MissionlinkError, RequestRefused, RequestRejected, SessionClosed
-from missionlink.protocol.results import Success, read_result
+from missionlink.errors import InvalidOption, MissionlinkError, RequestRefused, RequestRejected
+from missionlink.protocol.results import read_result
+from missionlink.session.sending import AgentMode, TurnControl, abort, send_params, wait_until_taken
 from missionlink.session.stream import EventQueue
 from missionlink.session.turn import Turn, TurnResult
 from missionlink.session.turn_state import TurnState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
+    from missionlink.options.attachments import Attachment
     from missionlink.session.core import SessionCore
+    from missionlink.session.queue import Queue
 
-__all__ = ("Prompts",)
+__all__ = ("AgentMode", "Prompts", "SendOptions", "SessionMode")
+
+_Output = TypeVar("_Output")
+
+SessionMode = Literal["interactive", "plan", "autopilot"]
+
+
+class SendOptions(TypedDict, total=False):
+    """What ``send``, ``stream`` and ``run`` take besides the prompt; see ``send``."""
+
+    mode: Literal["enqueue", "immediate"] | None
+    attachments: Sequence[Attachment | Mapping[str, Any]]
+    agent_mode: AgentMode | None
+    extra: Mapping[str, Any] | None
 
 
 class _Accepted(msgspec.Struct, rename="camel"):
     message_id: str = ""
+
+
+class _ModeApplied(msgspec.Struct, rename="camel"):
+    mode_applied: bool = True
 
 
 class Prompts:
@@ -34,13 +52,23 @@ class Prompts:
     def __init__(self, core: SessionCore) -> None:
         self._core = core
 
+    @property
+    def id(self) -> str:
+        """The session's id; a cloud session's is also the id of its task."""
+        return self._core.id
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether the agent runs on compute that Mission Control reserved."""
+        return self._core.cloud is not None
+
     async def send(
         self,
         prompt: str,
         *,
         mode: Literal["enqueue", "immediate"] | None = None,
-        attachments: Sequence[Mapping[str, Any]] = (),
-        agent_mode: Literal["interactive", "plan", "autopilot", "shell"] | None = None,
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        agent_mode: AgentMode | None = None,
         extra: Mapping[str, Any] | None = None,
         timeout: float | None = 60.0,
     ) -> Turn:
@@ -51,33 +79,27 @@ class Prompts:
         Args:
             prompt: The text; not empty unless there are attachments.
             mode: What happens while another turn runs: ``"enqueue"`` (the runtime's default) waits for it,
-                ``"immediate"`` steers it.
-            attachments: Files and the like, in wire spelling.
+                ``"immediate"`` steers it; see ``Turn.steer``.
+            attachments: ``Attachment.file(…)`` and the like, or entries in wire spelling.
             agent_mode: Mode of the agent for this prompt.
             extra: Further members of ``session.send`` in wire spelling.
             timeout: Seconds to wait for acceptance, not for the answer.
 
         Raises:
             InvalidOption: An argument is wrong; nothing was sent.
+            UnsupportedByRuntime: The runtime would leave out an attachment of this kind; nothing was sent.
             CloudNotReady: The remote worker was not ready in time; nothing was sent.
             RequestFailed: The runtime did not accept the prompt.
             SessionClosed, ConnectionFailed: The session or the connection has ended.
         """
-        if not isinstance(prompt, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOption("prompt", f"must be a str, not {type(prompt).__name__}")
-        if not prompt and not attachments:
-            raise InvalidOption("prompt", "must not be empty")
-        self._core.check_open()
-        if self._core.facts.has_shut_down:
-            raise SessionClosed(self._core.id, "it has ended at Mission Control")
-        if self._core.cloud is not None and not self._core.facts.is_ready:
-            await self._core.wait_ready(self._core.cloud.ready_timeout)
-        members: dict[str, Any] = {"mode": mode, "agentMode": agent_mode, "attachments": list(attachments) or None}
-        params = {name: value for name, value in members.items() if value is not None}
-        params = {"sessionId": self._core.id, "prompt": prompt, **params, **(extra or {})}
+        members = {"mode": mode, "agentMode": agent_mode, "attachments": attachments}
+        params = {**send_params(self._core, prompt, members), **(extra or {})}
+        await wait_until_taken(self._core)
         tracker = self._core.track_turns()
-        state = TurnState(self._core.id, prompt, EventQueue(self._core.id, self._core.link.connection))
-        turn = Turn(state, self.abort, tracker.last_activity)
+        # People, and the events of older runtimes, see this in place of the prompt.
+        shown = str(params.get("displayPrompt") or prompt)
+        state = TurnState(self._core.id, shown, EventQueue(self._core.id, self._core.link.connection))
+        turn = Turn(state, TurnControl(self._core, tracker))
         tracker.add(state)
         try:
             result = await self._core.call("session.send", params, timeout=timeout)
@@ -91,27 +113,83 @@ class Prompts:
             raise
         return turn
 
+    @overload
     async def run(
         self,
         prompt: str,
         *,
+        output_type: None = None,
         timeout: float | None = None,
         idle_timeout: float | None = None,
         on_timeout: Literal["abort", "leave"] = "abort",
-        **send: Any,
-    ) -> TurnResult:
-        """Send a prompt and wait for the result; takes what ``send`` and ``Turn.wait`` take.
+        **send: Unpack[SendOptions],
+    ) -> TurnResult: ...
+    @overload
+    async def run(
+        self,
+        prompt: str,
+        *,
+        output_type: type[_Output],
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+        **send: Unpack[SendOptions],
+    ) -> TurnResult[_Output]: ...
+    @overload
+    async def run(
+        self,
+        prompt: str,
+        *,
+        output_type: Mapping[str, Any],
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+        **send: Unpack[SendOptions],
+    ) -> TurnResult[Any]: ...
+
+    async def run(
+        self,
+        prompt: str,
+        *,
+        output_type: type[Any] | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+        **send: Unpack[SendOptions],
+    ) -> TurnResult[Any]:
+        """Send a prompt and wait for the result.
 
         Cancelling it leaves the turn running: use ``abort`` to stop the agent.
+
+        Args:
+            prompt: As for ``send``.
+            output_type: What the answer is to be: a dataclass, ``msgspec.Struct``, ``TypedDict`` or pydantic model,
+                or another type that these may hold; then ``result.output`` is one. An answer that does not fit is
+                sent back once. Or a JSON schema of an object; then the output is plain values, not checked.
+            timeout: Seconds in all; ``None`` for no limit.
+            idle_timeout: Seconds without any event of the session; ``None`` for no limit.
+            on_timeout: Whether a turn that takes too long is aborted or left running.
+            send: Further arguments of ``send``.
+
+        Raises:
+            OutputInvalid: The answer does not fit ``output_type``, also the second time.
+            TurnFailed, TurnTimeout: As for ``Turn.wait``.
+            InvalidOption, RequestFailed, SessionClosed, ConnectionFailed: As for ``send``.
         """
         if on_timeout not in ("abort", "leave"):
             raise InvalidOption("on_timeout", f"{on_timeout!r} is neither 'abort' nor 'leave'")
+        limits = {"timeout": timeout, "idle_timeout": idle_timeout, "on_timeout": on_timeout}
+        if output_type is not None:
+            # Imported here: most turns ask for text.
+            from missionlink.session.output import OutputForm, run_for_output
+
+            return await run_for_output(self, prompt, OutputForm(output_type), limits, send)
         turn = await self.send(prompt, **send)
         turn.ignore_events()
         return await turn.wait(timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout)
 
     @contextlib.asynccontextmanager
-    async def stream(self, prompt: str, **send: Any) -> AsyncGenerator[Turn, None]:
+    async def stream(self, prompt: str, **send: Unpack[SendOptions]) -> AsyncGenerator[Turn, None]:
         """Send a prompt and iterate over the turn; leaving the block early aborts it.
 
         Yields:
@@ -128,11 +206,40 @@ class Prompts:
     async def abort(self) -> None:
         """Stop what the agent is doing; nothing happens if it does nothing.
 
+        Prompts that wait in the queue are dropped by runtimes from 1.0.81 on, and worked on by older ones.
+
         Raises:
             RequestRefused: The runtime could not abort.
         """
-        self._core.track_turns().abort_requested()
-        result = await self._core.call("session.abort", {"sessionId": self._core.id})
-        outcome: Success = read_result("session.abort", result, Success)
-        if not outcome.success:
-            raise RequestRefused("session.abort", outcome.reason, {"success": False})
+        await abort(self._core)
+
+    # What waits, and how the agent works.
+
+    @property
+    def queue(self) -> Queue:
+        """The prompts that wait while the agent is busy."""
+        from missionlink.session.queue import Queue
+
+        return Queue(self._core)
+
+    async def get_mode(self) -> SessionMode:
+        """Return how the agent works: ``"interactive"``, ``"plan"`` (it makes a plan first) or ``"autopilot"``."""
+        result = await self._core.call("session.mode.get", {"sessionId": self._core.id})
+        mode: SessionMode = read_result("session.mode.get", result, str)
+        return mode
+
+    async def set_mode(self, mode: SessionMode) -> None:
+        """Change how the agent works, from the next prompt on; ``send(agent_mode=…)`` does it for one prompt.
+
+        Raises:
+            InvalidOption: There is no such mode; nothing was sent.
+            RequestRefused: The runtime did not change it.
+        """
+        if mode not in get_args(SessionMode):
+            raise InvalidOption("mode", f"{mode!r} is none of {', '.join(get_args(SessionMode))}")
+        result = await self._core.call("session.mode.set", {"sessionId": self._core.id, "mode": mode})
+        # Older runtimes answer with null.
+        is_silent = bytes(result) == b"null"
+        applied: _ModeApplied = _ModeApplied() if is_silent else read_result("session.mode.set", result, _ModeApplied)
+        if not applied.mode_applied:
+            raise RequestRefused("session.mode.set", f"the mode is not {mode!r}", {"modeApplied": False})

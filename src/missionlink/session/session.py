@@ -48,16 +48,6 @@ class Session(Prompts):
     # What it is.
 
     @property
-    def id(self) -> str:
-        """The session's id; a cloud session's is also the id of its task."""
-        return self._core.id
-
-    @property
-    def is_cloud(self) -> bool:
-        """Whether the agent runs on compute that Mission Control reserved."""
-        return self._core.cloud is not None
-
-    @property
     def is_closed(self) -> bool:
         """Whether the session can no longer be used through this object."""
         return self._core.is_closed or self._core.facts.has_shut_down

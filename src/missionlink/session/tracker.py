@@ -55,6 +55,9 @@ class TurnTracker:
         self._is_cloud = is_cloud
         self._turns: list[TurnState] = []
         self._active: TurnState | None = None
+        # Prompts that steer a turn without being one, by their text, since the events of older runtimes name none;
+        # and whether they were accepted.
+        self._steering: list[tuple[str, bool]] = []
         # The turns under way when an abort of ours was sent: its idle may come after later prompts.
         self._aborting: tuple[TurnState, ...] = ()
         self._now = asyncio.get_running_loop().time
@@ -83,6 +86,40 @@ class TurnTracker:
             self._turns.remove(turn)
         if self._active is turn:
             self._active = None
+
+    def is_alone(self, turn: TurnState) -> bool:
+        """Whether no other turn is under way or waits."""
+        return all(one is turn for one in self._turns)
+
+    def is_newest(self, turn: TurnState) -> bool:
+        """Whether no prompt was sent after this turn's."""
+        return bool(self._turns) and self._turns[-1] is turn
+
+    def steered(self, prompt: str, *, is_accepted: bool) -> None:
+        """Note a prompt that belongs to the turn under way; twice, when it is sent and when it was accepted."""
+        if not is_accepted:
+            self._steering.append((prompt, False))
+        elif self._take_steering(prompt):
+            self._steering.append((prompt, True))
+
+    def not_steered(self, prompt: str) -> None:
+        """Forget a prompt that was not accepted."""
+        self._take_steering(prompt)
+
+    def _take_steering(self, prompt: str) -> bool:
+        found = next((one for one in self._steering if one[0] == prompt), None)
+        if found is not None:
+            self._steering.remove(found)
+        return found is not None
+
+    def withdrawn(self, turn_id: str | None, prompt: str) -> None:
+        """End the turn whose prompt was taken out of the queue; without an id it is found by its text."""
+        for turn in self._turns:
+            if turn.copies_seen == 0 and (turn.id == turn_id if turn_id else turn.id and turn.prompt == prompt):
+                turn.was_aborted = True
+                self._finish(turn)
+                return
+        self.not_steered(prompt)
 
     def push(self, event: Event) -> None:
         """Take an event of the session."""
@@ -133,6 +170,8 @@ class TurnTracker:
                     return turn
             # A prompt with a name is nobody else's; its own turn may just not have heard its name yet.
             waiting = [turn for turn in waiting if not turn.id]
+        if self._take_steering(prompt.content):
+            return None
         active = self._active
         if (
             active is not None
@@ -146,6 +185,8 @@ class TurnTracker:
 
     def _idle(self, event: Event) -> None:
         aborted = decode_or_default(event, _Idle).aborted
+        # What was accepted before has been read or dropped.
+        self._steering = [one for one in self._steering if not one[1]]
         begun = [turn for turn in self._turns if turn.copies_seen or turn.has_failed or turn.was_aborted]
         if self._is_cloud:
             # One idle may be one of several: it ends what has been worked on.

@@ -9,25 +9,22 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
 from missionlink.errors import MissionlinkError, TurnTimeout
-from missionlink.session.turn_state import TurnResult, TurnState, Usage, decode_or_default
+from missionlink.session.pieces import TextPieces
+from missionlink.session.turn_state import TurnResult, TurnState, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 
+    from missionlink.options.attachments import Attachment
     from missionlink.protocol.envelope import Event
+    from missionlink.session.sending import TurnControl
+
+    Attachments = Sequence[Attachment | Mapping[str, Any]]
 
 __all__ = ("Turn", "TurnResult", "Usage")
 
 _ABORT_SECONDS = 10.0
-
-
-class _Piece(msgspec.Struct, rename="camel"):
-    message_id: str = ""
-    content: str = ""
-    delta_content: str = ""
 
 
 class Turn:
@@ -36,14 +33,11 @@ class Turn:
     Made by ``session.send()``.
     """
 
-    __slots__ = ("_abort", "_last_activity", "_loop", "_state")
+    __slots__ = ("_control", "_loop", "_state")
 
-    def __init__(
-        self, state: TurnState, abort: Callable[[], Awaitable[None]], last_activity: Callable[[], float]
-    ) -> None:
+    def __init__(self, state: TurnState, control: TurnControl) -> None:
         self._state = state
-        self._abort = abort
-        self._last_activity = last_activity
+        self._control = control
         self._loop = asyncio.get_running_loop()
 
     def __repr__(self) -> str:
@@ -99,7 +93,7 @@ class Turn:
         while not self._state.done.done():
             now = self._loop.time()
             left = None if timeout is None else started + timeout - now
-            quiet = None if idle_timeout is None else max(self._last_activity(), started) + idle_timeout - now
+            quiet = None if idle_timeout is None else max(self._control.last_activity(), started) + idle_timeout - now
             if timeout is not None and left is not None and left <= 0:
                 await self._time_out(timeout, "in all", on_timeout)
             if idle_timeout is not None and quiet is not None and quiet <= 0:
@@ -112,7 +106,7 @@ class Turn:
     async def _time_out(self, limit: float, what: str, on_timeout: str) -> None:
         if on_timeout == "abort":
             try:
-                await asyncio.wait_for(self._abort(), _ABORT_SECONDS)
+                await asyncio.wait_for(self._control.cancel(self._state), _ABORT_SECONDS)
                 outcome = "it was aborted"
             except (MissionlinkError, TimeoutError) as error:
                 outcome = f"aborting it failed: {error}"
@@ -125,9 +119,34 @@ class Turn:
         self._state.queue.drop()
 
     async def cancel(self) -> None:
-        """Abort the turn; the result then has the status ``"aborted"``."""
+        """Stop the turn; the result then has the status ``"aborted"``. Nothing happens if it has ended.
+
+        A prompt that still waits in the queue is taken out of it, and the turn under way goes on. Stopping the turn
+        under way is ``session.abort()``: runtimes from 1.0.81 on then drop what waits behind it as well.
+
+        Raises:
+            UnsupportedByRuntime: It waits, and the runtime (up to 1.0.71) can only take the newest prompt out.
+            RequestFailed, ConnectionFailed: It was not stopped.
+        """
         if not self.is_done:
-            await self._abort()
+            await self._control.cancel(self._state)
+
+    async def steer(self, prompt: str, *, attachments: Attachments = ()) -> None:
+        """Tell the agent something while it works on this turn, which it reads between two steps.
+
+        What it says about it belongs to this turn. If the agent is done before it reads it, the prompt is worked on
+        by itself, and nobody waits for what comes of it.
+
+        Args:
+            prompt: The text.
+            attachments: As for ``session.send``.
+
+        Raises:
+            InvalidOption: An argument is wrong; nothing was sent.
+            RequestRefused: The turn has ended; nothing was sent.
+            RequestFailed, ConnectionFailed: The runtime did not take it.
+        """
+        await self._control.steer(self._state, prompt, attachments)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._iterate()
@@ -148,23 +167,18 @@ class Turn:
 
     @property
     def text(self) -> AsyncIterator[str]:
-        """The answer's text in the pieces in which it comes; whole messages where the session does not stream."""
+        """The answer's text in the pieces in which it comes; whole messages where the session does not stream.
+
+        What a repeated call of the model says once more is left out.
+        """
         return self._pieces()
 
     async def _pieces(self) -> AsyncIterator[str]:
-        streamed: set[str] = set()
+        pieces = TextPieces()
         async for event in self._iterate():
-            if event.agent_id is not None:
-                continue
-            if event.type == "assistant.message_delta":
-                piece = decode_or_default(event, _Piece)
-                streamed.add(piece.message_id)
-                if piece.delta_content:
-                    yield piece.delta_content
-            elif event.type == "assistant.message":
-                message = decode_or_default(event, _Piece)
-                if message.content and message.message_id not in streamed:
-                    yield message.content
+            text = pieces.take(event)
+            if text:
+                yield text
 
 
 def _outcome(done: asyncio.Future[TurnResult]) -> TurnResult:

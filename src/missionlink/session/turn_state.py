@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast
 
 import msgspec
 
 from missionlink.errors import TurnFailed
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # `TurnResult` alone is the result of a turn without an `output_type`; Python 3.11 itself knows no such defaults.
+    _Output_co = TypeVar("_Output_co", covariant=True, default=None)
+else:
+    from typing import TypeVar
+
+    _Output_co = TypeVar("_Output_co", covariant=True)
 
 if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError
@@ -29,9 +39,18 @@ class Usage(msgspec.Struct, frozen=True):
     model_calls: int = 0
     cost: float = 0.0
 
+    def __add__(self, other: Usage) -> Usage:
+        """Return both together."""
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.model_calls + other.model_calls,
+            self.cost + other.cost,
+        )
 
-class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a turn ended."""
+
+class TurnResult(msgspec.Struct, Generic[_Output_co], frozen=True, kw_only=True):
+    """How a turn ended; ``TurnResult[Invoice]`` has an ``output`` of the type ``Invoice``."""
 
     text: str
     """The agent's final answer; empty if it gave none."""
@@ -43,6 +62,8 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
     """The persisted events of the turn, the last 1,000 at most."""
     events_omitted: int = 0
     """Persisted events before those in ``events``."""
+    output: _Output_co = cast("Any", None)
+    """What the answer says, as ``output_type``; ``None`` where none was asked for."""
 
     def __repr__(self) -> str:
         return f"TurnResult(status={self.status!r}, {len(self.text)} characters, {len(self.events)} events)"

@@ -1,0 +1,110 @@
+"""What sending a prompt, steering a turn and stopping one have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from missionlink.errors import InvalidOption, RequestRefused, SessionClosed
+from missionlink.protocol.results import Success, read_result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from missionlink.options.attachments import Attachment
+    from missionlink.session.core import SessionCore
+    from missionlink.session.tracker import TurnTracker
+    from missionlink.session.turn_state import TurnState
+
+__all__ = ("AgentMode", "TurnControl", "abort", "send_params", "wait_until_taken")
+
+AgentMode = Literal["interactive", "plan", "autopilot", "shell"]
+
+_STEER_SECONDS = 60.0
+
+
+def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of ``session.send``.
+
+    Raises:
+        InvalidOption: Something is wrong.
+        UnsupportedByRuntime: The runtime would leave out an attachment of this kind.
+    """
+    if not isinstance(prompt, str):
+        raise InvalidOption("prompt", f"must be a str, not {type(prompt).__name__}")
+    for option, member, choices in (
+        ("mode", "mode", ("enqueue", "immediate")),
+        ("agent_mode", "agentMode", get_args(AgentMode)),
+    ):
+        value = members.get(member)
+        if value is not None and value not in choices:
+            raise InvalidOption(option, f"{value!r} is none of {', '.join(choices)}")
+    attachments = members["attachments"]
+    if attachments not in ((), []):
+        # Imported here: most prompts have none.
+        from missionlink.options.attachments import attachments_to_wire
+
+        version = core.link.runtime_version
+        attachments = attachments_to_wire(attachments, is_cloud=core.cloud is not None, runtime_version=version)
+    members["attachments"] = attachments or None
+    if not prompt and not attachments:
+        raise InvalidOption("prompt", "must not be empty")
+    given = {name: value for name, value in members.items() if value is not None}
+    return {"sessionId": core.id, "prompt": prompt, **given}
+
+
+async def wait_until_taken(core: SessionCore) -> None:
+    """Wait until the session does not swallow prompts."""
+    core.check_open()
+    if core.facts.has_shut_down:
+        raise SessionClosed(core.id, "it has ended at Mission Control")
+    if core.cloud is not None and not core.facts.is_ready:
+        await core.wait_ready(core.cloud.ready_timeout)
+
+
+async def abort(core: SessionCore) -> None:
+    """Stop what the agent is doing."""
+    core.track_turns().abort_requested()
+    result = await core.call("session.abort", {"sessionId": core.id})
+    outcome: Success = read_result("session.abort", result, Success)
+    if not outcome.success:
+        raise RequestRefused("session.abort", outcome.reason, {"success": False})
+
+
+class TurnControl:
+    """What a turn does through its session."""
+
+    __slots__ = ("_core", "_tracker")
+
+    def __init__(self, core: SessionCore, tracker: TurnTracker) -> None:
+        self._core = core
+        self._tracker = tracker
+
+    def last_activity(self) -> float:
+        """Return when the session's last event came, as the event loop counts time."""
+        return self._tracker.last_activity()
+
+    async def cancel(self, turn: TurnState) -> None:
+        """Stop one turn, or take its prompt out of the queue."""
+        waits = turn.id and not turn.copies_seen and not self._tracker.is_alone(turn)
+        if waits and self._core.cloud is None:
+            from missionlink.session.queue import withdraw
+
+            if await withdraw(self._core, turn) or turn.done.done():
+                return
+        await abort(self._core)
+
+    async def steer(self, turn: TurnState, prompt: str, attachments: Sequence[Attachment | Mapping[str, Any]]) -> None:
+        """Send a prompt that steers a turn."""
+        core = self._core
+        params = send_params(core, prompt, {"mode": "immediate", "attachments": attachments})
+        core.check_open()
+        if turn.done.done():
+            raise RequestRefused("session.send", "the turn has ended; send a new prompt instead", None)
+        # Its events may come before the answer.
+        self._tracker.steered(prompt, is_accepted=False)
+        try:
+            await core.call("session.send", params, timeout=_STEER_SECONDS)
+        except BaseException:
+            self._tracker.not_steered(prompt)
+            raise
+        self._tracker.steered(prompt, is_accepted=True)
