@@ -43,6 +43,6 @@ async def turns(session: Session) -> TurnResult:
 
 
 async def mistakes(session: Session) -> None:
-    await session.run("hello", mode="now")  # type: ignore[call-overload]  # pyright: ignore
-    await session.run("hello", attachment=[])  # type: ignore[call-overload]  # pyright: ignore
-    await session.set_mode("planned")  # type: ignore[arg-type]  # pyright: ignore
+    await session.run("hello", mode="now")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await session.run("hello", attachment=[])  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await session.set_mode("planned")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
