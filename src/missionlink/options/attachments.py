@@ -169,9 +169,7 @@ def attachments_to_wire(
         UnsupportedByRuntime: The runtime would leave one of them out without a word.
     """
     if isinstance(attachments, str | bytes | Mapping) or not isinstance(attachments, Sequence):
-        raise InvalidOption(
-            "attachments", f"must be a list of Attachment, not {type(cast('object', attachments)).__name__}"
-        )
+        raise InvalidOption("attachments", "must be a list of Attachment, made by Attachment.file() and the like")
     entries = [_entry(one) for one in cast("Sequence[object]", attachments)]
     for entry in entries:
         kind = entry["type"]
