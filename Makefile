@@ -8,6 +8,7 @@ PROGRAM := $(BIN)/missionlink
 NEWEST := .cache/missionlink/.newest
 RUNTIMES := .cache/missionlink/.all
 JOBS ?= 2
+PYTHONS ?= 3.12 3.13
 ARGS ?=
 
 # The tests use the runtimes that this repository names, not what the user has installed.
@@ -16,11 +17,16 @@ export MISSIONLINK_CACHE := $(CURDIR)/.cache/missionlink
 unexport PYTHONDONTWRITEBYTECODE
 
 UNIT_CHECKS := $(addprefix tests/unit/test_,layers.py sizes.py exports.py import.py errors.py docs_shape.py repository.py)
+# What differs between Pythons is the event loop, the types and the pickling; none of these needs a runtime.
+CORE_TESTS := tests/unit \
+	$(addprefix tests/property/test_,calls.py framing.py history_merge.py inbox.py messages.py routes.py) \
+	$(addprefix tests/integration/test_,answers.py cloud_creation.py connection.py dispatch.py early_traffic.py \
+	handlers.py hooks.py streams.py tools_calls.py turns.py)
 LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format generate schema lock runtimes bench clean
+.PHONY: help demo test pythons check format generate schema lock runtimes bench clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -33,6 +39,9 @@ test: $(RUNTIMES) ## Run all tests, on both real runtimes too (ARGS="tests/unit 
 	@MISSIONLINK_TEST_RUNTIME_N="$$($(PROGRAM) runtime path newest)" \
 	MISSIONLINK_TEST_RUNTIME_O="$$($(PROGRAM) runtime path oldest)" \
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal $(ARGS)
+
+pythons: $(PACKAGE) ## Run the tests of the core on other Pythons of this machine (PYTHONS="3.11 3.12 3.13")
+	@$(BIN)/python scripts/test_pythons.py $(PYTHONS) -- -n $(JOBS) $(CORE_TESTS)
 
 check: $(PACKAGE) ## Check style, types, layers, sizes and generated code, in seconds
 	$(BIN)/ruff check

@@ -1,25 +1,22 @@
 """A child process that is owned from the instant it exists, and its whole tree with it.
 
-The child leads a process group of its own. On POSIX systems a tiny shell, the *guardian*, watches a pipe of ours:
-the child announces itself on that pipe before it becomes the program, and when we are gone, even by SIGKILL, the
-pipe ends and the guardian ends the group. Stopping goes: end of input, a bounded wait, TERM, a bounded wait, KILL.
+How that is done is the platform's matter (see ``ownership``). Stopping goes: end of input, a bounded wait, TERM, a
+bounded wait, KILL.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
-from missionlink._io.guardian import check_startable, descendants, guarded
+from missionlink._io.ownership import ownership_here
 from missionlink.errors import RuntimeStartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from missionlink._io.ownership import Ownership
 
 __all__ = ("STDERR_TAIL_BYTES", "ChildProcess")
 
@@ -37,10 +34,15 @@ class ChildProcess(asyncio.SubprocessProtocol):
         on_end: Called once, when the process is gone or its output has ended, whichever is known last within a
             short wait.
         on_writable: Called when its standard input takes bytes again.
+        ownership: Keeps its process tree in hand; the platform's own way if not given.
     """
 
     def __init__(
-        self, on_output: Callable[[bytes], None], on_end: Callable[[], None], on_writable: Callable[[], None]
+        self,
+        on_output: Callable[[bytes], None],
+        on_end: Callable[[], None],
+        on_writable: Callable[[], None],
+        ownership: Ownership | None = None,
     ) -> None:
         self._on_output = on_output
         self._on_end: Callable[[], None] | None = on_end
@@ -51,7 +53,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         # File descriptors of the child that are still connected.
         self._open = {0, 1, 2}
         self._grace: asyncio.TimerHandle | None = None
-        self._guardian: subprocess.Popen[bytes] | None = None
+        self._ownership = ownership or ownership_here()
 
     @property
     def pid(self) -> int | None:
@@ -74,30 +76,21 @@ class ChildProcess(asyncio.SubprocessProtocol):
         Raises:
             RuntimeStartFailed: The operating system refused.
         """
-        loop = asyncio.get_running_loop()
         try:
-            if sys.platform == "win32":
-                flags = subprocess.CREATE_NEW_PROCESS_GROUP
-                await loop.subprocess_exec(lambda: self, *argv, env=env, cwd=cwd, creationflags=flags)
-            else:
-                await self._start_guarded(loop, argv, env, cwd)
+            await self._spawn(argv, env, cwd)
         except OSError as error:
-            self._dismiss_guardian()
+            self._ownership.dismiss()
             raise RuntimeStartFailed(f"{argv[0]!r} cannot be started: {error}") from error
         except BaseException:
-            # Where the child exists, whoever started it stops it, and the guardian stays on watch until then.
+            # Where the child exists, whoever started it stops it, and it stays watched until then.
             if self._transport is None:
-                self._dismiss_guardian()
+                self._ownership.dismiss()
             raise
 
-    async def _start_guarded(
-        self, loop: asyncio.AbstractEventLoop, argv: Sequence[str], env: Mapping[str, str], cwd: str | None
-    ) -> None:
-        check_startable(argv[0], cwd)
-        self._guardian, command = guarded(argv)
-        spawning = asyncio.ensure_future(
-            loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, start_new_session=True)
-        )
+    async def _spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> None:
+        command, settings = self._ownership.prepare(argv, cwd)
+        loop = asyncio.get_running_loop()
+        spawning = asyncio.ensure_future(loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, **settings))
         try:
             await asyncio.shield(spawning)
         except asyncio.CancelledError:
@@ -111,9 +104,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """Own the process at once, before anything is awaited."""
         assert isinstance(transport, asyncio.SubprocessTransport)
         self._transport = transport
-        if self._guardian is not None and self._guardian.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._guardian.stdin.write(b"%d\n" % transport.get_pid())
+        self._ownership.started(transport.get_pid())
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Hand output on; keep the tail of the error stream."""
@@ -190,14 +181,15 @@ class ChildProcess(asyncio.SubprocessProtocol):
         transport = self._transport
         if transport is None:
             return
-        stray = descendants(transport.get_pid()) if self.exit_code is None else []
+        if self.exit_code is None:
+            self._ownership.look()
         try:
-            await self._end_tree(timeout, stray, ask_first=ask_first)
+            await self._end_tree(timeout, ask_first=ask_first)
         finally:
             # Not before the process is reaped: closing polls it, and asyncio's own watcher would find it gone.
             transport.close()
 
-    async def _end_tree(self, timeout: float, stray: Sequence[int], *, ask_first: bool) -> None:
+    async def _end_tree(self, timeout: float, *, ask_first: bool) -> None:
         try:
             if ask_first and self.exit_code is None:
                 stdin = self._pipe(0)
@@ -208,42 +200,14 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 self.resume_reading()
                 await self.wait_exited(timeout * 0.5)
             if self.exit_code is None:
-                self._signal_group(signal.SIGTERM)
+                self._ownership.ask_to_end()
                 await self.wait_exited(timeout * 0.3)
         finally:
-            self._kill(stray)
+            self._ownership.kill()
+            self._ownership.dismiss()
         await self.wait_exited(max(timeout * 0.2, 1.0))
-
-    def _kill(self, stray: Sequence[int]) -> None:
-        """Leave nothing running; safe to call more than once."""
-        if self._transport is None:
-            return
-        self._signal_group(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
-        for pid in stray:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        self._dismiss_guardian()
 
     async def wait_exited(self, timeout: float) -> None:
         """Wait until the process has ended and is reaped, at most ``timeout`` seconds."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._exited.wait(), timeout)
-
-    def _signal_group(self, number: signal.Signals) -> None:
-        assert self._transport is not None
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if sys.platform == "win32":
-                self._transport.send_signal(number)
-            else:
-                os.killpg(self._transport.get_pid(), number)
-
-    def _dismiss_guardian(self) -> None:
-        guardian, self._guardian = self._guardian, None
-        if guardian is None:
-            return
-        assert guardian.stdin is not None
-        with contextlib.suppress(OSError):
-            # The first word is taken for a group if the child never announced itself; a non-number kills nothing.
-            guardian.stdin.write(b"done\ndone\n")
-        guardian.stdin.close()
-        guardian.wait()

@@ -1,0 +1,193 @@
+"""How a child's whole process tree is kept in hand: what starts it, what ends it, and what ends it when we are gone.
+
+On POSIX systems the child leads a session and a process group of its own, and a *guardian* watches over it. On
+Windows it is put into a *job object*, which ends all its processes when our last handle goes, however we end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from missionlink._io.guardian import check_startable, descendants, guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from missionlink._io.windows import Job
+
+__all__ = ("Ownership", "PosixOwnership", "WindowsOwnership", "ownership_here")
+
+_log = logging.getLogger("missionlink.runtime")
+
+# subprocess has these names on Windows only.
+_CREATE_NEW_PROCESS_GROUP = 0x00000200
+_CTRL_BREAK_EVENT = 1
+
+
+class Ownership(Protocol):
+    """Owns one child and what it starts; all but ``prepare`` may come twice, and when the child is gone."""
+
+    def prepare(self, argv: Sequence[str], cwd: str | None) -> tuple[Sequence[str], dict[str, Any]]:
+        """Return the command to start, and further arguments for starting it.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        ...
+
+    def started(self, pid: int) -> None:
+        """Own the child from now on."""
+        ...
+
+    def look(self) -> None:
+        """Remember which processes there are below the child, while it still leads to them."""
+        ...
+
+    def ask_to_end(self) -> None:
+        """Ask the child and its group to end."""
+        ...
+
+    def kill(self) -> None:
+        """End all that is left of the tree."""
+        ...
+
+    def dismiss(self) -> None:
+        """Stop watching."""
+        ...
+
+
+class PosixOwnership:
+    """A process group, a guardian, and the processes that have left the group."""
+
+    def __init__(self) -> None:
+        self._pid: int | None = None
+        self._guardian: subprocess.Popen[bytes] | None = None
+        self._strays: list[int] = []
+
+    def prepare(self, argv: Sequence[str], cwd: str | None) -> tuple[Sequence[str], dict[str, Any]]:
+        """Start the guardian; the command announces the child to it before it becomes the program."""
+        check_startable(argv[0], cwd)
+        self._guardian, command = guarded(argv)
+        return command, {"start_new_session": True}
+
+    def started(self, pid: int) -> None:
+        """Name the group to the guardian: where there is no /proc, the child could not."""
+        self._pid = pid
+        if self._guardian is not None and self._guardian.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._guardian.stdin.write(b"%d\n" % pid)
+
+    def look(self) -> None:
+        """Remember who left the group, as far as the system tells."""
+        if self._pid is not None:
+            self._strays = descendants(self._pid)
+
+    def ask_to_end(self) -> None:
+        """Send TERM to the group."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send KILL to the group and to those who left it."""
+        self._signal(signal.SIGKILL)
+        for pid in self._strays:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+    def dismiss(self) -> None:
+        """Tell the guardian that nothing is left to watch."""
+        guardian, self._guardian = self._guardian, None
+        if guardian is None:
+            return
+        assert guardian.stdin is not None
+        with contextlib.suppress(OSError):
+            # The first word is taken for a group if the child never announced itself; a non-number kills nothing.
+            guardian.stdin.write(b"done\ndone\n")
+        guardian.stdin.close()
+        guardian.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, number)
+
+
+class WindowsOwnership:
+    """A job object; without one, ``taskkill`` ends the tree.
+
+    Args:
+        make_job: Makes an empty job that ends its processes with itself.
+        run: Runs a program to its end.
+        send_break: Sends a console event to a process group.
+    """
+
+    def __init__(
+        self,
+        make_job: Callable[[], Job],
+        *,
+        run: Callable[[Sequence[str]], object],
+        send_break: Callable[[int, int], object] = os.kill,
+    ) -> None:
+        self._make_job = make_job
+        self._run = run
+        self._send_break = send_break
+        self._job: Job | None = None
+        self._pid: int | None = None
+
+    def prepare(self, argv: Sequence[str], cwd: str | None) -> tuple[Sequence[str], dict[str, Any]]:
+        """Give the child a process group, which can be asked to end without us."""
+        if cwd is not None and not os.path.isdir(cwd):
+            raise NotADirectoryError(f"the working directory {cwd} does not exist")
+        return argv, {"creationflags": _CREATE_NEW_PROCESS_GROUP}
+
+    def started(self, pid: int) -> None:
+        """Put the child into a job, before it has had the time to start others."""
+        self._pid = pid
+        try:
+            self._job = self._make_job()
+            self._job.take(pid)
+        except OSError as error:
+            # For example in a container that forbids jobs within jobs.
+            _log.warning("the runtime %d outlives a killed program: it could not be put into a job (%s)", pid, error)
+            self._job = None
+
+    def look(self) -> None:
+        """Nothing: the job knows its processes."""
+
+    def ask_to_end(self) -> None:
+        """Send the console event that programs take for TERM."""
+        if self._pid is not None:
+            with contextlib.suppress(OSError):
+                self._send_break(self._pid, _CTRL_BREAK_EVENT)
+
+    def kill(self) -> None:
+        """End the job, or the tree as far as taskkill finds it."""
+        if self._job is not None:
+            self._job.end()
+        elif self._pid is not None:
+            with contextlib.suppress(OSError):
+                self._run(["taskkill", "/T", "/F", "/PID", str(self._pid)])
+
+    def dismiss(self) -> None:
+        """Give the job up; what is still in it ends."""
+        job, self._job = self._job, None
+        if job is not None:
+            job.close()
+
+
+def ownership_here(platform: str = sys.platform) -> Ownership:
+    """Return the way of owning a child that fits the platform."""
+    if platform != "win32":
+        return PosixOwnership()
+    # Imported here: only Windows has what it needs.
+    from missionlink._io.windows import Job, kernel
+
+    def run(command: Sequence[str]) -> None:
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10)
+
+    return WindowsOwnership(lambda: Job(kernel()), run=run)

@@ -1,0 +1,191 @@
+"""What differs between Linux, macOS and Windows, with the system's part played by doubles (contract C4)."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from missionlink._io import guardian, ownership
+from missionlink._io.guardian import descendants, guarded
+from missionlink._io.ownership import PosixOwnership, WindowsOwnership, ownership_here
+from missionlink._io.windows import Job
+
+
+class Kernel:
+    """kernel32: remembers what it was asked, and refuses what it is told to refuse."""
+
+    def __init__(self, *refused: str) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.limits = b""
+        self._refused = refused
+        self._handles = iter(range(100, 200))
+
+    def _do(self, name: str, *arguments: Any, result: int = 1) -> int:
+        self.calls.append((name, *arguments))
+        return 0 if name in self._refused else result
+
+    def CreateJobObjectW(self, security: None, name: None) -> int:
+        return self._do("CreateJobObjectW", security, name, result=next(self._handles))
+
+    def SetInformationJobObject(self, job: int, kind: int, limits: Any, size: int) -> int:
+        self.limits = ctypes.string_at(limits, size)
+        return self._do("SetInformationJobObject", job, kind, size)
+
+    def OpenProcess(self, access: int, inherit: bool, pid: int) -> int:
+        return self._do("OpenProcess", access, inherit, pid, result=next(self._handles))
+
+    def AssignProcessToJobObject(self, job: int, process: int) -> int:
+        return self._do("AssignProcessToJobObject", job, process)
+
+    def TerminateJobObject(self, job: int, code: int) -> int:
+        return self._do("TerminateJobObject", job, code)
+
+    def CloseHandle(self, handle: int) -> int:
+        return self._do("CloseHandle", handle)
+
+    def GetLastError(self) -> int:
+        return 5
+
+
+class System:
+    """The rest of Windows."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.ran: list[Sequence[str]] = []
+        self.events: list[tuple[int, int]] = []
+
+    def owner(self) -> WindowsOwnership:
+        return WindowsOwnership(
+            lambda: Job(self.kernel), run=self.ran.append, send_break=lambda *event: self.events.append(event)
+        )
+
+
+# Windows.
+
+
+def test_on_windows_a_child_is_in_a_job_that_ends_with_us() -> None:
+    """C4."""
+    system = System(Kernel())
+    owner = system.owner()
+    command, settings = owner.prepare(["copilot.exe", "--stdio"], None)
+    assert (list(command), settings) == (["copilot.exe", "--stdio"], {"creationflags": 0x200})
+    owner.started(4711)
+    assert system.kernel.calls == [
+        ("CreateJobObjectW", None, None),
+        ("SetInformationJobObject", 100, 9, len(system.kernel.limits)),
+        ("OpenProcess", 0x0101, False, 4711),
+        ("AssignProcessToJobObject", 100, 101),
+        ("CloseHandle", 101),
+    ]
+    # The place of LimitFlags behind two 64-bit times, in the structure that Windows reads.
+    assert int.from_bytes(system.kernel.limits[16:20], "little") == 0x2000
+    assert len(system.kernel.limits) == (144 if sys.maxsize > 2**32 else 112)
+
+
+def test_on_windows_the_end_goes_from_a_console_event_to_the_end_of_the_job() -> None:
+    """C4."""
+    system = System(Kernel())
+    owner = system.owner()
+    owner.prepare(["copilot.exe"], None)
+    owner.started(4711)
+    del system.kernel.calls[:]
+    owner.look()
+    owner.ask_to_end()
+    assert system.events == [(4711, 1)]
+    owner.kill()
+    owner.dismiss()
+    owner.dismiss()
+    assert system.kernel.calls == [("TerminateJobObject", 100, 1), ("CloseHandle", 100)]
+    assert system.ran == []
+
+
+@pytest.mark.parametrize(
+    "refused", ["CreateJobObjectW", "SetInformationJobObject", "OpenProcess", "AssignProcessToJobObject"]
+)
+def test_on_windows_without_a_job_the_tree_is_killed_by_taskkill(
+    refused: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C4: and the log says what is missing."""
+    system = System(Kernel(refused))
+    owner = system.owner()
+    owner.started(4711)
+    assert "could not be put into a job" in caplog.text
+    owner.kill()
+    assert system.ran == [["taskkill", "/T", "/F", "/PID", "4711"]]
+
+
+def test_on_windows_a_missing_folder_is_told_before_the_start() -> None:
+    """C5."""
+    with pytest.raises(NotADirectoryError, match="no/such/folder"):
+        System(Kernel()).owner().prepare(["copilot.exe"], "no/such/folder")
+
+
+def test_on_windows_nothing_is_killed_before_there_is_a_child() -> None:
+    system = System(Kernel())
+    owner = system.owner()
+    owner.ask_to_end()
+    owner.kill()
+    owner.dismiss()
+    assert (system.kernel.calls, system.ran, system.events) == ([], [], [])
+
+
+# macOS and Linux.
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_elsewhere_a_child_leads_a_group_and_is_guarded(platform: str) -> None:
+    """C4."""
+    owner = ownership_here(platform)
+    assert isinstance(owner, PosixOwnership)
+    command, settings = owner.prepare([sys.executable, "-c", "pass"], None)
+    assert settings == {"start_new_session": True}
+    assert list(command)[-3:] == [sys.executable, "-c", "pass"]
+    owner.dismiss()
+
+
+def test_without_proc_the_group_is_named_to_the_guardian_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C4: as on macOS; the guardian then ends the group when our end of its pipe goes."""
+    monkeypatch.setattr(guardian.os.path, "isdir", lambda path: False)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    watching, command = guarded(["program"])
+    assert list(command) == ["program"]
+    assert watching.stdin is not None
+    watching.stdin.write(b"%d\n" % child.pid)
+    watching.stdin.close()
+    assert child.wait(60) < 0
+    watching.wait(60)
+
+
+def test_without_proc_the_processes_below_come_from_ps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C4."""
+    listing = "  1     0\n  70    1\n  71   70\n  72   71\n  80    1\n"
+    monkeypatch.setattr(guardian.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(guardian.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, listing))
+    assert sorted(descendants(70)) == [71, 72]
+
+
+@pytest.fixture
+def failing_ps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def fail(*arguments: Any, **settings: Any) -> None:
+        raise FileNotFoundError("ps")
+
+    monkeypatch.setattr(guardian.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(guardian.subprocess, "run", fail)
+    yield
+
+
+@pytest.mark.usefixtures("failing_ps")
+def test_without_proc_and_ps_the_group_alone_is_ended() -> None:
+    """C4."""
+    assert descendants(70) == []
+
+
+def test_a_platform_has_one_owner_for_each_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership.sys, "platform", "linux")
+    assert ownership_here() is not ownership_here()
