@@ -8,6 +8,7 @@ from pathlib import Path
 
 from protocol_generator.layout import Layout
 from protocol_generator.model import Protocol
+from protocol_generator.write_methods import age_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def class_docs(texts: Descriptions, protocol: Protocol, layout: Layout) -> dict[
             note += " Internal to the runtime's own programs."
         if "deprecated" in event.marks:
             note += " Deprecated by the runtime."
+        note = " ".join([note, *age_of(event.versions, protocol.versions)])
         docs[name] = texts.events[wire], note
     for wire, (params, _) in layout.requests.items():
         kind = "Notification" if protocol.methods[wire].is_notification else "Request"

@@ -114,7 +114,9 @@ class MethodModules:
             return
         yield f'        """{text}'
         yield ""
-        yield f"        {' '.join(notes)}"
+        yield from textwrap.wrap(
+            " ".join(notes), WIDTH, initial_indent="        ", subsequent_indent="        ", break_on_hyphens=False
+        )
         yield '        """'
 
     def _body(self, method: Method, kind: str, params: str) -> Iterator[str]:
@@ -152,9 +154,19 @@ def notes_of(method: Method, versions: tuple[str, ...]) -> list[str]:
         notes.append("Internal to the runtime's own programs.")
     if "deprecated" in method.marks:
         notes.append("Deprecated by the runtime.")
-    if versions[0] not in method.versions:
-        notes.append(f"Not in runtimes as new as {versions[0]}.")
+    notes += age_of(method.versions, versions)
+    if method.wire in FAILURES:
+        notes.append("Raises ``RequestRefused`` if the result says that it failed.")
+    if method.wire in UNLIMITED:
+        notes.append("No time limit by default.")
     return notes
+
+
+def age_of(known: tuple[str, ...], versions: tuple[str, ...]) -> list[str]:
+    """Return sentences on the runtimes that lack something; ``versions`` is ordered from the newest to the oldest."""
+    if versions[0] not in known:
+        return [f"Gone in {versions[0]}."]
+    return [] if versions[-1] in known else [f"Newer than {versions[-1]}."]
 
 
 def method_name(part: str) -> str:

@@ -9,6 +9,7 @@ from protocol_generator.expressions import Writer
 from protocol_generator.layout import CLIENT, SESSION, Layout, closure, namespaces, request_module, rpc_module
 from protocol_generator.model import Protocol
 from protocol_generator.nodes import references
+from protocol_generator.tables import UNLIMITED
 from protocol_generator.write_types import HEADER, PACKAGE, import_line
 
 # Hand-written names that the facades show too.
@@ -47,9 +48,9 @@ def names_module(layout: Layout) -> str:
 
 
 def methods_module(protocol: Protocol) -> str:
-    """Return the module that says which runtime is known to have which method."""
+    """Return the module that says which runtime is known to have which method, and which take their time."""
     lines = [
-        '"""Which methods the pinned runtimes are known to have."""',
+        '"""Which methods the pinned runtimes are known to have, and which take their time."""',
         *_head(),
         f"VERSIONS: Final = ({', '.join(f'{chr(34)}{x}{chr(34)}' for x in protocol.versions)})",
         "",
@@ -60,7 +61,17 @@ def methods_module(protocol: Protocol) -> str:
         if method.side in (CLIENT, SESSION):
             known = sum(1 << i for i, version in enumerate(protocol.versions) if version in method.versions)
             lines.append(f'    "{wire}": {known},')
-    return "\n".join([*lines, "}"]) + "\n"
+    lines += [
+        "}",
+        "",
+        "# Methods whose answer may take as long as it likes.",
+        "UNLIMITED: Final[frozenset[str]] = frozenset(",
+        "    {",
+        *(f'        "{wire}",' for wire in sorted(UNLIMITED)),
+        "    }",
+        ")",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def request_table(layout: Layout, module: str) -> tuple[list[str], set[str]]:

@@ -95,7 +95,8 @@ class TypeModules:
             lines = [f"class {shape.name}(", f"    {', '.join(options)}", "):"]
         docs = self._docs.get(shape.name)
         if docs:
-            lines += [f'    """{docs[0]}', *(["", f"    {docs[1]}", '    """'] if docs[1] else [])]
+            note = textwrap.wrap(docs[1], WIDTH - 4, break_on_hyphens=False)
+            lines += [f'    """{docs[0]}', *(["", *(f"    {x}" for x in note), '    """'] if note else [])]
             lines[-1] += "" if docs[1] else '"""'
             lines += [""] if fields or shape.tag else []
         if shape.tag:

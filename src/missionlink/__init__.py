@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event as Event
     from missionlink.protocol.envelope import EventsLost as EventsLost
     from missionlink.protocol.envelope import UnknownEvent as UnknownEvent
+    from missionlink.session.callback import Subscription as Subscription
     from missionlink.session.opening import Opening as Opening
     from missionlink.session.queue import QueuedPrompt as QueuedPrompt
     from missionlink.session.session import Session as Session
@@ -106,6 +107,7 @@ _MODULES = {
     "SessionInfo": "lifecycle",
     "SessionOptions": "options.session",
     "ShellPermission": "handlers.permissions",
+    "Subscription": "session.callback",
     "SystemMessage": "options.model",
     "Tool": "handlers.tools",
     "ToolContext": "handlers.tools",

@@ -6,8 +6,10 @@ from typing import Literal, assert_type
 
 from msgspec import Raw
 
+from missionlink import Session, Subscription
 from missionlink.events import (
     AssistantMessage,
+    AssistantMessageDelta,
     AssistantMessageToolRequest,
     AssistantUsage,
     Event,
@@ -65,3 +67,33 @@ def making(usage: AssistantUsage) -> None:
     AssistantMessage(message_id="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     usage.model = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     print(usage.modle)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]  # noqa: T201
+
+
+def take_event(event: Event) -> None: ...
+def take_message(message: AssistantMessage) -> None: ...
+async def take_idle(idle: SessionIdle) -> None: ...
+
+
+def listening(session: Session) -> None:
+    session.on(AssistantMessageDelta, lambda delta: print(delta.delta_content))  # noqa: T201
+    assert_type(session.on(AssistantMessage, take_message), Subscription)
+    assert_type(session.on(SessionIdle, take_idle), Subscription)
+    assert_type(session.on(take_event), Subscription)
+    assert_type(session.on("session.idle", take_event), Subscription)
+    assert_type(session.on(AssistantMessage, "session.idle", take_event), Subscription)
+    assert_type(session.on("session.start", AssistantMessage, "session.idle", take_event), Subscription)
+    session.on(AssistantMessage, take_idle)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    session.on("session.idle", take_message)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    @session.on(AssistantMessage)
+    async def show(message: AssistantMessage) -> str:
+        return message.content
+
+    @session.on("session.idle", SessionIdle)
+    def note(event: Event) -> int:
+        return event.size
+
+    assert_type(note(Event()), int)
+
+    @session.on(AssistantMessage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    def wrong(idle: SessionIdle) -> None: ...

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from missionlink.protocol.generated.methods import METHODS, VERSIONS
+from missionlink.protocol.generated.methods import METHODS, UNLIMITED, VERSIONS
 from missionlink.protocol.generated.names import EVENTS, REQUESTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +95,11 @@ async def main(folder):
 with tempfile.TemporaryDirectory() as folder:
     asyncio.run(main(folder))
 """
+
+
+def test_the_tables_of_methods_name_known_methods() -> None:
+    assert METHODS.keys() >= UNLIMITED
+    assert {"session.send", "session.create", "account.login"} <= UNLIMITED
 
 
 @pytest.mark.parametrize(

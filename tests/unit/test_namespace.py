@@ -54,6 +54,15 @@ async def test_methods_that_wait_for_people_have_no_limit_unless_one_is_given() 
     assert [timeout for _, _, timeout in recorder.calls] == [None, 5]
 
 
+async def test_the_limit_is_the_same_for_a_method_called_by_its_name() -> None:
+    recorder = Recorder(b"{}")
+    session = SessionRpc(recorder, {"sessionId": "S"})
+    for method in ("session.ui.elicitation", "session.mode.get", "not.known"):
+        await session.call(method)
+    await session.call("session.ui.elicitation", timeout=5)
+    assert [timeout for _, _, timeout in recorder.calls] == [None, UNSET, UNSET, 5]
+
+
 async def test_a_failure_that_is_said_in_the_result_is_raised() -> None:
     """T3: Protocol: runtimes report a failed deletion only in ``success``."""
     recorder = Recorder(b'{"success":false,"error":"Session file not found for x"}')

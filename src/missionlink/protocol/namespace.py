@@ -8,6 +8,7 @@ means failure; where it is an answer (somebody else was faster, nothing to do) i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, overload
 
@@ -93,15 +94,26 @@ class RootNamespace(Namespace):
         Args:
             method: Full name, for example ``"session.model.getCurrent"``.
             params: Parameters under their wire names; a session adds its own ``sessionId`` unless it is given.
-            timeout: Seconds to wait for the answer; ``None`` waits as long as the connection lives.
+            timeout: Seconds to wait for the answer; ``None`` waits as long as the connection lives. By default the
+                client's ``request_timeout``, and none for methods that wait for people, models, MCP servers, downloads
+                or logins.
 
         Raises:
             UnsupportedByRuntime: The connected runtime does not know the method.
             RequestRejected: The runtime answered with an error.
             RequestTimeout: No answer came in time.
         """
+        if timeout is UNSET and method in _unlimited():
+            timeout = None
         raw = await self._caller.call(method, {**self._scope, **(params or {})}, timeout=timeout)
         return read_result(method, raw, object)
+
+
+@cache
+def _unlimited() -> frozenset[str]:
+    from missionlink.protocol.generated.methods import UNLIMITED
+
+    return UNLIMITED
 
 
 def _read(method: str, result: object, raw: Raw) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, overload
 
 import msgspec
+from msgspec import UNSET
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.pending import Pending
@@ -23,11 +24,22 @@ if TYPE_CHECKING:
 
     from missionlink.handlers.tools import Tool
     from missionlink.protocol.envelope import Event
-    from missionlink.rpc import SessionRpc
+    from missionlink.rpc import SessionRpc, Timeout
+
+    _Kind: TypeAlias = str | type[msgspec.Struct]
+    _Takes: TypeAlias = Callable[["_Given"], object]
 
 __all__ = ("Session",)
 
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
+_Payload = TypeVar("_Payload", bound=msgspec.Struct)
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
+
+
+class _Decorator(Protocol[_Given]):
+    """Returns the function that it is given, which takes an event or a payload."""
+
+    def __call__(self, function: Callable[[_Given], _Result], /) -> Callable[[_Given], _Result]: ...
 
 
 class Session(Prompts):
@@ -125,27 +137,46 @@ class Session(Prompts):
         self._core.dispatcher.attach(queue)
         return EventStream(queue, self._core.dispatcher.detach)
 
+    # A class is a callable too, which type checkers take for an overlap of the forms with and without a function.
+    @overload
+    def on(self, kind: type[_Payload], function: _Takes[_Payload], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, function: _Takes[Event], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, kind: str, function: _Takes[Event], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, kind: _Kind, other: _Kind, function: _Takes[Event], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, kind: _Kind, other: _Kind, third: _Kind, function: _Takes[Event], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, kind: type[_Payload], /) -> _Decorator[_Payload]: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, *kinds: _Kind) -> _Decorator[Event]: ...
     def on(self, *selection: Any) -> Any:
         """Call a function for each event: ``on(function)`` or ``on(EventClass, …, function)``.
 
-        With exactly one event class the function gets the payload, else the ``Event``. Plain functions must not
-        block; coroutine functions are awaited before the next event. Without a function it is a decorator.
+        With exactly one event class the function gets the payload (an ``UnknownEvent`` if the data do not fit their
+        class), else the ``Event``. Plain functions must not block; coroutine functions are awaited before the next
+        event. Without a function it is a decorator.
 
         Returns:
             A ``Subscription``, or the decorator.
         """
-        if not selection or isinstance(selection[-1], str | type):
+        if selection and not isinstance(selection[-1], str | type):
+            *kinds, function = selection
+            return self._listen(kinds, function)
 
-            def decorate(function: _Function) -> _Function:
-                self.on(*selection, function)
-                return function
+        def decorate(function: Callable[..., _Result]) -> Callable[..., _Result]:
+            self._listen(selection, function)
+            return function
 
-            return decorate
-        *types, function = selection
+        return decorate
+
+    def _listen(self, kinds: Sequence[_Kind], function: Callable[..., object]) -> Subscription:
         if not callable(function):
             raise InvalidOption("on", f"{function!r} is no function")
         self._core.check_open()
-        return Subscription(self._core.dispatcher, self._core.subscribe(types, function))
+        return Subscription(self._core.dispatcher, self._core.subscribe(kinds, function))
 
     async def history(self, *, after: Event | str | None = None) -> list[Event]:
         """Return the session's persisted events in order; ephemeral ones are never among them.
@@ -207,6 +238,8 @@ class Session(Prompts):
         """The runtime's methods about this session, typed, by namespace; ``sessionId`` is added."""
         return self._core.rpc()
 
-    async def call(self, method: str, params: Mapping[str, Any] | None = None, **limits: Any) -> msgspec.Raw:
-        """Send a request about this session; ``sessionId`` is added. See ``client.rpc.call``."""
-        return await self._core.call(method, {"sessionId": self.id, **(params or {})}, **limits)
+    async def call(
+        self, method: str, params: Mapping[str, Any] | None = None, *, timeout: Timeout = UNSET
+    ) -> msgspec.Raw:
+        """Send a request about this session and return the raw JSON; ``rpc.call`` is the same with plain values."""
+        return await self._core.call(method, {"sessionId": self.id, **(params or {})}, timeout=timeout)

@@ -21,7 +21,8 @@ AgentInterruptedCancelPhase: TypeAlias = Literal["pre_first_token", "mid_stream"
 class AgentInterrupted(JsonObject, frozen=True, kw_only=True):
     """What the main agent was doing when it was interrupted.
 
-    Event ``agent.interrupted``; never in the history. Internal to the runtime's own programs.
+    Event ``agent.interrupted``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     activity: AgentInterruptedActivity

@@ -37,7 +37,7 @@ FusionProjectionMode: TypeAlias = Literal["append", "staged", "none"] | str
 class AssistantFusionPhaseActivity(JsonObject, frozen=True, kw_only=True):
     """Output or tool use inside one phase of a turn that several models share.
 
-    Event ``assistant.fusion_phase_activity``; never in the history.
+    Event ``assistant.fusion_phase_activity``; never in the history. Newer than 1.0.60.
     """
 
     fusion_id: str
@@ -54,7 +54,7 @@ class AssistantFusionPhaseActivity(JsonObject, frozen=True, kw_only=True):
 class AssistantFusionPhaseCompleted(JsonObject, frozen=True, kw_only=True):
     """One phase of a turn that several models share has ended well.
 
-    Event ``assistant.fusion_phase_completed``; kept in the history.
+    Event ``assistant.fusion_phase_completed``; kept in the history. Newer than 1.0.60.
     """
 
     fusion_id: str
@@ -78,7 +78,7 @@ class AssistantFusionPhaseCompleted(JsonObject, frozen=True, kw_only=True):
 class AssistantFusionPhaseFailed(JsonObject, frozen=True, kw_only=True):
     """One phase of a turn that several models share has failed.
 
-    Event ``assistant.fusion_phase_failed``; kept in the history.
+    Event ``assistant.fusion_phase_failed``; kept in the history. Newer than 1.0.60.
     """
 
     fusion_id: str
@@ -99,7 +99,7 @@ class AssistantFusionPhaseFailed(JsonObject, frozen=True, kw_only=True):
 class AssistantFusionPhaseStarted(JsonObject, frozen=True, kw_only=True):
     """One phase of a turn that several models share has begun.
 
-    Event ``assistant.fusion_phase_started``; never in the history.
+    Event ``assistant.fusion_phase_started``; never in the history. Newer than 1.0.60.
     """
 
     fusion_id: str
@@ -115,7 +115,7 @@ class AssistantFusionPhaseStarted(JsonObject, frozen=True, kw_only=True):
 class AssistantIdle(JsonObject, frozen=True, kw_only=True):
     """The main agent has nothing more to say; background work may go on (see ``session.idle``).
 
-    Event ``assistant.idle``; never in the history.
+    Event ``assistant.idle``; never in the history. Newer than 1.0.60.
     """
 
     aborted: bool | None = None
@@ -242,7 +242,7 @@ class AssistantReasoningDelta(JsonObject, frozen=True, kw_only=True):
 class AssistantServerToolProgress(JsonObject, frozen=True, kw_only=True):
     """A tool that runs at the model's provider has made progress.
 
-    Event ``assistant.server_tool_progress``; never in the history.
+    Event ``assistant.server_tool_progress``; never in the history. Newer than 1.0.60.
     """
 
     output_index: int
@@ -262,7 +262,7 @@ class AssistantStreamingDelta(JsonObject, frozen=True, kw_only=True):
 class AssistantToolCallDelta(JsonObject, frozen=True, kw_only=True):
     """The next piece of a tool call's arguments, while the model writes them.
 
-    Event ``assistant.tool_call_delta``; never in the history.
+    Event ``assistant.tool_call_delta``; never in the history. Newer than 1.0.60.
     """
 
     tool_call_id: str
@@ -285,7 +285,8 @@ class AssistantTurnEnd(JsonObject, frozen=True, kw_only=True):
 class AssistantTurnRetry(JsonObject, frozen=True, kw_only=True):
     """A call of the model is made again.
 
-    Event ``assistant.turn_retry``; never in the history. Internal to the runtime's own programs.
+    Event ``assistant.turn_retry``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     turn_id: str

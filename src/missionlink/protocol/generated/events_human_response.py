@@ -18,7 +18,7 @@ HumanResponseActor: TypeAlias = Literal["human_response", "host_automation", "un
 class HumanResponseRecorded(OpenJsonObject, frozen=True, kw_only=True):
     """A question to the user was answered, and the answer became part of the history.
 
-    Event ``human_response.recorded``; kept in the history.
+    Event ``human_response.recorded``; kept in the history. Newer than 1.0.60.
     """
 
     request_id: str

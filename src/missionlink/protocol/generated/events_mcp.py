@@ -19,7 +19,7 @@ McpOauthRequestReason: TypeAlias = Literal["initial", "refresh", "reauth", "upsc
 class McpHeadersRefreshCompleted(JsonObject, frozen=True, kw_only=True):
     """The request for new headers of an MCP server is settled.
 
-    Event ``mcp.headers_refresh_completed``; never in the history.
+    Event ``mcp.headers_refresh_completed``; never in the history. Newer than 1.0.60.
     """
 
     request_id: str
@@ -29,7 +29,7 @@ class McpHeadersRefreshCompleted(JsonObject, frozen=True, kw_only=True):
 class McpHeadersRefreshRequired(JsonObject, frozen=True, kw_only=True):
     """An MCP server needs new headers.
 
-    Event ``mcp.headers_refresh_required``; never in the history.
+    Event ``mcp.headers_refresh_required``; never in the history. Newer than 1.0.60.
     """
 
     request_id: str
@@ -51,7 +51,7 @@ class McpOauthCompleted(JsonObject, frozen=True, kw_only=True):
 class McpOauthRecoveryCompleted(JsonObject, frozen=True, kw_only=True):
     """A failed login to an MCP server was retried; ``outcome`` says with what result.
 
-    Event ``mcp.oauth_recovery_completed``; kept in the history.
+    Event ``mcp.oauth_recovery_completed``; kept in the history. Newer than 1.0.60.
     """
 
     request_id: str
@@ -87,7 +87,7 @@ class McpOauthRequiredStaticClientConfig(JsonObject, frozen=True, kw_only=True):
 class McpPromptsListChanged(JsonObject, frozen=True, kw_only=True):
     """An MCP server offers other prompts than before.
 
-    Event ``mcp.prompts.list_changed``; never in the history.
+    Event ``mcp.prompts.list_changed``; never in the history. Newer than 1.0.60.
     """
 
     server_name: str
@@ -96,7 +96,7 @@ class McpPromptsListChanged(JsonObject, frozen=True, kw_only=True):
 class McpResourcesListChanged(JsonObject, frozen=True, kw_only=True):
     """An MCP server offers other resources than before.
 
-    Event ``mcp.resources.list_changed``; never in the history.
+    Event ``mcp.resources.list_changed``; never in the history. Newer than 1.0.60.
     """
 
     server_name: str
@@ -105,7 +105,7 @@ class McpResourcesListChanged(JsonObject, frozen=True, kw_only=True):
 class McpToolsListChanged(JsonObject, frozen=True, kw_only=True):
     """An MCP server offers other tools than before.
 
-    Event ``mcp.tools.list_changed``; never in the history.
+    Event ``mcp.tools.list_changed``; never in the history. Newer than 1.0.60.
     """
 
     server_name: str

@@ -103,7 +103,8 @@ class ModelCallFailureRequestFingerprint(JsonObject, frozen=True, kw_only=True):
 class ModelCallFinalResult(JsonObject, frozen=True, kw_only=True):
     """How a call of the model ended after all retries.
 
-    Event ``model.call_final_result``; never in the history. Internal to the runtime's own programs.
+    Event ``model.call_final_result``; never in the history. Internal to the runtime's own programs. Newer
+    than 1.0.60.
     """
 
     model: str
@@ -114,7 +115,7 @@ class ModelCallFinalResult(JsonObject, frozen=True, kw_only=True):
 class ModelCallFinished(JsonObject, frozen=True, kw_only=True):
     """A request to the model is over.
 
-    Event ``model.call_finished``; never in the history.
+    Event ``model.call_finished``; never in the history. Newer than 1.0.60.
     """
 
     turn_id: str
@@ -128,7 +129,8 @@ class ModelCallFinished(JsonObject, frozen=True, kw_only=True):
 class ModelCallStart(JsonObject, frozen=True, kw_only=True):
     """A request is sent to the model.
 
-    Event ``model.call_start``; never in the history. Internal to the runtime's own programs.
+    Event ``model.call_start``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     turn_id: str
@@ -141,7 +143,7 @@ class ModelCallStart(JsonObject, frozen=True, kw_only=True):
 class ModelLog(JsonObject, frozen=True, kw_only=True):
     """A line of the runtime's log about its talk with the model.
 
-    Event ``model.log``; never in the history. Internal to the runtime's own programs.
+    Event ``model.log``; never in the history. Internal to the runtime's own programs. Newer than 1.0.60.
     """
 
     kind: str
@@ -152,7 +154,7 @@ class ModelLog(JsonObject, frozen=True, kw_only=True):
 class ModelMessage(JsonObject, frozen=True, kw_only=True):
     """A message that was added to the talk with the model, in the form that the model takes.
 
-    Event ``model.message``; never in the history. Internal to the runtime's own programs.
+    Event ``model.message``; never in the history. Internal to the runtime's own programs. Newer than 1.0.60.
     """
 
     kind: str
@@ -165,7 +167,8 @@ class ModelMessage(JsonObject, frozen=True, kw_only=True):
 class ModelMessagesSnapshot(JsonObject, frozen=True, kw_only=True):
     """All messages that the model was sent; large.
 
-    Event ``model.messages_snapshot``; never in the history. Internal to the runtime's own programs.
+    Event ``model.messages_snapshot``; never in the history. Internal to the runtime's own programs. Newer
+    than 1.0.60.
     """
 
     kind: str
@@ -175,7 +178,8 @@ class ModelMessagesSnapshot(JsonObject, frozen=True, kw_only=True):
 class ModelModelCallFailure(JsonObject, frozen=True, kw_only=True):
     """A request to the model has failed; ``model_call`` says how.
 
-    Event ``model.model_call_failure``; never in the history. Internal to the runtime's own programs.
+    Event ``model.model_call_failure``; never in the history. Internal to the runtime's own programs. Newer
+    than 1.0.60.
     """
 
     kind: str
@@ -188,7 +192,8 @@ class ModelModelCallFailure(JsonObject, frozen=True, kw_only=True):
 class ModelModelCallStarted(JsonObject, frozen=True, kw_only=True):
     """A request is about to be sent to the model.
 
-    Event ``model.model_call_started``; never in the history. Internal to the runtime's own programs.
+    Event ``model.model_call_started``; never in the history. Internal to the runtime's own programs. Newer
+    than 1.0.60.
     """
 
     kind: str
@@ -201,7 +206,8 @@ class ModelModelCallStarted(JsonObject, frozen=True, kw_only=True):
 class ModelModelCallSuccess(JsonObject, frozen=True, kw_only=True):
     """A request to the model has succeeded; times, tokens and the answer as it came.
 
-    Event ``model.model_call_success``; never in the history. Internal to the runtime's own programs.
+    Event ``model.model_call_success``; never in the history. Internal to the runtime's own programs. Newer
+    than 1.0.60.
     """
 
     kind: str
@@ -227,7 +233,7 @@ class ModelModelCallSuccess(JsonObject, frozen=True, kw_only=True):
 class ModelResponse(JsonObject, frozen=True, kw_only=True):
     """The model's last answer of a prompt, in the form in which it came.
 
-    Event ``model.response``; never in the history. Internal to the runtime's own programs.
+    Event ``model.response``; never in the history. Internal to the runtime's own programs. Newer than 1.0.60.
     """
 
     kind: str
@@ -239,7 +245,8 @@ class ModelResponse(JsonObject, frozen=True, kw_only=True):
 class ModelTelemetry(JsonObject, frozen=True, kw_only=True):
     """A measurement that the runtime would report to its maker.
 
-    Event ``model.telemetry``; never in the history. Internal to the runtime's own programs.
+    Event ``model.telemetry``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     kind: str
@@ -249,7 +256,8 @@ class ModelTelemetry(JsonObject, frozen=True, kw_only=True):
 class ModelToolExecution(JsonObject, frozen=True, kw_only=True):
     """What a tool returned, as the model gets it, and how long it took.
 
-    Event ``model.tool_execution``; never in the history. Internal to the runtime's own programs.
+    Event ``model.tool_execution``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     kind: str
@@ -264,7 +272,8 @@ class ModelToolExecution(JsonObject, frozen=True, kw_only=True):
 class ModelTurnEnded(JsonObject, frozen=True, kw_only=True):
     """One call of the model, with its tools, is over.
 
-    Event ``model.turn_ended``; never in the history. Internal to the runtime's own programs.
+    Event ``model.turn_ended``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     kind: str
@@ -277,7 +286,8 @@ class ModelTurnEnded(JsonObject, frozen=True, kw_only=True):
 class ModelTurnFailed(JsonObject, frozen=True, kw_only=True):
     """One call of the model has failed for good; ``error`` says why.
 
-    Event ``model.turn_failed``; never in the history. Internal to the runtime's own programs.
+    Event ``model.turn_failed``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     kind: str
@@ -291,7 +301,8 @@ class ModelTurnFailed(JsonObject, frozen=True, kw_only=True):
 class ModelTurnRetry(JsonObject, frozen=True, kw_only=True):
     """One call of the model is made again; ``reason`` says why.
 
-    Event ``model.turn_retry``; never in the history. Internal to the runtime's own programs.
+    Event ``model.turn_retry``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     kind: str
@@ -305,7 +316,8 @@ class ModelTurnRetry(JsonObject, frozen=True, kw_only=True):
 class ModelTurnStarted(JsonObject, frozen=True, kw_only=True):
     """One call of the model begins.
 
-    Event ``model.turn_started``; never in the history. Internal to the runtime's own programs.
+    Event ``model.turn_started``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     kind: str

@@ -64,7 +64,7 @@ class PermissionApprovedReadOnlyForSession(
 class PermissionAssentDetected(JsonObject, frozen=True, kw_only=True):
     """A message of the user was read as consent to an open request.
 
-    Event ``permission.assentDetected``; kept in the history.
+    Event ``permission.assentDetected``; kept in the history. Newer than 1.0.60.
     """
 
     request_id: str
@@ -79,7 +79,7 @@ class PermissionCancelled(JsonObject, frozen=True, kw_only=True, tag_field="kind
 class PermissionCarriedForward(JsonObject, frozen=True, kw_only=True):
     """An earlier decision was applied to a new request.
 
-    Event ``permission.carriedForward``; kept in the history.
+    Event ``permission.carriedForward``; kept in the history. Newer than 1.0.60.
     """
 
     request_id: str
@@ -105,7 +105,7 @@ class PermissionCompleted(OpenJsonObject, frozen=True, kw_only=True):
 class PermissionContextualAuthorization(JsonObject, frozen=True, kw_only=True):
     """Words of the user that bear on an open request.
 
-    Event ``permission.contextualAuthorization``; kept in the history.
+    Event ``permission.contextualAuthorization``; kept in the history. Newer than 1.0.60.
     """
 
     record_id: str
@@ -154,7 +154,7 @@ class PermissionDeniedNoApprovalRuleAndCouldNotRequestFromUser(
 class PermissionMessageAuthorization(JsonObject, frozen=True, kw_only=True):
     """Words of the user that allow or forbid a kind of action.
 
-    Event ``permission.messageAuthorization``; kept in the history.
+    Event ``permission.messageAuthorization``; kept in the history. Newer than 1.0.60.
     """
 
     record_id: str
@@ -171,7 +171,7 @@ class PermissionMessageAuthorization(JsonObject, frozen=True, kw_only=True):
 class PermissionMessageAuthorizationDegraded(JsonObject, frozen=True, kw_only=True):
     """A message could not be searched for permissions.
 
-    Event ``permission.messageAuthorizationDegraded``; kept in the history.
+    Event ``permission.messageAuthorizationDegraded``; kept in the history. Newer than 1.0.60.
     """
 
     turn_index: int
@@ -180,7 +180,7 @@ class PermissionMessageAuthorizationDegraded(JsonObject, frozen=True, kw_only=Tr
 class PermissionMessageAuthorizationRead(JsonObject, frozen=True, kw_only=True):
     """A message was searched for permissions.
 
-    Event ``permission.messageAuthorizationRead``; kept in the history.
+    Event ``permission.messageAuthorizationRead``; kept in the history. Newer than 1.0.60.
     """
 
     turn_index: int

@@ -12,7 +12,8 @@ from missionlink.protocol.model import JsonObject, Maybe
 class PromptCacheBreak(JsonObject, frozen=True, kw_only=True):
     """The provider's cache of the prompt could not be used as far as expected.
 
-    Event ``prompt_cache_break``; never in the history. Internal to the runtime's own programs.
+    Event ``prompt_cache_break``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     primary_reason: str

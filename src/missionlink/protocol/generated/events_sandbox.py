@@ -56,7 +56,8 @@ SandboxProxyMode: TypeAlias = Literal["none", "loopback", "external"] | str
 class SandboxDecision(JsonObject, frozen=True, kw_only=True):
     """What the sandbox decided; ``kind`` says about what.
 
-    Event ``sandbox.decision``; never in the history. Internal to the runtime's own programs.
+    Event ``sandbox.decision``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     control: SandboxControl

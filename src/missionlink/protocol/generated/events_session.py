@@ -317,7 +317,7 @@ class McpServersLoadedServer(JsonObject, frozen=True, kw_only=True):
 class SessionAutoModeResolved(JsonObject, frozen=True, kw_only=True):
     """Which model the automatic choice took, and why.
 
-    Event ``session.auto_mode_resolved``; kept in the history.
+    Event ``session.auto_mode_resolved``; kept in the history. Newer than 1.0.60.
     """
 
     chosen_model: str
@@ -341,7 +341,7 @@ class SessionAutoModeResolved(JsonObject, frozen=True, kw_only=True):
 class SessionAutoTierRecommendation(JsonObject, frozen=True, kw_only=True):
     """Another tier of the automatic model choice is recommended.
 
-    Event ``session.auto_tier_recommendation``; never in the history.
+    Event ``session.auto_tier_recommendation``; never in the history. Newer than 1.0.60.
     """
 
     recommended_auto_tier: RecommendedAutoTier
@@ -350,7 +350,7 @@ class SessionAutoTierRecommendation(JsonObject, frozen=True, kw_only=True):
 class SessionAutoTierSwitchFailed(JsonObject, frozen=True, kw_only=True):
     """The tier of the automatic model choice could not be changed.
 
-    Event ``session.auto_tier_switch_failed``; never in the history.
+    Event ``session.auto_tier_switch_failed``; never in the history. Newer than 1.0.60.
     """
 
     requested_auto_tier: AutoTier | None
@@ -372,7 +372,7 @@ class SessionAutopilotObjectiveChanged(JsonObject, frozen=True, kw_only=True):
 class SessionAutopilotStopped(JsonObject, frozen=True, kw_only=True):
     """The autopilot prompts itself no longer.
 
-    Event ``session.autopilot_stopped``; never in the history.
+    Event ``session.autopilot_stopped``; never in the history. Newer than 1.0.60.
     """
 
     reason: str
@@ -389,7 +389,7 @@ class SessionBackgroundTasksChanged(JsonObject, frozen=True, kw_only=True):
 class SessionBinaryAsset(JsonObject, frozen=True, kw_only=True):
     """Binary data that later events refer to by id.
 
-    Event ``session.binary_asset``; kept in the history.
+    Event ``session.binary_asset``; kept in the history. Newer than 1.0.60.
     """
 
     asset_id: str
@@ -434,7 +434,7 @@ class SessionCanvasOpened(JsonObject, frozen=True, kw_only=True):
 class SessionCanvasRecorded(JsonObject, frozen=True, kw_only=True):
     """A canvas became part of the history.
 
-    Event ``session.canvas.recorded``; kept in the history.
+    Event ``session.canvas.recorded``; kept in the history. Newer than 1.0.60.
     """
 
     instance_id: str
@@ -456,7 +456,7 @@ class SessionCanvasRegistryChanged(JsonObject, frozen=True, kw_only=True):
 class SessionCanvasRemoved(JsonObject, frozen=True, kw_only=True):
     """A canvas left the history.
 
-    Event ``session.canvas.removed``; kept in the history.
+    Event ``session.canvas.removed``; kept in the history. Newer than 1.0.60.
     """
 
     instance_id: str
@@ -467,7 +467,7 @@ class SessionCanvasRemoved(JsonObject, frozen=True, kw_only=True):
 class SessionCanvasUnavailable(JsonObject, frozen=True, kw_only=True):
     """A canvas of the history cannot be opened any more.
 
-    Event ``session.canvas.unavailable``; never in the history.
+    Event ``session.canvas.unavailable``; never in the history. Newer than 1.0.60.
     """
 
     instance_id: str
@@ -536,7 +536,7 @@ class SessionCompactionStart(JsonObject, frozen=True, kw_only=True):
 class SessionCompletionReceipt(JsonObject, frozen=True, kw_only=True):
     """A record of how a run of the agent ended.
 
-    Event ``session.completion_receipt``; kept in the history.
+    Event ``session.completion_receipt``; kept in the history. Newer than 1.0.60.
     """
 
     schema_version: int
@@ -569,7 +569,7 @@ class SessionContextChanged(JsonObject, frozen=True, kw_only=True):
 class SessionContextCleared(JsonObject, frozen=True, kw_only=True):
     """The history was cleared; the session goes on.
 
-    Event ``session.context_cleared``; kept in the history.
+    Event ``session.context_cleared``; kept in the history. Newer than 1.0.60.
     """
 
     messages_cleared: int
@@ -643,6 +643,7 @@ class SessionFusionChangeCheckpoint(JsonObject, frozen=True, kw_only=True):
     """Counts of changed lines, kept during a turn that several models share.
 
     Event ``session.fusion_change_checkpoint``; kept in the history. Internal to the runtime's own programs.
+    Newer than 1.0.60.
     """
 
     code_changes: ShutdownCodeChanges
@@ -652,6 +653,7 @@ class SessionFusionCommitStarted(JsonObject, frozen=True, kw_only=True):
     """The final answer of a turn that several models share is being written.
 
     Event ``session.fusion_commit_started``; kept in the history. Internal to the runtime's own programs.
+    Newer than 1.0.60.
     """
 
     fusion_id: str
@@ -665,7 +667,7 @@ class SessionFusionCommitStarted(JsonObject, frozen=True, kw_only=True):
 class SessionFusionCompleted(JsonObject, frozen=True, kw_only=True):
     """A turn that several models share has ended.
 
-    Event ``session.fusion_completed``; kept in the history.
+    Event ``session.fusion_completed``; kept in the history. Newer than 1.0.60.
     """
 
     fusion_id: str
@@ -692,7 +694,8 @@ class SessionFusionCompleted(JsonObject, frozen=True, kw_only=True):
 class SessionFusionHandoff(JsonObject, frozen=True, kw_only=True):
     """One model of a shared turn hands over to the next.
 
-    Event ``session.fusion_handoff``; kept in the history. Internal to the runtime's own programs.
+    Event ``session.fusion_handoff``; kept in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     fusion_id: str
@@ -705,7 +708,7 @@ class SessionFusionHandoff(JsonObject, frozen=True, kw_only=True):
 class SessionFusionResolved(JsonObject, frozen=True, kw_only=True):
     """How a turn is to be shared among several models.
 
-    Event ``session.fusion_resolved``; kept in the history.
+    Event ``session.fusion_resolved``; kept in the history. Newer than 1.0.60.
     """
 
     fusion_id: str
@@ -739,7 +742,7 @@ class SessionFusionResolved(JsonObject, frozen=True, kw_only=True):
 class SessionFusionRouteFailed(JsonObject, frozen=True, kw_only=True):
     """No plan was found for sharing a turn among several models.
 
-    Event ``session.fusion_route_failed``; kept in the history.
+    Event ``session.fusion_route_failed``; kept in the history. Newer than 1.0.60.
     """
 
     attempt_id: str
@@ -754,7 +757,7 @@ class SessionFusionRouteFailed(JsonObject, frozen=True, kw_only=True):
 class SessionFusionRouteStarted(JsonObject, frozen=True, kw_only=True):
     """A plan for sharing a turn among several models is being made.
 
-    Event ``session.fusion_route_started``; never in the history.
+    Event ``session.fusion_route_started``; never in the history. Newer than 1.0.60.
     """
 
     attempt_id: str
@@ -791,7 +794,7 @@ class SessionIdle(JsonObject, frozen=True, kw_only=True):
 class SessionIndexedSearch(JsonObject, frozen=True, kw_only=True):
     """State of the index that text searches use; ``kind`` says which of the fields are set.
 
-    Event ``session.indexed_search``; never in the history.
+    Event ``session.indexed_search``; never in the history. Newer than 1.0.60.
     """
 
     kind: Literal["status", "startup", "server_error", "incremental"] | str
@@ -831,7 +834,7 @@ class SessionInfo(JsonObject, frozen=True, kw_only=True):
 class SessionManagedPluginProgress(JsonObject, frozen=True, kw_only=True):
     """Plugins that the organisation requires are being installed.
 
-    Event ``session.managed_plugin_progress``; never in the history.
+    Event ``session.managed_plugin_progress``; never in the history. Newer than 1.0.60.
     """
 
     phase: ManagedPluginProgressPhase
@@ -841,7 +844,7 @@ class SessionManagedPluginProgress(JsonObject, frozen=True, kw_only=True):
 class SessionManagedSettingsEnforced(JsonObject, frozen=True, kw_only=True):
     """A setting of the organisation forbade something.
 
-    Event ``session.managed_settings_enforced``; never in the history.
+    Event ``session.managed_settings_enforced``; never in the history. Newer than 1.0.60.
     """
 
     action: ManagedSettingsEnforcedAction
@@ -854,7 +857,7 @@ class SessionManagedSettingsEnforced(JsonObject, frozen=True, kw_only=True):
 class SessionManagedSettingsResolved(JsonObject, frozen=True, kw_only=True):
     """Which settings of the organisation are in force.
 
-    Event ``session.managed_settings_resolved``; never in the history.
+    Event ``session.managed_settings_resolved``; never in the history. Newer than 1.0.60.
     """
 
     source: ManagedSettingsResolvedSource
@@ -874,7 +877,7 @@ class SessionManagedSettingsResolved(JsonObject, frozen=True, kw_only=True):
 class SessionMcpServerNeedsReconnect(JsonObject, frozen=True, kw_only=True):
     """An MCP server must be connected again.
 
-    Event ``session.mcp_server_needs_reconnect``; never in the history.
+    Event ``session.mcp_server_needs_reconnect``; never in the history. Newer than 1.0.60.
     """
 
     server_name: str
@@ -883,7 +886,7 @@ class SessionMcpServerNeedsReconnect(JsonObject, frozen=True, kw_only=True):
 class SessionMcpServerRemoved(JsonObject, frozen=True, kw_only=True):
     """An MCP server was removed.
 
-    Event ``session.mcp_server_removed``; never in the history.
+    Event ``session.mcp_server_removed``; never in the history. Newer than 1.0.60.
     """
 
     server_name: str
@@ -905,7 +908,7 @@ class SessionMcpServerStatusChanged(JsonObject, frozen=True, kw_only=True):
 class SessionMcpServerToolsLoaded(JsonObject, frozen=True, kw_only=True):
     """An MCP server has listed its tools.
 
-    Event ``session.mcp_server_tools_loaded``; never in the history.
+    Event ``session.mcp_server_tools_loaded``; never in the history. Newer than 1.0.60.
     """
 
     server_name: str
@@ -924,7 +927,8 @@ class SessionMcpServersLoaded(JsonObject, frozen=True, kw_only=True):
 class SessionMemoryChanged(JsonObject, frozen=True, kw_only=True):
     """What the agent remembers across sessions has changed.
 
-    Event ``session.memory_changed``; never in the history. Internal to the runtime's own programs.
+    Event ``session.memory_changed``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
 
@@ -941,7 +945,7 @@ class SessionModeChanged(JsonObject, frozen=True, kw_only=True):
 class SessionModeNoticeDelivered(JsonObject, frozen=True, kw_only=True):
     """The model was told of the agent's mode.
 
-    Event ``session.mode_notice_delivered``; kept in the history.
+    Event ``session.mode_notice_delivered``; kept in the history. Newer than 1.0.60.
     """
 
     mode: SessionMode
@@ -978,7 +982,7 @@ class SessionModelChange(JsonObject, frozen=True, kw_only=True):
 class SessionModelDeselected(JsonObject, frozen=True, kw_only=True):
     """The chosen model is no longer available.
 
-    Event ``session.model_deselected``; kept in the history.
+    Event ``session.model_deselected``; kept in the history. Newer than 1.0.60.
     """
 
     previous_model: str
@@ -988,7 +992,7 @@ class SessionModelDeselected(JsonObject, frozen=True, kw_only=True):
 class SessionPermissionRecovery(JsonObject, frozen=True, kw_only=True):
     """How the agent deals with an action that was not permitted.
 
-    Event ``session.permission_recovery``; kept in the history.
+    Event ``session.permission_recovery``; kept in the history. Newer than 1.0.60.
     """
 
     episode_id: str
@@ -1026,7 +1030,7 @@ class SessionPlanChanged(JsonObject, frozen=True, kw_only=True):
 class SessionQuotaObservation(JsonObject, frozen=True, kw_only=True):
     """What a provider said about the remaining quota.
 
-    Event ``session.quota_observation``; never in the history.
+    Event ``session.quota_observation``; never in the history. Newer than 1.0.60.
     """
 
     observation: ProviderQuotaState
@@ -1044,7 +1048,8 @@ class SessionRemoteSteerableChanged(JsonObject, frozen=True, kw_only=True):
 class SessionRequestBodyCompressionDisabled(JsonObject, frozen=True, kw_only=True):
     """Requests to the model are sent without compression from now on.
 
-    Event ``session.request_body_compression_disabled``; kept in the history. Internal to the runtime's own programs.
+    Event ``session.request_body_compression_disabled``; kept in the history. Internal to the runtime's own
+    programs. Newer than 1.0.60.
     """
 
     encoding: ModelCallRequestBodyEncoding | None = None
@@ -1108,7 +1113,7 @@ class SessionScheduleCreated(JsonObject, frozen=True, kw_only=True):
 class SessionScheduleRearmed(JsonObject, frozen=True, kw_only=True):
     """A scheduled prompt has a new time.
 
-    Event ``session.schedule_rearmed``; kept in the history.
+    Event ``session.schedule_rearmed``; kept in the history. Newer than 1.0.60.
     """
 
     id: int
@@ -1118,7 +1123,7 @@ class SessionScheduleRearmed(JsonObject, frozen=True, kw_only=True):
 class SessionSessionLimitsChanged(JsonObject, frozen=True, kw_only=True):
     """The limits of what the session may cost have changed.
 
-    Event ``session.session_limits_changed``; kept in the history.
+    Event ``session.session_limits_changed``; kept in the history. Newer than 1.0.60.
     """
 
     session_limits: SessionLimitsConfig | None
@@ -1228,7 +1233,7 @@ class SessionTitleChanged(JsonObject, frozen=True, kw_only=True):
 class SessionTodosChanged(JsonObject, frozen=True, kw_only=True):
     """The agent's list of things to do has changed; ``plan.read_sql_todos`` reads it.
 
-    Event ``session.todos_changed``; never in the history.
+    Event ``session.todos_changed``; never in the history. Newer than 1.0.60.
     """
 
 
@@ -1260,7 +1265,7 @@ class SessionTruncation(JsonObject, frozen=True, kw_only=True):
 class SessionUsageCheckpoint(JsonObject, frozen=True, kw_only=True):
     """What the session has used so far, kept in the history.
 
-    Event ``session.usage_checkpoint``; kept in the history.
+    Event ``session.usage_checkpoint``; kept in the history. Newer than 1.0.60.
     """
 
     total_nano_aiu: float
@@ -1291,7 +1296,8 @@ class SessionUsageInfo(JsonObject, frozen=True, kw_only=True):
 class SessionUsageRecord(JsonObject, frozen=True, kw_only=True):
     """The usage of one call of the model, kept in the history.
 
-    Event ``session.usage_record``; kept in the history. Internal to the runtime's own programs.
+    Event ``session.usage_record``; kept in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     usage: AssistantUsageData

@@ -14,7 +14,7 @@ SessionLimitsExhaustedResponseAction: TypeAlias = Literal["add", "set", "unset",
 class SessionLimitsExhaustedCompleted(JsonObject, frozen=True, kw_only=True):
     """The question of ``session_limits_exhausted.requested`` was answered.
 
-    Event ``session_limits_exhausted.completed``; never in the history.
+    Event ``session_limits_exhausted.completed``; never in the history. Newer than 1.0.60.
     """
 
     request_id: str
@@ -24,7 +24,7 @@ class SessionLimitsExhaustedCompleted(JsonObject, frozen=True, kw_only=True):
 class SessionLimitsExhaustedRequested(JsonObject, frozen=True, kw_only=True):
     """The session has used what it may: may it go on?
 
-    Event ``session_limits_exhausted.requested``; never in the history.
+    Event ``session_limits_exhausted.requested``; never in the history. Newer than 1.0.60.
     """
 
     request_id: str

@@ -14,7 +14,8 @@ SkillInvokedTrigger: TypeAlias = Literal["user-invoked", "agent-invoked", "conte
 class SkillContextDelivered(JsonObject, frozen=True, kw_only=True):
     """The text of a skill was given to the model.
 
-    Event ``skill.context_delivered``; kept in the history. Internal to the runtime's own programs.
+    Event ``skill.context_delivered``; kept in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     content: str
@@ -25,7 +26,8 @@ class SkillContextDelivered(JsonObject, frozen=True, kw_only=True):
 class SkillContextDeliveredRef(JsonObject, frozen=True, kw_only=True):
     """The text of a skill was given to the model; the text itself is kept elsewhere.
 
-    Event ``skill.context_delivered_ref``; kept in the history. Internal to the runtime's own programs.
+    Event ``skill.context_delivered_ref``; kept in the history. Internal to the runtime's own programs. Newer
+    than 1.0.60.
     """
 
     content_id: str
@@ -58,7 +60,8 @@ class SkillInvoked(JsonObject, frozen=True, kw_only=True):
 class SkillInvokedRef(JsonObject, frozen=True, kw_only=True):
     """A skill was used; its text is kept elsewhere.
 
-    Event ``skill.invoked_ref``; kept in the history. Internal to the runtime's own programs.
+    Event ``skill.invoked_ref``; kept in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
     """
 
     name: str

@@ -49,7 +49,7 @@ class SubagentCompleted(JsonObject, frozen=True, kw_only=True):
 class SubagentConfigured(JsonObject, frozen=True, kw_only=True):
     """Model and settings of a sub-agent.
 
-    Event ``subagent.configured``; kept in the history.
+    Event ``subagent.configured``; kept in the history. Newer than 1.0.60.
     """
 
     model: str

@@ -309,7 +309,7 @@ class ToolExecutionUsageTokenDetails(JsonObject, frozen=True, kw_only=True):
 class ToolShellOutput(JsonObject, frozen=True, kw_only=True):
     """Output of a shell command that is still running.
 
-    Event ``tool.shell_output``; never in the history.
+    Event ``tool.shell_output``; never in the history. Newer than 1.0.60.
     """
 
     tool_call_id: str

@@ -10,7 +10,7 @@ from missionlink.protocol.model import JsonObject
 class ToolSearchActivated(JsonObject, frozen=True, kw_only=True):
     """Tools were made known to the model after a search for them.
 
-    Event ``tool_search.activated``; kept in the history.
+    Event ``tool_search.activated``; kept in the history. Newer than 1.0.60.
     """
 
     strategy: str

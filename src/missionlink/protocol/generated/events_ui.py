@@ -14,7 +14,7 @@ UIEphemeralQueryPhase: TypeAlias = Literal["started", "chunk", "completed", "fai
 class UiEphemeralQuery(JsonObject, frozen=True, kw_only=True):
     """Progress of a side question that leaves no trace in the history.
 
-    Event ``ui.ephemeral_query``; never in the history.
+    Event ``ui.ephemeral_query``; never in the history. Newer than 1.0.60.
     """
 
     request_id: str

@@ -14,7 +14,7 @@ WorkflowRunSettledStatus: TypeAlias = Literal["completed", "halted", "paused", "
 class WorkflowRunSettled(JsonObject, frozen=True, kw_only=True):
     """A workflow run has ended or paused.
 
-    Event ``workflow.run_settled``; never in the history.
+    Event ``workflow.run_settled``; never in the history. Newer than 1.0.60.
     """
 
     run_id: str
@@ -28,7 +28,7 @@ class WorkflowRunSettled(JsonObject, frozen=True, kw_only=True):
 class WorkflowRunStarted(JsonObject, frozen=True, kw_only=True):
     """A workflow run has begun.
 
-    Event ``workflow.run_started``; never in the history.
+    Event ``workflow.run_started``; never in the history. Newer than 1.0.60.
     """
 
     run_id: str
@@ -39,7 +39,7 @@ class WorkflowRunStarted(JsonObject, frozen=True, kw_only=True):
 class WorkflowRunUpdated(JsonObject, frozen=True, kw_only=True):
     """Something about a workflow run has changed.
 
-    Event ``workflow.run_updated``; never in the history.
+    Event ``workflow.run_updated``; never in the history. Newer than 1.0.60.
     """
 
     run_id: str

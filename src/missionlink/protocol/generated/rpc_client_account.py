@@ -75,7 +75,7 @@ class ClientAccountRpc(Namespace):
     ) -> AccountDescribeAuthInfoResult:
         """Call ``account.describeAuthInfo``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "account.describeAuthInfo",
@@ -85,7 +85,10 @@ class ClientAccountRpc(Namespace):
         )
 
     async def get_all_users(self, *, timeout: Timeout = UNSET) -> list[AccountAllUsers]:
-        """List the accounts that are logged in."""
+        """List the accounts that are logged in.
+
+        Newer than 1.0.60.
+        """
         result: list[AccountAllUsers] = await self._call(
             "account.getAllUsers",
             list[AccountAllUsers],
@@ -95,7 +98,10 @@ class ClientAccountRpc(Namespace):
         return result
 
     async def get_current_auth(self, *, timeout: Timeout = UNSET) -> AccountGetCurrentAuthResult:
-        """Return who is logged in, and how."""
+        """Return who is logged in, and how.
+
+        Newer than 1.0.60.
+        """
         return await self._call("account.getCurrentAuth", AccountGetCurrentAuthResult, {}, timeout)
 
     async def get_gist_support(
@@ -106,7 +112,7 @@ class ClientAccountRpc(Namespace):
     ) -> AccountGetGistSupportResult:
         """Call ``account.getGistSupport``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "account.getGistSupport",
@@ -133,7 +139,7 @@ class ClientAccountRpc(Namespace):
     async def get_token_env_var(self, *, timeout: Timeout = UNSET) -> AccountGetTokenEnvVarResult:
         """Call ``account.getTokenEnvVar``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("account.getTokenEnvVar", AccountGetTokenEnvVarResult, {}, timeout)
 
@@ -146,7 +152,7 @@ class ClientAccountRpc(Namespace):
     ) -> AccountGetWebUrlResult:
         """Call ``account.getWebUrl``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "account.getWebUrl",
@@ -163,7 +169,10 @@ class ClientAccountRpc(Namespace):
         login: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> AccountLoginResult:
-        """Store a token as a login."""
+        """Store a token as a login.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "account.login",
             AccountLoginResult,
@@ -178,7 +187,10 @@ class ClientAccountRpc(Namespace):
         auth_info: AuthInfo | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> AccountLogoutResult:
-        """Log an account out."""
+        """Log an account out.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "account.logout",
             AccountLogoutResult,

@@ -72,7 +72,7 @@ class ClientAgentsRpc(Namespace):
     ) -> AgentsCustomAgentInitialModelDecisionResult:
         """Call ``agents.customAgentInitialModelDecision``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "agents.customAgentInitialModelDecision",
@@ -89,7 +89,10 @@ class ClientAgentsRpc(Namespace):
         exclude_host_agents: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ServerAgentList:
-        """List the custom agents that can be found."""
+        """List the custom agents that can be found.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "agents.discover",
             ServerAgentList,
@@ -111,7 +114,7 @@ class ClientAgentsRpc(Namespace):
     ) -> AgentsGetAvailableBuiltinsResult:
         """Call ``agents.getAvailableBuiltins``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "agents.getAvailableBuiltins",
@@ -128,7 +131,7 @@ class ClientAgentsRpc(Namespace):
     ) -> AgentsGetBuiltinDefinitionResult:
         """Call ``agents.getBuiltinDefinition``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "agents.getBuiltinDefinition",
@@ -145,7 +148,7 @@ class ClientAgentsRpc(Namespace):
     ) -> AgentsGetBuiltinListingDefinitionResult:
         """Call ``agents.getBuiltinListingDefinition``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "agents.getBuiltinListingDefinition",
@@ -157,7 +160,7 @@ class ClientAgentsRpc(Namespace):
     async def get_builtins(self, *, timeout: Timeout = UNSET) -> AgentsGetBuiltinsResult:
         """Call ``agents.getBuiltins``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("agents.getBuiltins", AgentsGetBuiltinsResult, {}, timeout)
 
@@ -169,7 +172,10 @@ class ClientAgentsRpc(Namespace):
         exclude_host_agents: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> AgentDiscoveryPathList:
-        """List the folders that are searched for custom agents."""
+        """List the folders that are searched for custom agents.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "agents.getDiscoveryPaths",
             AgentDiscoveryPathList,

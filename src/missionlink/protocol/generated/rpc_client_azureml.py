@@ -98,7 +98,10 @@ class ClientAzureMlRpc(Namespace):
         name: str,
         timeout: Timeout = UNSET,
     ) -> AzureMlFamilyLeaseResult:
-        """Call ``azureMl.acquireFamily``."""
+        """Call ``azureMl.acquireFamily``.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "azureMl.acquireFamily",
             AzureMlFamilyLeaseResult,
@@ -107,7 +110,10 @@ class ClientAzureMlRpc(Namespace):
         )
 
     async def cancel(self, *, request_id: str, timeout: Timeout = UNSET) -> bool:
-        """Call ``azureMl.cancel``."""
+        """Call ``azureMl.cancel``.
+
+        Newer than 1.0.60.
+        """
         return await self._call("azureMl.cancel", bool, {"requestId": request_id}, timeout)
 
     async def catalog(
@@ -117,7 +123,10 @@ class ClientAzureMlRpc(Namespace):
         retry_mode: AzureMlCatalogRetryMode | None | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> AzureMlCatalogResult:
-        """Call ``azureMl.catalog``."""
+        """Call ``azureMl.catalog``.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "azureMl.catalog",
             AzureMlCatalogResult,
@@ -132,7 +141,10 @@ class ClientAzureMlRpc(Namespace):
         lease_id: str | None | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> HostEmptyResult:
-        """Call ``azureMl.discard``."""
+        """Call ``azureMl.discard``.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "azureMl.discard",
             HostEmptyResult,
@@ -151,7 +163,10 @@ class ClientAzureMlRpc(Namespace):
         lease_id: str | None | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> AzureMlDownloadResult:
-        """Call ``azureMl.download``."""
+        """Call ``azureMl.download``.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "azureMl.download",
             AzureMlDownloadResult,
@@ -167,7 +182,10 @@ class ClientAzureMlRpc(Namespace):
         )
 
     async def latest(self, *, registry: AzureMlRegistry, name: str, timeout: Timeout = UNSET) -> AzureMlModel:
-        """Call ``azureMl.latest``."""
+        """Call ``azureMl.latest``.
+
+        Newer than 1.0.60.
+        """
         return await self._call("azureMl.latest", AzureMlModel, {"registry": registry, "name": name}, timeout)
 
     async def release_family(
@@ -178,7 +196,10 @@ class ClientAzureMlRpc(Namespace):
         name: str,
         timeout: Timeout = UNSET,
     ) -> HostEmptyResult:
-        """Call ``azureMl.releaseFamily``."""
+        """Call ``azureMl.releaseFamily``.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "azureMl.releaseFamily",
             HostEmptyResult,
@@ -194,7 +215,10 @@ class ClientAzureMlRpc(Namespace):
         version: str,
         timeout: Timeout = UNSET,
     ) -> AzureMlResolveResult:
-        """Call ``azureMl.resolve``."""
+        """Call ``azureMl.resolve``.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "azureMl.resolve",
             AzureMlResolveResult,
@@ -203,7 +227,10 @@ class ClientAzureMlRpc(Namespace):
         )
 
     async def status(self, *, request_id: str, timeout: Timeout = UNSET) -> AzureMlDownloadStatus | None:
-        """Call ``azureMl.status``."""
+        """Call ``azureMl.status``.
+
+        Newer than 1.0.60.
+        """
         result: AzureMlDownloadStatus | None = await self._call(
             "azureMl.status",
             AzureMlDownloadStatus | None,

@@ -419,7 +419,10 @@ class ClientCatalogRpc(Namespace):
         trust_tiers: Sequence[CatalogTrustTier] | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> CatalogResourceGeneratedFeedResult:
-        """Return a list of catalogue entries made by a strategy."""
+        """Return a list of catalogue entries made by a strategy.
+
+        Newer than 1.0.60.
+        """
         result: CatalogResourceGeneratedFeedResult = await self._call(
             "catalog.getGeneratedFeed",
             CatalogResourceGeneratedFeedResult,
@@ -443,7 +446,10 @@ class ClientCatalogRpc(Namespace):
         trust_tiers: Sequence[CatalogTrustTier] | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> CatalogResourceSavedFeedResult:
-        """Return a saved list of catalogue entries."""
+        """Return a saved list of catalogue entries.
+
+        Newer than 1.0.60.
+        """
         result: CatalogResourceSavedFeedResult = await self._call(
             "catalog.getSavedFeed",
             CatalogResourceSavedFeedResult,
@@ -465,7 +471,10 @@ class ClientCatalogRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = None,
     ) -> CatalogReferenceInstallationResult:
-        """Work out what an installation from the catalogue would do."""
+        """Work out what an installation from the catalogue would do.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: CatalogReferenceInstallationResult = await self._call(
             "catalog.planInstallFromReference",
             CatalogReferenceInstallationResult,
@@ -486,7 +495,10 @@ class ClientCatalogRpc(Namespace):
         page: CatalogSearchPage | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> CatalogSearchResult:
-        """Search the catalogue of servers, skills and plugins."""
+        """Search the catalogue of servers, skills and plugins.
+
+        Newer than 1.0.60.
+        """
         result: CatalogSearchResult = await self._call(
             "catalog.search",
             CatalogSearchResult,
@@ -512,7 +524,10 @@ class ClientCatalogRpc(Namespace):
         outcome: CatalogSelectionDecision,
         timeout: Timeout = UNSET,
     ) -> CatalogSelectionResult:
-        """Tell the catalogue which candidate was taken."""
+        """Tell the catalogue which candidate was taken.
+
+        Newer than 1.0.60.
+        """
         result: CatalogSelectionResult = await self._call(
             "catalog.select",
             CatalogSelectionResult,

@@ -14,5 +14,8 @@ class ClientCommandsRpc(Namespace):
     """Methods ``commands.*``."""
 
     async def list(self, *, timeout: Timeout = UNSET) -> CommandList:
-        """List the slash commands of the runtime."""
+        """List the slash commands of the runtime.
+
+        Newer than 1.0.60.
+        """
         return await self._call("commands.list", CommandList, {}, timeout)

@@ -59,15 +59,24 @@ class ClientConnectorsRpc(Namespace):
     """Methods ``connectors.*``."""
 
     async def get_accounts(self, *, timeout: Timeout = UNSET) -> ConnectorDiscoveryAccountList:
-        """List the accounts that connectors can use."""
+        """List the accounts that connectors can use.
+
+        Newer than 1.0.60.
+        """
         return await self._call("connectors.getAccounts", ConnectorDiscoveryAccountList, {}, timeout)
 
     async def get_capabilities(self, *, timeout: Timeout = UNSET) -> ConnectorDiscoveryCapabilities:
-        """Return what the runtime's connectors can do."""
+        """Return what the runtime's connectors can do.
+
+        Newer than 1.0.60.
+        """
         return await self._call("connectors.getCapabilities", ConnectorDiscoveryCapabilities, {}, timeout)
 
     async def list(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorDiscoveryCatalogResult:
-        """List the connectors of an account."""
+        """List the connectors of an account.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "connectors.list",
             ConnectorDiscoveryCatalogResult,
@@ -76,7 +85,10 @@ class ClientConnectorsRpc(Namespace):
         )
 
     async def refresh(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorDiscoveryCatalogResult:
-        """Fetch the connectors of an account anew."""
+        """Fetch the connectors of an account anew.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "connectors.refresh",
             ConnectorDiscoveryCatalogResult,

@@ -23,7 +23,10 @@ class ClientContentExclusionRpc(Namespace):
         policies_json: str,
         timeout: Timeout = UNSET,
     ) -> ContentExclusionValidatePoliciesResult:
-        """Check rules that exclude content."""
+        """Check rules that exclude content.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "contentExclusion.validatePolicies",
             ContentExclusionValidatePoliciesResult,

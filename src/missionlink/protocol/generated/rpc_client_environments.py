@@ -56,7 +56,10 @@ class ClientEnvironmentsRpc(Namespace):
     """Methods ``environments.*``."""
 
     async def delete(self, *, environment_id: str, timeout: Timeout = UNSET) -> EnvironmentsDeleteResult:
-        """Delete an environment."""
+        """Delete an environment.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "environments.delete",
             EnvironmentsDeleteResult,
@@ -65,7 +68,10 @@ class ClientEnvironmentsRpc(Namespace):
         )
 
     async def get(self, *, environment_id: str, timeout: Timeout = UNSET) -> EnvironmentsGetResult:
-        """Return one environment."""
+        """Return one environment.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "environments.get",
             EnvironmentsGetResult,
@@ -80,7 +86,10 @@ class ClientEnvironmentsRpc(Namespace):
         status: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> EnvironmentsListResult:
-        """List the environments."""
+        """List the environments.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "environments.list",
             EnvironmentsListResult,

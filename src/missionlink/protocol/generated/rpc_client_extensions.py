@@ -38,13 +38,22 @@ class ClientExtensionsRpc(Namespace):
     """Methods ``extensions.*``."""
 
     async def disable(self, *, ids: Sequence[str], timeout: Timeout = UNSET) -> None:
-        """Switch extensions off."""
+        """Switch extensions off.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("extensions.disable", {"ids": ids}, timeout)
 
     async def discover(self, *, timeout: Timeout = UNSET) -> DiscoveredExtensions:
-        """List the extensions that can be found."""
+        """List the extensions that can be found.
+
+        Newer than 1.0.60.
+        """
         return await self._call("extensions.discover", DiscoveredExtensions, {}, timeout)
 
     async def enable(self, *, ids: Sequence[str], timeout: Timeout = UNSET) -> None:
-        """Switch extensions on."""
+        """Switch extensions on.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("extensions.enable", {"ids": ids}, timeout)

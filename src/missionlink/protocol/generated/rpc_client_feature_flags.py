@@ -40,7 +40,7 @@ class ClientFeatureFlagsRpc(Namespace):
     async def list_metadata(self, *, timeout: Timeout = UNSET) -> FeatureFlagsMetadataResult:
         """Call ``featureFlags.listMetadata``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("featureFlags.listMetadata", FeatureFlagsMetadataResult, {}, timeout)
 
@@ -60,7 +60,7 @@ class ClientFeatureFlagsRpc(Namespace):
     ) -> dict[str, bool]:
         """Call ``featureFlags.resolve``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         result: dict[str, bool] = await self._call(
             "featureFlags.resolve",
@@ -98,7 +98,7 @@ class ClientFeatureFlagsRpc(Namespace):
     ) -> dict[str, bool]:
         """Call ``featureFlags.resolveStartupGates``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         result: dict[str, bool] = await self._call(
             "featureFlags.resolveStartupGates",

@@ -37,7 +37,7 @@ class ClientGitRpc(Namespace):
     ) -> GitCurrentBranchRemoteResult:
         """Call ``git.currentBranchRemote``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "git.currentBranchRemote",
@@ -54,7 +54,7 @@ class ClientGitRpc(Namespace):
     ) -> GitReposFromRemotesResult:
         """Call ``git.reposFromRemotes``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "git.reposFromRemotes",
@@ -71,7 +71,7 @@ class ClientGitRpc(Namespace):
     ) -> SessionWorkingDirectoryContext:
         """Call ``git.workingDirectoryContext``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "git.workingDirectoryContext",

@@ -36,7 +36,7 @@ class ClientGitHubOwnersRpc(Namespace):
     async def cancel(self, *, request_id: int, timeout: Timeout = UNSET) -> GitHubOwnersCancelResult:
         """Call ``gitHubOwners.cancel``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "gitHubOwners.cancel",
@@ -54,7 +54,7 @@ class ClientGitHubOwnersRpc(Namespace):
     ) -> GitHubOwnersListResult:
         """Call ``gitHubOwners.list``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "gitHubOwners.list",
@@ -66,6 +66,6 @@ class ClientGitHubOwnersRpc(Namespace):
     async def next_request_id(self, *, timeout: Timeout = UNSET) -> GitHubOwnersRequestIdResult:
         """Call ``gitHubOwners.nextRequestId``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("gitHubOwners.nextRequestId", GitHubOwnersRequestIdResult, {}, timeout)

@@ -26,7 +26,7 @@ class ClientGitHubRepositoryRpc(Namespace):
     async def at_path(self, *, path: str, timeout: Timeout = UNSET) -> GitHubRepositoryAtPathResult:
         """Call ``gitHubRepository.atPath``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "gitHubRepository.atPath",

@@ -46,7 +46,7 @@ class ClientGlobalStateRpc(Namespace):
     async def load(self, *, timeout: Timeout = UNSET) -> GlobalStateLoadResult:
         """Call ``globalState.load``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("globalState.load", GlobalStateLoadResult, {}, timeout)
 
@@ -58,7 +58,7 @@ class ClientGlobalStateRpc(Namespace):
     ) -> GlobalStateLoadResult:
         """Call ``globalState.loadForConfigDir``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "globalState.loadForConfigDir",
@@ -77,7 +77,7 @@ class ClientGlobalStateRpc(Namespace):
     ) -> None:
         """Call ``globalState.writeKey``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "globalState.writeKey",

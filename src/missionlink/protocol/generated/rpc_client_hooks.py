@@ -51,7 +51,10 @@ class ClientHooksRpc(Namespace):
         exclude_host_hooks: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> HooksDiscoverResult:
-        """List the hooks that can be found."""
+        """List the hooks that can be found.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "hooks.discover",
             HooksDiscoverResult,

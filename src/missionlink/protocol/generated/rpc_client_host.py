@@ -86,7 +86,7 @@ class ClientHostRpc(Namespace):
     ) -> HostSessionCreateResult:
         """Call ``host.createSession``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "host.createSession",
@@ -96,20 +96,23 @@ class ClientHostRpc(Namespace):
         )
 
     async def dispose(self, *, host_id: str, timeout: Timeout = UNSET) -> HostEmptyResult:
-        """Stop publishing sessions to other programs."""
+        """Stop publishing sessions to other programs.
+
+        Newer than 1.0.60.
+        """
         return await self._call("host.dispose", HostEmptyResult, {"hostId": host_id}, timeout)
 
     async def get_configuration(self, *, timeout: Timeout = UNSET) -> HostConfiguration:
         """Call ``host.getConfiguration``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("host.getConfiguration", HostConfiguration, {}, timeout)
 
     async def get_environment_credentials(self, *, timeout: Timeout = UNSET) -> HostEnvironmentCredentials:
         """Call ``host.getEnvironmentCredentials``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("host.getEnvironmentCredentials", HostEnvironmentCredentials, {}, timeout)
 
@@ -119,7 +122,10 @@ class ClientHostRpc(Namespace):
         host_id: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> HostListSessionsResult:
-        """List the sessions that are published to other programs."""
+        """List the sessions that are published to other programs.
+
+        Newer than 1.0.60.
+        """
         return await self._call("host.listSessions", HostListSessionsResult, {"hostId": host_id}, timeout)
 
     async def publish_session(
@@ -129,7 +135,10 @@ class ClientHostRpc(Namespace):
         session_id: str,
         timeout: Timeout = UNSET,
     ) -> HostPublishSessionResult:
-        """Publish a session to other programs."""
+        """Publish a session to other programs.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "host.publishSession",
             HostPublishSessionResult,
@@ -147,7 +156,7 @@ class ClientHostRpc(Namespace):
     ) -> HostEmptyResult:
         """Call ``host.ready``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "host.ready",
@@ -159,7 +168,7 @@ class ClientHostRpc(Namespace):
     async def release_session(self, *, handoff_id: str, timeout: Timeout = UNSET) -> HostEmptyResult:
         """Call ``host.releaseSession``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("host.releaseSession", HostEmptyResult, {"handoffId": handoff_id}, timeout)
 
@@ -174,7 +183,10 @@ class ClientHostRpc(Namespace):
         resume_factory: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> HostStartResult:
-        """Start to publish sessions to other programs."""
+        """Start to publish sessions to other programs.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "host.start",
             HostStartResult,
@@ -196,7 +208,10 @@ class ClientHostRpc(Namespace):
         session_id: str,
         timeout: Timeout = UNSET,
     ) -> HostUnpublishSessionResult:
-        """Withdraw a published session."""
+        """Withdraw a published session.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "host.unpublishSession",
             HostUnpublishSessionResult,

@@ -48,7 +48,7 @@ class ClientInstructionsRpc(Namespace):
     async def clear_cache(self, *, timeout: Timeout = UNSET) -> None:
         """Call ``instructions.clearCache``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("instructions.clearCache", {}, timeout)
 
@@ -60,7 +60,10 @@ class ClientInstructionsRpc(Namespace):
         exclude_host_instructions: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ServerInstructionSourceList:
-        """List the instruction files that can be found."""
+        """List the instruction files that can be found.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "instructions.discover",
             ServerInstructionSourceList,
@@ -85,7 +88,7 @@ class ClientInstructionsRpc(Namespace):
     ) -> ServerInstructionSourceList:
         """Call ``instructions.discoverRepoSources``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "instructions.discoverRepoSources",
@@ -109,7 +112,10 @@ class ClientInstructionsRpc(Namespace):
         exclude_host_instructions: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> InstructionDiscoveryPathList:
-        """List the folders that are searched for instructions."""
+        """List the folders that are searched for instructions.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "instructions.getDiscoveryPaths",
             InstructionDiscoveryPathList,
@@ -124,6 +130,6 @@ class ClientInstructionsRpc(Namespace):
     async def get_init_prompt(self, *, timeout: Timeout = UNSET) -> InstructionsInitPromptResult:
         """Call ``instructions.getInitPrompt``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("instructions.getInitPrompt", InstructionsInitPromptResult, {}, timeout)

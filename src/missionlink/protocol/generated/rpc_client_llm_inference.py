@@ -41,7 +41,10 @@ class ClientLlmInferenceRpc(Namespace):
         error: LlmInferenceHttpResponseChunkError | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> LlmInferenceHttpResponseChunkResult:
-        """Send the next part of a model's answer to the runtime."""
+        """Send the next part of a model's answer to the runtime.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "llmInference.httpResponseChunk",
             LlmInferenceHttpResponseChunkResult,
@@ -58,7 +61,10 @@ class ClientLlmInferenceRpc(Namespace):
         status_text: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> LlmInferenceHttpResponseStartResult:
-        """Send the head of a model's answer to the runtime."""
+        """Send the head of a model's answer to the runtime.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "llmInference.httpResponseStart",
             LlmInferenceHttpResponseStartResult,
@@ -67,7 +73,10 @@ class ClientLlmInferenceRpc(Namespace):
         )
 
     async def set_provider(self, *, timeout: Timeout = UNSET) -> LlmInferenceSetProviderResult:
-        """Route the requests to models through this client."""
+        """Route the requests to models through this client.
+
+        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "llmInference.setProvider",
             LlmInferenceSetProviderResult,

@@ -228,7 +228,10 @@ class ClientManagedSettingsPermissionsRpc(Namespace):
         operations: Sequence[ManagedPermissionOperation],
         timeout: Timeout = UNSET,
     ) -> ManagedPermissionsEvaluateResult:
-        """Return what the organisation's settings say about an action."""
+        """Return what the organisation's settings say about an action.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "managedSettings.permissions.evaluate",
             ManagedPermissionsEvaluateResult,
@@ -254,7 +257,7 @@ class ClientManagedSettingsRpc(Namespace):
     ) -> ManagedSettingsApplyControlsResult:
         """Call ``managedSettings.applyControls``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "managedSettings.applyControls",
@@ -264,7 +267,10 @@ class ClientManagedSettingsRpc(Namespace):
         )
 
     async def clear_cache(self, *, timeout: Timeout = UNSET) -> None:
-        """Forget the cached settings of the organisation."""
+        """Forget the cached settings of the organisation.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("managedSettings.clearCache", {}, timeout)
 
     async def compose(
@@ -273,7 +279,10 @@ class ClientManagedSettingsRpc(Namespace):
         layers: Sequence[ManagedSettingsComposeLayer],
         timeout: Timeout = UNSET,
     ) -> ManagedSettingsComposeResult:
-        """Combine settings of several sources."""
+        """Combine settings of several sources.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "managedSettings.compose",
             ManagedSettingsComposeResult,
@@ -303,7 +312,7 @@ class ClientManagedSettingsRpc(Namespace):
     ) -> ManagedSettingsIngestResult:
         """Call ``managedSettings.ingest``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "managedSettings.ingest",
@@ -346,7 +355,7 @@ class ClientManagedSettingsRpc(Namespace):
     ) -> ManagedSettingsLoadRemoteControlResult:
         """Call ``managedSettings.loadRemoteControl``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "managedSettings.loadRemoteControl",
@@ -375,7 +384,7 @@ class ClientManagedSettingsRpc(Namespace):
     ) -> ManagedSettingsParseClientValueResult:
         """Call ``managedSettings.parseClientValue``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "managedSettings.parseClientValue",
@@ -385,13 +394,16 @@ class ClientManagedSettingsRpc(Namespace):
         )
 
     async def read(self, *, timeout: Timeout = UNSET) -> ManagedSettingsReadResult:
-        """Return the settings of the organisation as JSON text."""
+        """Return the settings of the organisation as JSON text.
+
+        Newer than 1.0.60.
+        """
         return await self._call("managedSettings.read", ManagedSettingsReadResult, {}, timeout)
 
     async def read_device(self, *, timeout: Timeout = UNSET) -> ManagedSettingsReadDeviceResult:
         """Call ``managedSettings.readDevice``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("managedSettings.readDevice", ManagedSettingsReadDeviceResult, {}, timeout)
 
@@ -404,7 +416,10 @@ class ClientManagedSettingsRpc(Namespace):
         working_directory: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ManagedSettingsResolveResult:
-        """Work out which settings of the organisation are in force."""
+        """Work out which settings of the organisation are in force.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "managedSettings.resolve",
             ManagedSettingsResolveResult,
@@ -428,7 +443,7 @@ class ClientManagedSettingsRpc(Namespace):
     ) -> ManagedSettingsResolveBypassDisableTransitionResult:
         """Call ``managedSettings.resolveBypassDisableTransition``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "managedSettings.resolveBypassDisableTransition",
@@ -451,7 +466,7 @@ class ClientManagedSettingsRpc(Namespace):
     ) -> ForceLoginOrgsDecision:
         """Call ``managedSettings.resolveDeviceForceLoginOrgsGate``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "managedSettings.resolveDeviceForceLoginOrgsGate",
@@ -471,7 +486,7 @@ class ClientManagedSettingsRpc(Namespace):
     ) -> ManagedSettingsResolveEffectiveValueResult:
         """Call ``managedSettings.resolveEffectiveValue``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "managedSettings.resolveEffectiveValue",
@@ -508,7 +523,7 @@ class ClientManagedSettingsRpc(Namespace):
     ) -> ManagedSettingsResolveStartupPolicyResult:
         """Call ``managedSettings.resolveStartupPolicy``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "managedSettings.resolveStartupPolicy",
@@ -557,7 +572,7 @@ class ClientManagedSettingsRpc(Namespace):
     ) -> None:
         """Call ``managedSettings.retainPolicy``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "managedSettings.retainPolicy",
@@ -583,7 +598,10 @@ class ClientManagedSettingsRpc(Namespace):
         )
 
     async def schema(self, *, timeout: Timeout = UNSET) -> ManagedSettingsSchemaResult:
-        """Return the JSON schema of the organisation's settings."""
+        """Return the JSON schema of the organisation's settings.
+
+        Newer than 1.0.60.
+        """
         return await self._call("managedSettings.schema", ManagedSettingsSchemaResult, {}, timeout)
 
     async def validate(
@@ -593,7 +611,10 @@ class ClientManagedSettingsRpc(Namespace):
         layer: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ManagedSettingsValidateResult:
-        """Check settings of an organisation."""
+        """Check settings of an organisation.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "managedSettings.validate",
             ManagedSettingsValidateResult,

@@ -683,7 +683,10 @@ class ClientMcpInstallationsRpc(Namespace):
         operation_id: str,
         timeout: Timeout = UNSET,
     ) -> McpInstallationManagementResult:
-        """Cancel an installation."""
+        """Cancel an installation.
+
+        Newer than 1.0.60.
+        """
         result: McpInstallationManagementResult = await self._call(
             "mcp.installations.cancel",
             McpInstallationManagementResult,
@@ -699,7 +702,10 @@ class ClientMcpInstallationsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = UNSET,
     ) -> McpInstallationManagementResult:
-        """List installations of MCP servers."""
+        """List installations of MCP servers.
+
+        Newer than 1.0.60.
+        """
         result: McpInstallationManagementResult = await self._call(
             "mcp.installations.list",
             McpInstallationManagementResult,
@@ -715,7 +721,10 @@ class ClientMcpInstallationsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = UNSET,
     ) -> McpInstallationManagementResult:
-        """Finish or undo an installation that was broken off."""
+        """Finish or undo an installation that was broken off.
+
+        Newer than 1.0.60.
+        """
         result: McpInstallationManagementResult = await self._call(
             "mcp.installations.recover",
             McpInstallationManagementResult,
@@ -731,7 +740,10 @@ class ClientMcpInstallationsRpc(Namespace):
         operation_id: str,
         timeout: Timeout = UNSET,
     ) -> McpInstallationManagementResult:
-        """Return how far an installation is."""
+        """Return how far an installation is.
+
+        Newer than 1.0.60.
+        """
         result: McpInstallationManagementResult = await self._call(
             "mcp.installations.status",
             McpInstallationManagementResult,
@@ -755,7 +767,7 @@ class ClientMcpOauthRpc(Namespace):
     ) -> McpOauthCheckDcrSupportResult:
         """Call ``mcp.oauth.checkDcrSupport``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "mcp.oauth.checkDcrSupport",
@@ -782,7 +794,7 @@ class ClientMcpOauthRpc(Namespace):
     ) -> McpOauthFetchProtectedResourceMetadataResult:
         """Call ``mcp.oauth.fetchProtectedResourceMetadata``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "mcp.oauth.fetchProtectedResourceMetadata",
@@ -806,7 +818,7 @@ class ClientMcpOauthRpc(Namespace):
     ) -> McpOauthIsMicrosoftAuthorizationServerResult:
         """Call ``mcp.oauth.isMicrosoftAuthorizationServer``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "mcp.oauth.isMicrosoftAuthorizationServer",
@@ -823,7 +835,7 @@ class ClientMcpOauthRpc(Namespace):
     ) -> McpOauthStaticClientConfigResult:
         """Call ``mcp.oauth.staticClientConfig``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "mcp.oauth.staticClientConfig",
@@ -839,14 +851,14 @@ class ClientMcpRegistryRpc(Namespace):
     async def allocate_request_id(self, *, timeout: Timeout = UNSET) -> McpRegistryRequestIdResult:
         """Call ``mcp.registry.allocateRequestId``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("mcp.registry.allocateRequestId", McpRegistryRequestIdResult, {}, timeout)
 
     async def cancel(self, *, request_id: int, timeout: Timeout = UNSET) -> McpRegistryCancelResult:
         """Call ``mcp.registry.cancel``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "mcp.registry.cancel",
@@ -867,7 +879,7 @@ class ClientMcpRegistryRpc(Namespace):
     ) -> McpRegistrySearchResult:
         """Call ``mcp.registry.search``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "mcp.registry.search",
@@ -905,7 +917,10 @@ class ClientMcpRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = None,
     ) -> McpInstallationResult:
-        """Carry out the planned installation of an MCP server."""
+        """Carry out the planned installation of an MCP server.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: McpInstallationResult = await self._call(
             "mcp.applyInstall",
             McpInstallationResult,
@@ -922,7 +937,10 @@ class ClientMcpRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = UNSET,
     ) -> McpInstallationResult:
-        """Carry out the planned removal of an MCP server."""
+        """Carry out the planned removal of an MCP server.
+
+        Newer than 1.0.60.
+        """
         result: McpInstallationResult = await self._call(
             "mcp.applyUninstall",
             McpInstallationResult,
@@ -949,7 +967,7 @@ class ClientMcpRpc(Namespace):
     async def list_builtin_server_names(self, *, timeout: Timeout = UNSET) -> McpListBuiltinServerNamesResult:
         """Call ``mcp.listBuiltinServerNames``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("mcp.listBuiltinServerNames", McpListBuiltinServerNamesResult, {}, timeout)
 
@@ -962,7 +980,10 @@ class ClientMcpRpc(Namespace):
         policy_session_id: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> McpPlanInstallResult:
-        """Work out what the installation of an MCP server would do."""
+        """Work out what the installation of an MCP server would do.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: McpPlanInstallResult = await self._call(
             "mcp.planInstall",
             McpPlanInstallResult,
@@ -979,7 +1000,10 @@ class ClientMcpRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = UNSET,
     ) -> McpInstallationManagementResult:
-        """Work out what the removal of an MCP server would do."""
+        """Work out what the removal of an MCP server would do.
+
+        Newer than 1.0.60.
+        """
         result: McpInstallationManagementResult = await self._call(
             "mcp.planUninstall",
             McpInstallationManagementResult,
@@ -1001,7 +1025,10 @@ class ClientMcpRpc(Namespace):
         secret_storage: McpInstallationSecretStorage,
         timeout: Timeout = None,
     ) -> McpInstallationManagementResult:
-        """Prepare the installation of an MCP server."""
+        """Prepare the installation of an MCP server.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: McpInstallationManagementResult = await self._call(
             "mcp.prepareInstall",
             McpInstallationManagementResult,
@@ -1029,7 +1056,7 @@ class ClientMcpRpc(Namespace):
     ) -> McpShouldExcludeGitHubToolsResult:
         """Call ``mcp.shouldExcludeGitHubTools``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "mcp.shouldExcludeGitHubTools",

@@ -137,7 +137,10 @@ class ClientModelsRpc(Namespace):
     """Methods ``models.*``."""
 
     async def get_built_in_catalog(self, *, timeout: Timeout = UNSET) -> BuiltInModelCatalog:
-        """Return the models that the runtime knows without asking."""
+        """Return the models that the runtime knows without asking.
+
+        Newer than 1.0.60.
+        """
         return await self._call("models.getBuiltInCatalog", BuiltInModelCatalog, {}, timeout)
 
     async def list(
@@ -162,7 +165,10 @@ class ClientModelsRpc(Namespace):
         github_token: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ModelTokenPriceUnitList:
-        """List the units in which token prices are given."""
+        """List the units in which token prices are given.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "models.listTokenPriceUnits",
             ModelTokenPriceUnitList,

@@ -33,7 +33,7 @@ class ClientPermissionsFolderTrustRpc(Namespace):
     ) -> FolderTrustCheckResult:
         """Call ``permissions.folderTrust.checkTrust``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "permissions.folderTrust.checkTrust",
@@ -49,7 +49,7 @@ class ClientPermissionsLocationsRpc(Namespace):
     async def cleanup_orphaned(self, *, timeout: Timeout = UNSET) -> LocationPermissionsCleanupResult:
         """Call ``permissions.locations.cleanupOrphaned``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "permissions.locations.cleanupOrphaned",
@@ -77,7 +77,7 @@ class ClientPermissionsRpc(Namespace):
     ) -> PermissionsEvaluateManagedPolicyResult:
         """Call ``permissions.evaluateManagedPolicy``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "permissions.evaluateManagedPolicy",

@@ -202,7 +202,10 @@ class ClientPluginsBuiltinRpc(Namespace):
     """Methods ``plugins.builtin.*``."""
 
     async def set(self, *, paths: Sequence[str], timeout: Timeout = UNSET) -> None:
-        """Set which built-in plugins are used."""
+        """Set which built-in plugins are used.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("plugins.builtin.set", {"paths": paths}, timeout)
 
 
@@ -216,7 +219,10 @@ class ClientPluginsMarketplacesRpc(Namespace):
         working_directory: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> MarketplaceAddResult:
-        """Add a marketplace of plugins."""
+        """Add a marketplace of plugins.
+
+        No time limit by default.
+        """
         return await self._call(
             "plugins.marketplaces.add",
             MarketplaceAddResult,
@@ -243,7 +249,10 @@ class ClientPluginsMarketplacesRpc(Namespace):
         name: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> MarketplaceRefreshResult:
-        """Fetch one or all marketplaces anew."""
+        """Fetch one or all marketplaces anew.
+
+        No time limit by default.
+        """
         return await self._call(
             "plugins.marketplaces.refresh",
             MarketplaceRefreshResult,
@@ -285,7 +294,10 @@ class ClientPluginsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = None,
     ) -> PluginInstallationResult:
-        """Carry out the planned installation of a plugin."""
+        """Carry out the planned installation of a plugin.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: PluginInstallationResult = await self._call(
             "plugins.applyInstall",
             PluginInstallationResult,
@@ -329,7 +341,10 @@ class ClientPluginsRpc(Namespace):
         working_directory: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> PluginInstallResult:
-        """Install a plugin."""
+        """Install a plugin.
+
+        No time limit by default.
+        """
         return await self._call(
             "plugins.install",
             PluginInstallResult,
@@ -349,7 +364,10 @@ class ClientPluginsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = None,
     ) -> PluginInstallationManagementResult:
-        """Work out what the installation of a plugin would do."""
+        """Work out what the installation of a plugin would do.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: PluginInstallationManagementResult = await self._call(
             "plugins.planInstall",
             PluginInstallationManagementResult,
@@ -373,9 +391,15 @@ class ClientPluginsRpc(Namespace):
         )
 
     async def update(self, *, name: str, timeout: Timeout = None) -> PluginUpdateResult:
-        """Update a plugin."""
+        """Update a plugin.
+
+        No time limit by default.
+        """
         return await self._call("plugins.update", PluginUpdateResult, {"name": name}, timeout)
 
     async def update_all(self, *, timeout: Timeout = None) -> PluginUpdateAllResult:
-        """Update all plugins."""
+        """Update all plugins.
+
+        No time limit by default.
+        """
         return await self._call("plugins.updateAll", PluginUpdateAllResult, {}, timeout)

@@ -35,7 +35,7 @@ class ClientRepoSettingsRpc(Namespace):
     ) -> SettingsEditResult:
         """Call ``repo.settings.edit``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "repo.settings.edit",
@@ -53,7 +53,7 @@ class ClientRepoSettingsRpc(Namespace):
     ) -> RepoSettingsReadRawResult:
         """Call ``repo.settings.readRaw``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "repo.settings.readRaw",
@@ -72,7 +72,7 @@ class ClientRepoSettingsRpc(Namespace):
     ) -> None:
         """Call ``repo.settings.writeAll``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "repo.settings.writeAll",
@@ -92,7 +92,7 @@ class ClientRepoSettingsRpc(Namespace):
     ) -> None:
         """Call ``repo.settings.writeKey``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "repo.settings.writeKey",

@@ -165,7 +165,7 @@ class ClientRpc(RootNamespace):
     ) -> ConnectResult:
         """Shake hands; the client has done this already.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Raises ``RequestRefused`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "connect",
@@ -184,5 +184,8 @@ class ClientRpc(RootNamespace):
         return await self._call("ping", PingResult, {"message": message}, timeout)
 
     async def register_extension_launch_provider(self, *, timeout: Timeout = UNSET) -> None:
-        """Let this client say how extensions are started."""
+        """Let this client say how extensions are started.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("registerExtensionLaunchProvider", {}, timeout)

@@ -84,7 +84,10 @@ class ClientSandboxProxyCaRpc(Namespace):
     """Methods ``sandbox.proxyCa.*``."""
 
     async def check_installation_support(self, *, timeout: Timeout = UNSET) -> bool:
-        """Return whether the proxy's certificate authority could be installed."""
+        """Return whether the proxy's certificate authority could be installed.
+
+        Newer than 1.0.60.
+        """
         return await self._call("sandbox.proxyCa.checkInstallationSupport", bool, {}, timeout)
 
     async def check_relevance(
@@ -93,7 +96,10 @@ class ClientSandboxProxyCaRpc(Namespace):
         sandbox_config: SandboxConfig | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> bool:
-        """Return whether a configuration needs the proxy's certificate authority."""
+        """Return whether a configuration needs the proxy's certificate authority.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "sandbox.proxyCa.checkRelevance",
             bool,
@@ -107,7 +113,10 @@ class ClientSandboxProxyCaRpc(Namespace):
         sandbox_config: SandboxConfig | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> SandboxProxyCaCreateResult:
-        """Create the proxy's certificate authority."""
+        """Create the proxy's certificate authority.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "sandbox.proxyCa.create",
             SandboxProxyCaCreateResult,
@@ -121,7 +130,10 @@ class ClientSandboxProxyCaRpc(Namespace):
         sandbox_config: SandboxConfig | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> SandboxProxyCaStatus:
-        """Return the state of the proxy's certificate authority."""
+        """Return the state of the proxy's certificate authority.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "sandbox.proxyCa.getStatus",
             SandboxProxyCaStatus,
@@ -130,7 +142,10 @@ class ClientSandboxProxyCaRpc(Namespace):
         )
 
     async def remove(self, *, timeout: Timeout = UNSET) -> SandboxProxyCaStatus:
-        """Remove the proxy's certificate authority."""
+        """Remove the proxy's certificate authority.
+
+        Newer than 1.0.60.
+        """
         return await self._call("sandbox.proxyCa.remove", SandboxProxyCaStatus, {}, timeout)
 
     async def rotate(
@@ -139,7 +154,10 @@ class ClientSandboxProxyCaRpc(Namespace):
         sandbox_config: SandboxConfig | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> SandboxProxyCaStatus:
-        """Replace the proxy's certificate authority by a new one."""
+        """Replace the proxy's certificate authority by a new one.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "sandbox.proxyCa.rotate",
             SandboxProxyCaStatus,
@@ -153,7 +171,10 @@ class ClientSandboxProxyCaRpc(Namespace):
         sandbox_config: SandboxConfig | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> SandboxProxyCaStatus:
-        """Make the system trust the proxy's certificate authority."""
+        """Make the system trust the proxy's certificate authority.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "sandbox.proxyCa.trust",
             SandboxProxyCaStatus,
@@ -168,28 +189,28 @@ class ClientSandboxProxySecretRpc(Namespace):
     async def delete(self, *, timeout: Timeout = UNSET) -> None:
         """Call ``sandbox.proxySecret.delete``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("sandbox.proxySecret.delete", {}, timeout)
 
     async def get(self, *, timeout: Timeout = UNSET) -> SandboxProxySecretGetResult:
         """Call ``sandbox.proxySecret.get``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.proxySecret.get", SandboxProxySecretGetResult, {}, timeout)
 
     async def get_location(self, *, timeout: Timeout = UNSET) -> SandboxProxySecretLocation:
         """Call ``sandbox.proxySecret.getLocation``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.proxySecret.getLocation", SandboxProxySecretLocation, {}, timeout)
 
     async def save(self, *, value: str, timeout: Timeout = UNSET) -> SandboxProxySecretSaveResult:
         """Call ``sandbox.proxySecret.save``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sandbox.proxySecret.save",
@@ -205,7 +226,7 @@ class ClientSandboxSettingsRpc(Namespace):
     async def apply_defaults(self, *, stored: object, timeout: Timeout = UNSET) -> dict[str, Raw]:
         """Call ``sandbox.settings.applyDefaults``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         result: dict[str, Raw] = await self._call(
             "sandbox.settings.applyDefaults",
@@ -237,7 +258,7 @@ class ClientSandboxRpc(Namespace):
     ) -> bool:
         """Call ``sandbox.checkEnforcementCommand``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sandbox.checkEnforcementCommand",
@@ -249,14 +270,14 @@ class ClientSandboxRpc(Namespace):
     async def check_platform_support(self, *, timeout: Timeout = UNSET) -> bool:
         """Call ``sandbox.checkPlatformSupport``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.checkPlatformSupport", bool, {}, timeout)
 
     async def check_windows_host_loopback_support(self, *, timeout: Timeout = UNSET) -> bool:
         """Call ``sandbox.checkWindowsHostLoopbackSupport``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.checkWindowsHostLoopbackSupport", bool, {}, timeout)
 
@@ -270,7 +291,7 @@ class ClientSandboxRpc(Namespace):
     ) -> SandboxFilterPickerCandidatesResult:
         """Call ``sandbox.filterPickerCandidates``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sandbox.filterPickerCandidates",
@@ -282,25 +303,28 @@ class ClientSandboxRpc(Namespace):
     async def get_docs_url(self, *, timeout: Timeout = UNSET) -> SandboxDocsUrlResult:
         """Call ``sandbox.getDocsUrl``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.getDocsUrl", SandboxDocsUrlResult, {}, timeout)
 
     async def get_host_support(self, *, timeout: Timeout = UNSET) -> SandboxHostSupport:
-        """Return which kinds of sandbox this machine supports."""
+        """Return which kinds of sandbox this machine supports.
+
+        Newer than 1.0.60.
+        """
         return await self._call("sandbox.getHostSupport", SandboxHostSupport, {}, timeout)
 
     async def get_unsupported_message(self, *, timeout: Timeout = UNSET) -> str:
         """Call ``sandbox.getUnsupportedMessage``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.getUnsupportedMessage", str, {}, timeout)
 
     async def get_unsupported_setting_disabled_notice(self, *, timeout: Timeout = UNSET) -> str:
         """Call ``sandbox.getUnsupportedSettingDisabledNotice``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.getUnsupportedSettingDisabledNotice", str, {}, timeout)
 
@@ -313,7 +337,7 @@ class ClientSandboxRpc(Namespace):
     ) -> SandboxUnsupportedStartupNoticeResult:
         """Call ``sandbox.getUnsupportedStartupNotice``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sandbox.getUnsupportedStartupNotice",
@@ -334,7 +358,7 @@ class ClientSandboxRpc(Namespace):
     ) -> SandboxPreparePickerPolicyResult:
         """Call ``sandbox.preparePickerPolicy``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sandbox.preparePickerPolicy",
@@ -352,7 +376,7 @@ class ClientSandboxRpc(Namespace):
     ) -> SandboxResolveFlooredConfigResult:
         """Call ``sandbox.resolveFlooredConfig``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sandbox.resolveFlooredConfig",
@@ -370,7 +394,7 @@ class ClientSandboxRpc(Namespace):
     ) -> SandboxEffectiveForOptionalResult:
         """Call ``sandbox.resolveForOptional``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sandbox.resolveForOptional",

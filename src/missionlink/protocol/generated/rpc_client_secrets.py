@@ -24,7 +24,10 @@ class ClientSecretsRpc(Namespace):
         values: Sequence[str],
         timeout: Timeout = UNSET,
     ) -> SecretsAddFilterValuesResult:
-        """Name texts that must not appear in logs and output."""
+        """Name texts that must not appear in logs and output.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "secrets.addFilterValues",
             SecretsAddFilterValuesResult,

@@ -229,9 +229,12 @@ class ClientSessionRpc(Namespace):
         tracestate: str | UnsetType = UNSET,
         cloud: SessionCloud | None | UnsetType = UNSET,
         name: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = None,
     ) -> SessionOpened:
-        """Create a session; ``client.create_session`` does this with checks, handlers and events."""
+        """Create a session; ``client.create_session`` does this with checks, handlers and events.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.create",
             SessionOpened,
@@ -308,7 +311,10 @@ class ClientSessionRpc(Namespace):
         )
 
     async def delete(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionDeleteResult:
-        """Delete a session from disk."""
+        """Delete a session from disk.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.delete",
             SessionDeleteResult,
@@ -415,9 +421,12 @@ class ClientSessionRpc(Namespace):
         allow_transcript_recovery: bool | UnsetType = UNSET,
         open_canvases: object | UnsetType = UNSET,
         cloud: SessionCloud | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = None,
     ) -> SessionOpened:
-        """Resume a session; ``client.resume_session`` does this with checks, handlers and events."""
+        """Resume a session; ``client.resume_session`` does this with checks, handlers and events.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.resume",
             SessionOpened,
@@ -502,7 +511,10 @@ class ClientSessionRpc(Namespace):
         session_id: str,
         timeout: Timeout = UNSET,
     ) -> SessionSetForegroundResult:
-        """Show a session in the terminal of the runtime."""
+        """Show a session in the terminal of the runtime.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.setForeground",
             SessionSetForegroundResult,

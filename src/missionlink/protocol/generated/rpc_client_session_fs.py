@@ -35,7 +35,10 @@ class ClientSessionFsRpc(Namespace):
         capabilities: SessionFsSetProviderCapabilities | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> SessionFsSetProviderResult:
-        """Store the files of sessions through this client, for sessions created from now on."""
+        """Store the files of sessions through this client, for sessions created from now on.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "sessionFs.setProvider",
             SessionFsSetProviderResult,

@@ -597,7 +597,10 @@ class ClientSessionsRpc(Namespace):
         )
 
     async def connect(self, *, session_id: str, timeout: Timeout = None) -> RemoteSessionConnectionResult:
-        """Connect to a session that runs elsewhere."""
+        """Connect to a session that runs elsewhere.
+
+        No time limit by default.
+        """
         return await self._call(
             "sessions.connect",
             RemoteSessionConnectionResult,
@@ -617,7 +620,7 @@ class ClientSessionsRpc(Namespace):
     ) -> SessionsCreateWorkspaceResult:
         """Call ``sessions.createWorkspace``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sessions.createWorkspace",
@@ -641,7 +644,7 @@ class ClientSessionsRpc(Namespace):
     ) -> None:
         """Call ``sessions.delete``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "sessions.delete",
@@ -721,7 +724,10 @@ class ClientSessionsRpc(Namespace):
         keys: Sequence[str] | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> List[SessionsClientMetadataEntry]:
-        """Return what clients stored with some sessions."""
+        """Return what clients stored with some sessions.
+
+        Newer than 1.0.60.
+        """
         result: list[SessionsClientMetadataEntry] = await self._call(
             "sessions.getClientMetadata",
             list[SessionsClientMetadataEntry],
@@ -764,7 +770,7 @@ class ClientSessionsRpc(Namespace):
     async def get_metadata(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsGetMetadataResult:
         """Call ``sessions.getMetadata``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sessions.getMetadata",
@@ -830,7 +836,7 @@ class ClientSessionsRpc(Namespace):
     ) -> SessionsListNonEmptySessionIdsResult:
         """Call ``sessions.listNonEmptySessionIds``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sessions.listNonEmptySessionIds",
@@ -862,7 +868,7 @@ class ClientSessionsRpc(Namespace):
     ) -> SessionsLoadWorkspaceResult:
         """Call ``sessions.loadWorkspace``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sessions.loadWorkspace",
@@ -924,7 +930,7 @@ class ClientSessionsRpc(Namespace):
     ) -> PollSpawnedSessionsResult:
         """Call ``sessions.pollSpawnedSessions``.
 
-        Internal to the runtime's own programs. Not in runtimes as new as 1.0.102.
+        Internal to the runtime's own programs. Gone in 1.0.102.
         """
         return await self._call(
             "sessions.pollSpawnedSessions",
@@ -964,7 +970,10 @@ class ClientSessionsRpc(Namespace):
         direction: EventsReadDirection | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> EventsReadResult:
-        """Read the history of a session that is not loaded."""
+        """Read the history of a session that is not loaded.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "sessions.readPersistedEvents",
             EventsReadResult,
@@ -982,7 +991,7 @@ class ClientSessionsRpc(Namespace):
     ) -> RegisterExtensionToolsResult:
         """Call ``sessions.registerExtensionToolsOnSession``.
 
-        Internal to the runtime's own programs. Not in runtimes as new as 1.0.102.
+        Internal to the runtime's own programs. Gone in 1.0.102.
         """
         return await self._call(
             "sessions.registerExtensionToolsOnSession",
@@ -1102,7 +1111,7 @@ class ClientSessionsRpc(Namespace):
     ) -> SessionsUpdateWorkspaceFieldsResult:
         """Call ``sessions.updateWorkspaceFields``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "sessions.updateWorkspaceFields",

@@ -369,7 +369,10 @@ class ClientSkillsConfigRpc(Namespace):
         )
 
     async def set_skill_disabled(self, *, name: str, disabled: bool, timeout: Timeout = UNSET) -> None:
-        """Switch one skill on or off."""
+        """Switch one skill on or off.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing(
             "skills.config.setSkillDisabled",
             {"name": name, "disabled": disabled},
@@ -387,7 +390,10 @@ class ClientSkillsInstallationsRpc(Namespace):
         operation_id: str,
         timeout: Timeout = UNSET,
     ) -> SkillInstallationManagementResult:
-        """Cancel an installation."""
+        """Cancel an installation.
+
+        Newer than 1.0.60.
+        """
         result: SkillInstallationManagementResult = await self._call(
             "skills.installations.cancel",
             SkillInstallationManagementResult,
@@ -403,7 +409,10 @@ class ClientSkillsInstallationsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = UNSET,
     ) -> SkillInstallationManagementResult:
-        """List installations of skills."""
+        """List installations of skills.
+
+        Newer than 1.0.60.
+        """
         result: SkillInstallationManagementResult = await self._call(
             "skills.installations.list",
             SkillInstallationManagementResult,
@@ -419,7 +428,10 @@ class ClientSkillsInstallationsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = UNSET,
     ) -> SkillInstallationManagementResult:
-        """Finish or undo an installation that was broken off."""
+        """Finish or undo an installation that was broken off.
+
+        Newer than 1.0.60.
+        """
         result: SkillInstallationManagementResult = await self._call(
             "skills.installations.recover",
             SkillInstallationManagementResult,
@@ -437,7 +449,10 @@ class ClientSkillsInstallationsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = UNSET,
     ) -> SkillInstallationManagementResult:
-        """Switch an installed skill on or off."""
+        """Switch an installed skill on or off.
+
+        Newer than 1.0.60.
+        """
         result: SkillInstallationManagementResult = await self._call(
             "skills.installations.setEnabled",
             SkillInstallationManagementResult,
@@ -458,7 +473,10 @@ class ClientSkillsInstallationsRpc(Namespace):
         operation_id: str,
         timeout: Timeout = UNSET,
     ) -> SkillInstallationManagementResult:
-        """Return how far an installation is."""
+        """Return how far an installation is.
+
+        Newer than 1.0.60.
+        """
         result: SkillInstallationManagementResult = await self._call(
             "skills.installations.status",
             SkillInstallationManagementResult,
@@ -486,7 +504,10 @@ class ClientSkillsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = None,
     ) -> SkillInstallationResult:
-        """Carry out the planned installation of a skill."""
+        """Carry out the planned installation of a skill.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: SkillInstallationResult = await self._call(
             "skills.applyInstall",
             SkillInstallationResult,
@@ -503,7 +524,10 @@ class ClientSkillsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = UNSET,
     ) -> SkillInstallationResult:
-        """Carry out the planned removal of a skill."""
+        """Carry out the planned removal of a skill.
+
+        Newer than 1.0.60.
+        """
         result: SkillInstallationResult = await self._call(
             "skills.applyUninstall",
             SkillInstallationResult,
@@ -543,7 +567,10 @@ class ClientSkillsRpc(Namespace):
         exclude_host_skills: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> SkillDiscoveryPathList:
-        """List the folders that are searched for skills."""
+        """List the folders that are searched for skills.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "skills.getDiscoveryPaths",
             SkillDiscoveryPathList,
@@ -564,7 +591,10 @@ class ClientSkillsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = None,
     ) -> SkillInstallationManagementResult:
-        """Work out what the installation of a skill would do."""
+        """Work out what the installation of a skill would do.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: SkillInstallationManagementResult = await self._call(
             "skills.planInstall",
             SkillInstallationManagementResult,
@@ -581,7 +611,10 @@ class ClientSkillsRpc(Namespace):
         policy_session_id: str,
         timeout: Timeout = UNSET,
     ) -> SkillInstallationManagementResult:
-        """Work out what the removal of a skill would do."""
+        """Work out what the removal of a skill would do.
+
+        Newer than 1.0.60.
+        """
         result: SkillInstallationManagementResult = await self._call(
             "skills.planUninstall",
             SkillInstallationManagementResult,

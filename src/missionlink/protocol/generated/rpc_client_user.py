@@ -185,7 +185,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsApplyTopKeyResult:
         """Call ``user.settings.applyTopKey``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.applyTopKey",
@@ -211,7 +211,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> dict[str, Raw]:
         """Call ``user.settings.buildRuntime``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         result: dict[str, Raw] = await self._call(
             "user.settings.buildRuntime",
@@ -234,7 +234,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsProblemsResult:
         """Call ``user.settings.diagnoseProblems``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.diagnoseProblems",
@@ -254,7 +254,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> SettingsEditResult:
         """Call ``user.settings.edit``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.edit",
@@ -269,13 +269,16 @@ class ClientUserSettingsRpc(Namespace):
         )
 
     async def get(self, *, timeout: Timeout = UNSET) -> UserSettingsGetResult:
-        """Return the user's settings."""
+        """Return the user's settings.
+
+        Newer than 1.0.60.
+        """
         return await self._call("user.settings.get", UserSettingsGetResult, {}, timeout)
 
     async def get_path(self, *, timeout: Timeout = UNSET) -> UserSettingsPathResult:
         """Call ``user.settings.getPath``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("user.settings.getPath", UserSettingsPathResult, {}, timeout)
 
@@ -287,7 +290,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsGetPathsResult:
         """Call ``user.settings.getPaths``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.getPaths",
@@ -304,7 +307,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsUnknownKeysWarningResult:
         """Call ``user.settings.getUnknownKeysWarning``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.getUnknownKeysWarning",
@@ -316,7 +319,7 @@ class ClientUserSettingsRpc(Namespace):
     async def list_governance_keys(self, *, timeout: Timeout = UNSET) -> UserSettingsGovernanceKeysResult:
         """Call ``user.settings.listGovernanceKeys``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.listGovernanceKeys",
@@ -334,7 +337,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsLoadAndMergeRepoResult:
         """Call ``user.settings.loadAndMergeRepo``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.loadAndMergeRepo",
@@ -351,7 +354,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> dict[str, Raw]:
         """Call ``user.settings.loadForConfigDir``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         result: dict[str, Raw] = await self._call(
             "user.settings.loadForConfigDir",
@@ -364,14 +367,14 @@ class ClientUserSettingsRpc(Namespace):
     async def load_for_edit(self, *, timeout: Timeout = UNSET) -> UserSettingsLoadForEditResult:
         """Call ``user.settings.loadForEdit``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("user.settings.loadForEdit", UserSettingsLoadForEditResult, {}, timeout)
 
     async def load_repo(self, *, repo_root: str, timeout: Timeout = UNSET) -> UserSettingsLoadRepoResult:
         """Call ``user.settings.loadRepo``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.loadRepo",
@@ -383,7 +386,7 @@ class ClientUserSettingsRpc(Namespace):
     async def load_with_warning(self, *, timeout: Timeout = UNSET) -> UserSettingsLoadWithWarningResult:
         """Call ``user.settings.loadWithWarning``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.loadWithWarning",
@@ -401,7 +404,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsMergeManagedAndUserResult:
         """Call ``user.settings.mergeManagedAndUser``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.mergeManagedAndUser",
@@ -419,7 +422,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsMergeRepoValueResult:
         """Call ``user.settings.mergeRepoValue``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.mergeRepoValue",
@@ -436,7 +439,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsMigrateObsoleteOnDiskResult:
         """Call ``user.settings.migrateObsoleteOnDisk``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.migrateObsoleteOnDisk",
@@ -454,7 +457,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsMigrateStaffLogLevelOnceResult:
         """Call ``user.settings.migrateStaffLogLevelOnce``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.migrateStaffLogLevelOnce",
@@ -473,7 +476,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsMigrateStaffUpdateChannelOnceResult:
         """Call ``user.settings.migrateStaffUpdateChannelOnce``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.migrateStaffUpdateChannelOnce",
@@ -485,7 +488,7 @@ class ClientUserSettingsRpc(Namespace):
     async def normalize(self, *, settings: object, timeout: Timeout = UNSET) -> UserSettingsNormalizeResult:
         """Call ``user.settings.normalize``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.normalize",
@@ -497,7 +500,7 @@ class ClientUserSettingsRpc(Namespace):
     async def reload(self, *, timeout: Timeout = UNSET) -> None:
         """Read the user's settings again.
 
-        Not in runtimes as new as 1.0.102.
+        Gone in 1.0.102.
         """
         await self._call_for_nothing("user.settings.reload", {}, timeout)
 
@@ -511,7 +514,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsResetStaffModelSelectionOnceResult:
         """Call ``user.settings.resetStaffModelSelectionOnce``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.resetStaffModelSelectionOnce",
@@ -521,7 +524,10 @@ class ClientUserSettingsRpc(Namespace):
         )
 
     async def set(self, *, settings: object, timeout: Timeout = UNSET) -> None:
-        """Change the user's settings."""
+        """Change the user's settings.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("user.settings.set", {"settings": settings}, timeout)
 
     async def set_hook_disabled(
@@ -534,7 +540,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsSetHookDisabledResult:
         """Call ``user.settings.setHookDisabled``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.setHookDisabled",
@@ -554,7 +560,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsUpdateResult:
         """Call ``user.settings.update``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.update",
@@ -573,7 +579,7 @@ class ClientUserSettingsRpc(Namespace):
     ) -> UserSettingsValidateResult:
         """Call ``user.settings.validate``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "user.settings.validate",
@@ -585,7 +591,7 @@ class ClientUserSettingsRpc(Namespace):
     async def write_all(self, *, settings: object, timeout: Timeout = UNSET) -> None:
         """Call ``user.settings.writeAll``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("user.settings.writeAll", {"settings": settings}, timeout)
 

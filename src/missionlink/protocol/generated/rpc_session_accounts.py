@@ -282,7 +282,10 @@ class SessionAccountsLoginRpc(Namespace):
         input: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> AuthLoginStep:
-        """Go on with a login."""
+        """Go on with a login.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: AuthLoginStep = await self._call(
             "session.accounts.login.advance",
             AuthLoginStep,
@@ -299,7 +302,10 @@ class SessionAccountsLoginRpc(Namespace):
         account_id: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> AuthLoginBegun:
-        """Begin a login."""
+        """Begin a login.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.accounts.login.begin",
             AuthLoginBegun,
@@ -308,7 +314,10 @@ class SessionAccountsLoginRpc(Namespace):
         )
 
     async def cancel(self, *, flow_id: str, timeout: Timeout = UNSET) -> None:
-        """Give a login up."""
+        """Give a login up.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("session.accounts.login.cancel", {"flowId": flow_id}, timeout)
 
 
@@ -321,7 +330,10 @@ class SessionAccountsRpc(Namespace):
     login: SessionAccountsLoginRpc
 
     async def enumerate(self, *, query: AuthEnumerateQuery, timeout: Timeout = UNSET) -> AuthEnumerateValue:
-        """List accounts or providers of the session."""
+        """List accounts or providers of the session.
+
+        Newer than 1.0.60.
+        """
         result: AuthEnumerateValue = await self._call(
             "session.accounts.enumerate",
             AuthEnumerateValue,
@@ -331,7 +343,10 @@ class SessionAccountsRpc(Namespace):
         return result
 
     async def get(self, *, query: AuthReadQuery, timeout: Timeout = UNSET) -> AuthReadValue:
-        """Return the session's account."""
+        """Return the session's account.
+
+        Newer than 1.0.60.
+        """
         result: AuthReadValue = await self._call(
             "session.accounts.get",
             AuthReadValue,
@@ -341,7 +356,10 @@ class SessionAccountsRpc(Namespace):
         return result
 
     async def set(self, *, command: AuthWrite, timeout: Timeout = UNSET) -> AuthWriteResult:
-        """Change the session's account."""
+        """Change the session's account.
+
+        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.accounts.set",
             AuthWriteResult,

@@ -62,5 +62,8 @@ class SessionAgentRpc(Namespace):
         return await self._call("session.agent.select", AgentSelectResult, {"name": name}, timeout)
 
     async def set_prompt(self, *, id: str, prompt: str, timeout: Timeout = UNSET) -> None:
-        """Replace the prompt of a custom agent."""
+        """Replace the prompt of a custom agent.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("session.agent.setPrompt", {"id": id, "prompt": prompt}, timeout)

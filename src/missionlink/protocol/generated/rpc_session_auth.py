@@ -17,7 +17,7 @@ class SessionAuthRpc(Namespace):
     async def get_status(self, *, timeout: Timeout = UNSET) -> SessionAuthStatus:
         """Return the session's login to GitHub; newer runtimes have ``github_auth.get_status``.
 
-        Not in runtimes as new as 1.0.102.
+        Gone in 1.0.102.
         """
         return await self._call("session.auth.getStatus", SessionAuthStatus, {}, timeout)
 
@@ -29,7 +29,7 @@ class SessionAuthRpc(Namespace):
     ) -> SessionSetCredentialsResult:
         """Change the session's login; newer runtimes have ``github_auth.set_credentials``.
 
-        Not in runtimes as new as 1.0.102.
+        Gone in 1.0.102. Raises ``RequestRefused`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.auth.setCredentials",

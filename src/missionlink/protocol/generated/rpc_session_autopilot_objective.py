@@ -39,7 +39,10 @@ class SessionAutopilotObjectiveRpc(Namespace):
     """Methods ``session.autopilotObjective.*``."""
 
     async def get_state(self, *, timeout: Timeout = UNSET) -> AutopilotObjectiveGetStateResult:
-        """Return the goal that the autopilot works toward."""
+        """Return the goal that the autopilot works toward.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.autopilotObjective.getState",
             AutopilotObjectiveGetStateResult,

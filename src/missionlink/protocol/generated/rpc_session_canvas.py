@@ -69,7 +69,10 @@ class SessionCanvasActionRpc(Namespace):
         input: object | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> CanvasActionInvokeResult:
-        """Run an action of an open canvas."""
+        """Run an action of an open canvas.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.canvas.action.invoke",
             CanvasActionInvokeResult,
@@ -91,7 +94,7 @@ class SessionCanvasProviderRpc(Namespace):
     ) -> None:
         """Call ``session.canvas.provider.register``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "session.canvas.provider.register",
@@ -102,7 +105,7 @@ class SessionCanvasProviderRpc(Namespace):
     async def unregister(self, *, connection_id: str, timeout: Timeout = UNSET) -> None:
         """Call ``session.canvas.provider.unregister``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "session.canvas.provider.unregister",
@@ -142,7 +145,10 @@ class SessionCanvasRpc(Namespace):
         input: object | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> OpenCanvasInstance:
-        """Open a canvas."""
+        """Open a canvas.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.canvas.open",
             OpenCanvasInstance,

@@ -185,7 +185,10 @@ class SessionCommandsRpc(Namespace):
         )
 
     async def execute(self, *, command_name: str, args: str, timeout: Timeout = None) -> ExecuteCommandResult:
-        """Run a slash command of a client and wait for it."""
+        """Run a slash command of a client and wait for it.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.commands.execute",
             ExecuteCommandResult,
@@ -202,7 +205,8 @@ class SessionCommandsRpc(Namespace):
     ) -> CommandsFinalizeInvocationEffectResult:
         """Call ``session.commands.finalizeInvocationEffect``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60. Raises ``RequestRefused`` if the result
+        says that it failed.
         """
         return await self._call_or_fail(
             "session.commands.finalizeInvocationEffect",
@@ -234,7 +238,10 @@ class SessionCommandsRpc(Namespace):
         origin: CommandsInvocationOrigin | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> SlashCommandInvocationResult:
-        """Run a slash command by its name and input."""
+        """Run a slash command by its name and input.
+
+        No time limit by default.
+        """
         result: SlashCommandInvocationResult = await self._call(
             "session.commands.invoke",
             SlashCommandInvocationResult,

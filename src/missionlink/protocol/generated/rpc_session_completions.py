@@ -34,7 +34,10 @@ class SessionCompletionsRpc(Namespace):
         *,
         timeout: Timeout = UNSET,
     ) -> CompletionsGetTriggerCharactersResult:
-        """Return the characters that ask for completions of a prompt."""
+        """Return the characters that ask for completions of a prompt.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.completions.getTriggerCharacters",
             CompletionsGetTriggerCharactersResult,
@@ -43,7 +46,10 @@ class SessionCompletionsRpc(Namespace):
         )
 
     async def request(self, *, text: str, offset: int, timeout: Timeout = UNSET) -> CompletionsRequestResult:
-        """Return completions for a prompt."""
+        """Return completions for a prompt.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.completions.request",
             CompletionsRequestResult,

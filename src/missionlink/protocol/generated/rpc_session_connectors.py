@@ -132,7 +132,10 @@ class SessionConnectorsRpc(Namespace):
         connector_name: str,
         timeout: Timeout = None,
     ) -> ConnectorConnectResult:
-        """Connect a connector."""
+        """Connect a connector.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: ConnectorConnectResult = await self._call(
             "session.connectors.connect",
             ConnectorConnectResult,
@@ -150,7 +153,10 @@ class SessionConnectorsRpc(Namespace):
         deadline_ms: int,
         timeout: Timeout = None,
     ) -> ConnectorConnectResult:
-        """Go on with a connection that waited for consent."""
+        """Go on with a connection that waited for consent.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: ConnectorConnectResult = await self._call(
             "session.connectors.continueConnection",
             ConnectorConnectResult,
@@ -171,7 +177,10 @@ class SessionConnectorsRpc(Namespace):
         connector_name: str,
         timeout: Timeout = UNSET,
     ) -> ConnectorDisconnectResult:
-        """Disconnect a connector."""
+        """Disconnect a connector.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.connectors.disconnect",
             ConnectorDisconnectResult,
@@ -180,7 +189,10 @@ class SessionConnectorsRpc(Namespace):
         )
 
     async def get_account(self, *, timeout: Timeout = UNSET) -> ConnectorSessionAccount | None:
-        """Return the account that the session's connectors use."""
+        """Return the account that the session's connectors use.
+
+        Newer than 1.0.60.
+        """
         result: ConnectorSessionAccount | None = await self._call(
             "session.connectors.getAccount",
             ConnectorSessionAccount | None,
@@ -190,15 +202,24 @@ class SessionConnectorsRpc(Namespace):
         return result
 
     async def get_capabilities(self, *, timeout: Timeout = UNSET) -> ConnectorCapabilities:
-        """Return what connectors can do in this session."""
+        """Return what connectors can do in this session.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.connectors.getCapabilities", ConnectorCapabilities, {}, timeout)
 
     async def get_status(self, *, timeout: Timeout = UNSET) -> ConnectorStatus:
-        """Return the state of connectors."""
+        """Return the state of connectors.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.connectors.getStatus", ConnectorStatus, {}, timeout)
 
     async def list(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorCatalogResult:
-        """List the connectors of the session."""
+        """List the connectors of the session.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.connectors.list",
             ConnectorCatalogResult,
@@ -214,7 +235,10 @@ class SessionConnectorsRpc(Namespace):
         force_connector_name: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ConnectorStatus:
-        """Bring connectors in line with what is wanted."""
+        """Bring connectors in line with what is wanted.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.connectors.reconcile",
             ConnectorStatus,
@@ -229,7 +253,7 @@ class SessionConnectorsRpc(Namespace):
     async def reconcile_for_startup(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorStatus:
         """Call ``session.connectors.reconcileForStartup``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.connectors.reconcileForStartup",
@@ -243,9 +267,12 @@ class SessionConnectorsRpc(Namespace):
         *,
         account_id: str,
         connector_name: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = None,
     ) -> ConnectorConnectResult:
-        """Connect a connector again."""
+        """Connect a connector again.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: ConnectorConnectResult = await self._call(
             "session.connectors.reconnect",
             ConnectorConnectResult,
@@ -255,7 +282,10 @@ class SessionConnectorsRpc(Namespace):
         return result
 
     async def refresh(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorCatalogResult:
-        """Fetch the session's connectors anew."""
+        """Fetch the session's connectors anew.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.connectors.refresh",
             ConnectorCatalogResult,
@@ -266,6 +296,6 @@ class SessionConnectorsRpc(Namespace):
     async def withdraw_projection(self, *, timeout: Timeout = UNSET) -> ConnectorStatus:
         """Call ``session.connectors.withdrawProjection``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.connectors.withdrawProjection", ConnectorStatus, {}, timeout)

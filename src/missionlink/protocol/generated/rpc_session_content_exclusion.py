@@ -30,7 +30,10 @@ class SessionContentExclusionRpc(Namespace):
         paths: Sequence[str],
         timeout: Timeout = UNSET,
     ) -> ContentExclusionCheckPathsResult:
-        """Return which paths are excluded by rules."""
+        """Return which paths are excluded by rules.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.contentExclusion.checkPaths",
             ContentExclusionCheckPathsResult,

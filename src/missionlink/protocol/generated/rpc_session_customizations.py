@@ -36,5 +36,8 @@ class SessionCustomizationsRpc(Namespace):
     """Methods ``session.customizations.*``."""
 
     async def reload(self, *, timeout: Timeout = UNSET) -> CustomizationsReloadResult:
-        """Load agents, skills and instructions again."""
+        """Load agents, skills and instructions again.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.customizations.reload", CustomizationsReloadResult, {}, timeout)

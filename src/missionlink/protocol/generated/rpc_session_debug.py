@@ -93,7 +93,10 @@ class SessionDebugRpc(Namespace):
         additional_entries: Sequence[DebugCollectLogsEntry] | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> DebugCollectLogsResult:
-        """Collect logs for an error report."""
+        """Collect logs for an error report.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.debug.collectLogs",
             DebugCollectLogsResult,

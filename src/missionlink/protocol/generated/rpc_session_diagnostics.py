@@ -68,7 +68,10 @@ class SessionDiagnosticsRpc(Namespace):
         sources: DiagnosticSourcesConfiguration,
         timeout: Timeout = UNSET,
     ) -> DiagnosticsConfiguration:
-        """Set which diagnostics are kept."""
+        """Set which diagnostics are kept.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.diagnostics.configure",
             DiagnosticsConfiguration,
@@ -85,7 +88,10 @@ class SessionDiagnosticsRpc(Namespace):
         wait_ms: int | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> DiagnosticsReadResult:
-        """Read diagnostics."""
+        """Read diagnostics.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.diagnostics.read",
             DiagnosticsReadResult,

@@ -44,7 +44,10 @@ class SessionEventLogRpc(Namespace):
         include_ephemeral: bool | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> EventsReadResult:
-        """Read events from a cursor on; ``wait_ms`` waits for new ones."""
+        """Read events from a cursor on; ``wait_ms`` waits for new ones.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.eventLog.read",
             EventsReadResult,

@@ -251,7 +251,10 @@ class SessionExtensionsRpc(Namespace):
         return await self._call("session.extensions.list", ExtensionList, {}, timeout)
 
     async def reconcile(self, *, timeout: Timeout = UNSET) -> ExtensionList:
-        """Bring extensions in line with what is wanted."""
+        """Bring extensions in line with what is wanted.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.extensions.reconcile", ExtensionList, {}, timeout)
 
     async def reload(self, *, timeout: Timeout = UNSET) -> None:

@@ -28,7 +28,10 @@ class SessionFleetRpc(Namespace):
         wait: bool | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> FleetStartResult:
-        """Start work by several agents at once."""
+        """Start work by several agents at once.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.fleet.start",
             FleetStartResult,

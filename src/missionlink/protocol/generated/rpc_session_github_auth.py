@@ -61,7 +61,7 @@ class SessionGitHubAuthRpc(Namespace):
     async def get_all_auth_available(self, *, timeout: Timeout = UNSET) -> list[SessionAuthStatus]:
         """Call ``session.gitHubAuth.getAllAuthAvailable``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         result: list[SessionAuthStatus] = await self._call(
             "session.gitHubAuth.getAllAuthAvailable",
@@ -74,7 +74,7 @@ class SessionGitHubAuthRpc(Namespace):
     async def get_current_auth_info(self, *, timeout: Timeout = UNSET) -> AuthIdentity | None:
         """Call ``session.gitHubAuth.getCurrentAuthInfo``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         result: AuthIdentity | None = await self._call(
             "session.gitHubAuth.getCurrentAuthInfo",
@@ -85,13 +85,16 @@ class SessionGitHubAuthRpc(Namespace):
         return result
 
     async def get_status(self, *, timeout: Timeout = UNSET) -> SessionAuthStatus:
-        """Return the session's login to GitHub."""
+        """Return the session's login to GitHub.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.gitHubAuth.getStatus", SessionAuthStatus, {}, timeout)
 
     async def last_auth_errors(self, *, timeout: Timeout = UNSET) -> list[AuthValidationError]:
         """Call ``session.gitHubAuth.lastAuthErrors``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         result: list[AuthValidationError] = await self._call(
             "session.gitHubAuth.lastAuthErrors",
@@ -112,7 +115,7 @@ class SessionGitHubAuthRpc(Namespace):
     ) -> AuthInfo:
         """Call ``session.gitHubAuth.login``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60. No time limit by default.
         """
         result: AuthInfo = await self._call(
             "session.gitHubAuth.login",
@@ -125,21 +128,21 @@ class SessionGitHubAuthRpc(Namespace):
     async def logout(self, *, timeout: Timeout = UNSET) -> bool:
         """Call ``session.gitHubAuth.logout``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.gitHubAuth.logout", bool, {}, timeout)
 
     async def logout_user(self, *, auth_info: AuthInfo, timeout: Timeout = UNSET) -> bool:
         """Call ``session.gitHubAuth.logoutUser``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.gitHubAuth.logoutUser", bool, {"authInfo": auth_info}, timeout)
 
     async def refresh_copilot_user(self, *, timeout: Timeout = UNSET) -> AuthIdentity | None:
         """Call ``session.gitHubAuth.refreshCopilotUser``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         result: AuthIdentity | None = await self._call(
             "session.gitHubAuth.refreshCopilotUser",
@@ -155,7 +158,10 @@ class SessionGitHubAuthRpc(Namespace):
         credentials: SettableAuthInfo | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> SessionSetCredentialsResult:
-        """Change the session's login to GitHub."""
+        """Change the session's login to GitHub.
+
+        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.gitHubAuth.setCredentials",
             SessionSetCredentialsResult,
@@ -172,7 +178,7 @@ class SessionGitHubAuthRpc(Namespace):
     ) -> None:
         """Call ``session.gitHubAuth.switchToAuth``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "session.gitHubAuth.switchToAuth",

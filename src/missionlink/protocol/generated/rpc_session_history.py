@@ -139,7 +139,10 @@ class SessionHistoryRpc(Namespace):
         )
 
     async def clear_context(self, *, prompt: str, timeout: Timeout = UNSET) -> HistoryClearContextResult:
-        """Clear the history; the session goes on."""
+        """Clear the history; the session goes on.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.history.clearContext",
             HistoryClearContextResult,
@@ -155,7 +158,10 @@ class SessionHistoryRpc(Namespace):
         token_limit: int | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> HistoryCompactResult:
-        """Shorten the history to a summary."""
+        """Shorten the history to a summary.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.history.compact",
             HistoryCompactResult,
@@ -164,7 +170,10 @@ class SessionHistoryRpc(Namespace):
         )
 
     async def list_rewind_points(self, *, timeout: Timeout = UNSET) -> HistoryListRewindPointsResult:
-        """List the points to which the session can go back."""
+        """List the points to which the session can go back.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.history.listRewindPoints",
             HistoryListRewindPointsResult,
@@ -173,7 +182,10 @@ class SessionHistoryRpc(Namespace):
         )
 
     async def preview_rewind(self, *, event_id: str, timeout: Timeout = UNSET) -> HistoryPreviewRewindResult:
-        """Return what going back to a point would change."""
+        """Return what going back to a point would change.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.history.previewRewind",
             HistoryPreviewRewindResult,
@@ -188,7 +200,10 @@ class SessionHistoryRpc(Namespace):
         mode: HistoryRewindMode,
         timeout: Timeout = UNSET,
     ) -> HistoryRewindResult:
-        """Go back to a point: in the history, and in files if asked."""
+        """Go back to a point: in the history, and in files if asked.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.history.rewind",
             HistoryRewindResult,
@@ -197,7 +212,10 @@ class SessionHistoryRpc(Namespace):
         )
 
     async def summarize_for_handoff(self, *, timeout: Timeout = None) -> HistorySummarizeForHandoffResult:
-        """Return a summary with which another session can go on."""
+        """Return a summary with which another session can go on.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.history.summarizeForHandoff",
             HistorySummarizeForHandoffResult,

@@ -23,5 +23,8 @@ class SessionInstructionsRpc(Namespace):
         return await self._call("session.instructions.getSources", InstructionsGetSourcesResult, {}, timeout)
 
     async def reload(self, *, timeout: Timeout = UNSET) -> InstructionsGetSourcesResult:
-        """Read the instruction files again."""
+        """Read the instruction files again.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.instructions.reload", InstructionsGetSourcesResult, {}, timeout)

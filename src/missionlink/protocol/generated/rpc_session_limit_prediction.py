@@ -78,9 +78,12 @@ class SessionLimitPredictionRpc(Namespace):
         *,
         model_id: str | UnsetType = UNSET,
         client_type: SessionLimitPredictionClientType | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = None,
     ) -> SessionLimitPredictionResult:
-        """Estimate a fitting limit for the session's cost."""
+        """Estimate a fitting limit for the session's cost.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: SessionLimitPredictionResult = await self._call(
             "session.limitPrediction.predict",
             SessionLimitPredictionResult,

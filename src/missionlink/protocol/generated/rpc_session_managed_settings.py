@@ -14,5 +14,8 @@ class SessionManagedSettingsRpc(Namespace):
     """Methods ``session.managedSettings.*``."""
 
     async def get(self, *, timeout: Timeout = UNSET) -> ManagedSettingsResolvedData:
-        """Return the organisation's settings that hold for the session."""
+        """Return the organisation's settings that hold for the session.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.managedSettings.get", ManagedSettingsResolvedData, {}, timeout)

@@ -464,7 +464,10 @@ class SessionMcpAppsRpc(Namespace):
         arguments: Mapping[str, object] | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> dict[str, Raw]:
-        """Call a tool for an MCP app."""
+        """Call a tool for an MCP app.
+
+        No time limit by default.
+        """
         result: dict[str, Raw] = await self._call(
             "session.mcp.apps.callTool",
             dict[str, Raw],
@@ -511,9 +514,12 @@ class SessionMcpAppsRpc(Namespace):
         *,
         server_name: str,
         uri: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = None,
     ) -> McpAppsReadResourceResult:
-        """Read a resource for an MCP app."""
+        """Read a resource for an MCP app.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.mcp.apps.readResource",
             McpAppsReadResourceResult,
@@ -536,7 +542,10 @@ class SessionMcpHeadersRpc(Namespace):
         result: McpHeadersHandlePendingHeadersRefreshRequest,
         timeout: Timeout = UNSET,
     ) -> McpHeadersHandlePendingHeadersRefreshRequestResult:
-        """Answer ``mcp.headers_refresh_required``."""
+        """Answer ``mcp.headers_refresh_required``.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.mcp.headers.handlePendingHeadersRefreshRequest",
             McpHeadersHandlePendingHeadersRefreshRequestResult,
@@ -555,7 +564,10 @@ class SessionMcpOauthRpc(Namespace):
         refresh_session_token: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> None:
-        """Tell the session that a login to an MCP server has changed."""
+        """Tell the session that a login to an MCP server has changed.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing(
             "session.mcp.oauth.authenticationStateChanged",
             {"serverName": server_name, "refreshSessionToken": refresh_session_token},
@@ -569,7 +581,10 @@ class SessionMcpOauthRpc(Namespace):
         login_id: str,
         timeout: Timeout = UNSET,
     ) -> McpOauthCancelLoginResult:
-        """Give a login to an MCP server up."""
+        """Give a login to an MCP server up.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.mcp.oauth.cancelLogin",
             McpOauthCancelLoginResult,
@@ -578,7 +593,10 @@ class SessionMcpOauthRpc(Namespace):
         )
 
     async def complete(self, *, authorization_id: str, callback_url: str, timeout: Timeout = None) -> None:
-        """Finish a login to an MCP server."""
+        """Finish a login to an MCP server.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         await self._call_for_nothing(
             "session.mcp.oauth.complete",
             {"authorizationId": authorization_id, "callbackUrl": callback_url},
@@ -592,7 +610,10 @@ class SessionMcpOauthRpc(Namespace):
         result: McpOauthPendingRequestResponse,
         timeout: Timeout = UNSET,
     ) -> McpOauthHandlePendingResult:
-        """Answer ``mcp.oauth_required``."""
+        """Answer ``mcp.oauth_required``.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.mcp.oauth.handlePendingRequest",
             McpOauthHandlePendingResult,
@@ -616,7 +637,10 @@ class SessionMcpOauthRpc(Namespace):
         expected_installation_id: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> McpOauthLoginResult:
-        """Log in to an MCP server."""
+        """Log in to an MCP server.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.mcp.oauth.login",
             McpOauthLoginResult,
@@ -646,7 +670,10 @@ class SessionMcpOauthRpc(Namespace):
         callback_success_message: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> McpOauthPrepareLoginResult:
-        """Prepare a login to an MCP server."""
+        """Prepare a login to an MCP server.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.mcp.oauth.prepareLogin",
             McpOauthPrepareLoginResult,
@@ -667,7 +694,10 @@ class SessionMcpOauthRpc(Namespace):
         expected_installation_id: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> McpOauthProbeResult:
-        """Find out whether an MCP server wants a login."""
+        """Find out whether an MCP server wants a login.
+
+        Newer than 1.0.60.
+        """
         result: McpOauthProbeResult = await self._call(
             "session.mcp.oauth.probe",
             McpOauthProbeResult,
@@ -701,9 +731,12 @@ class SessionMcpPromptsRpc(Namespace):
         server_name: str,
         prompt_name: str,
         arguments: Mapping[str, str] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = None,
     ) -> McpPromptsGetResult:
-        """Return a prompt of an MCP server."""
+        """Return a prompt of an MCP server.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.mcp.prompts.get",
             McpPromptsGetResult,
@@ -718,7 +751,10 @@ class SessionMcpPromptsRpc(Namespace):
         cursor: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> McpPromptsListResult:
-        """List the prompts of an MCP server."""
+        """List the prompts of an MCP server.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.mcp.prompts.list",
             McpPromptsListResult,
@@ -737,7 +773,10 @@ class SessionMcpResourcesRpc(Namespace):
         cursor: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> McpResourcesListResult:
-        """List the resources of an MCP server."""
+        """List the resources of an MCP server.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.mcp.resources.list",
             McpResourcesListResult,
@@ -752,7 +791,10 @@ class SessionMcpResourcesRpc(Namespace):
         cursor: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> McpResourcesListTemplatesResult:
-        """List the resource templates of an MCP server."""
+        """List the resource templates of an MCP server.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.mcp.resources.listTemplates",
             McpResourcesListTemplatesResult,
@@ -760,8 +802,11 @@ class SessionMcpResourcesRpc(Namespace):
             timeout,
         )
 
-    async def read(self, *, server_name: str, uri: str, timeout: Timeout = UNSET) -> McpResourcesReadResult:
-        """Read a resource of an MCP server."""
+    async def read(self, *, server_name: str, uri: str, timeout: Timeout = None) -> McpResourcesReadResult:
+        """Read a resource of an MCP server.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.mcp.resources.read",
             McpResourcesReadResult,
@@ -854,7 +899,10 @@ class SessionMcpRpc(Namespace):
         request: Mapping[str, object],
         timeout: Timeout = None,
     ) -> McpSamplingExecutionResult:
-        """Let the model answer for an MCP server."""
+        """Let the model answer for an MCP server.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.mcp.executeSampling",
             McpSamplingExecutionResult,
@@ -886,7 +934,10 @@ class SessionMcpRpc(Namespace):
         return await self._call("session.mcp.list", McpServerList, {}, timeout)
 
     async def list_configured(self, *, timeout: Timeout = UNSET) -> McpConfiguredServerList:
-        """List the MCP servers that are configured."""
+        """List the MCP servers that are configured.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.mcp.listConfigured", McpConfiguredServerList, {}, timeout)
 
     async def list_tools(self, *, server_name: str, timeout: Timeout = UNSET) -> McpListToolsResult:
@@ -903,7 +954,10 @@ class SessionMcpRpc(Namespace):
         *,
         timeout: Timeout = UNSET,
     ) -> MoveMcpLoadingToBackgroundResult:
-        """Do not wait for MCP servers that still start."""
+        """Do not wait for MCP servers that still start.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.mcp.moveLoadingToBackground",
             MoveMcpLoadingToBackgroundResult,
@@ -931,13 +985,16 @@ class SessionMcpRpc(Namespace):
         )
 
     async def reload(self, *, timeout: Timeout = None) -> None:
-        """Start the MCP servers again."""
+        """Start the MCP servers again.
+
+        No time limit by default.
+        """
         await self._call_for_nothing("session.mcp.reload", {}, timeout)
 
     async def reload_with_config(self, *, config: object, timeout: Timeout = None) -> McpStartServersResult:
         """Call ``session.mcp.reloadWithConfig``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. No time limit by default.
         """
         return await self._call(
             "session.mcp.reloadWithConfig",
@@ -958,7 +1015,10 @@ class SessionMcpRpc(Namespace):
         expected_installation_id: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> None:
-        """Start an MCP server again."""
+        """Start an MCP server again.
+
+        No time limit by default.
+        """
         await self._call_for_nothing(
             "session.mcp.restartServer",
             {"serverName": server_name, "config": config, "expectedInstallationId": expected_installation_id},
@@ -973,7 +1033,7 @@ class SessionMcpRpc(Namespace):
     ) -> None:
         """Call ``session.mcp.setConnectedIdeInfo``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("session.mcp.setConnectedIdeInfo", {"ide": ide}, timeout)
 
@@ -999,7 +1059,10 @@ class SessionMcpRpc(Namespace):
         expected_installation_id: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> None:
-        """Start an MCP server."""
+        """Start an MCP server.
+
+        No time limit by default.
+        """
         await self._call_for_nothing(
             "session.mcp.startServer",
             {"serverName": server_name, "config": config, "expectedInstallationId": expected_installation_id},

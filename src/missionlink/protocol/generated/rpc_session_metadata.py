@@ -192,7 +192,10 @@ class SessionMetadataRpc(Namespace):
         )
 
     async def get_client_metadata(self, *, timeout: Timeout = UNSET) -> dict[str, str]:
-        """Return what clients stored with the session."""
+        """Return what clients stored with the session.
+
+        Newer than 1.0.60.
+        """
         result: dict[str, str] = await self._call(
             "session.metadata.getClientMetadata",
             dict[str, str],
@@ -202,7 +205,10 @@ class SessionMetadataRpc(Namespace):
         return result
 
     async def get_context_attribution(self, *, timeout: Timeout = UNSET) -> MetadataContextAttributionResult:
-        """Return what fills the model's context."""
+        """Return what fills the model's context.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.metadata.getContextAttribution",
             MetadataContextAttributionResult,
@@ -216,7 +222,10 @@ class SessionMetadataRpc(Namespace):
         limit: int | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> MetadataContextHeaviestMessagesResult:
-        """Return the messages that fill most of the context."""
+        """Return the messages that fill most of the context.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.metadata.getContextHeaviestMessages",
             MetadataContextHeaviestMessagesResult,
@@ -282,7 +291,10 @@ class SessionMetadataRpc(Namespace):
         set: Mapping[str, str] | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> dict[str, str]:
-        """Store texts of the client with the session."""
+        """Store texts of the client with the session.
+
+        Newer than 1.0.60.
+        """
         result: dict[str, str] = await self._call(
             "session.metadata.updateClientMetadata",
             dict[str, str],

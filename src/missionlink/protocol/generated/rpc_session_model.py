@@ -138,7 +138,7 @@ class SessionModelRpc(Namespace):
     ) -> ModelSwitchToResult:
         """Call ``session.model.applyStartupOverlay``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.model.applyStartupOverlay",
@@ -170,7 +170,7 @@ class SessionModelRpc(Namespace):
     ) -> ModelClearStartupSeedResult:
         """Call ``session.model.clearStartupSeed``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.model.clearStartupSeed",
@@ -190,7 +190,10 @@ class SessionModelRpc(Namespace):
         summaries_visible: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ModelGetReasoningSummariesResult:
-        """Return whether summaries of the reasoning are shown."""
+        """Return whether summaries of the reasoning are shown.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.model.getReasoningSummaries",
             ModelGetReasoningSummariesResult,
@@ -213,7 +216,10 @@ class SessionModelRpc(Namespace):
         allowed_models: Sequence[str] | None | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ModelSetAllowedModelsResult:
-        """Limit the models that the session may use."""
+        """Limit the models that the session may use.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.model.setAllowedModels",
             ModelSetAllowedModelsResult,
@@ -242,7 +248,10 @@ class SessionModelRpc(Namespace):
         source: ModelChangeSource | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ModelSwitchAutoTierResult:
-        """Change the tier of the automatic model choice."""
+        """Change the tier of the automatic model choice.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.model.switchAutoTier",
             ModelSwitchAutoTierResult,

@@ -152,7 +152,10 @@ class SessionOptionsRpc(Namespace):
         autopilot: AutopilotOptions | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> SessionUpdateOptionsResult:
-        """Change options of the running session."""
+        """Change options of the running session.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.options.update",
             SessionUpdateOptionsResult,

@@ -659,7 +659,10 @@ class SessionPermissionsFolderTrustRpc(Namespace):
         path: str,
         timeout: Timeout = UNSET,
     ) -> PermissionsFolderTrustAddTrustedResult:
-        """Trust a folder."""
+        """Trust a folder.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.folderTrust.addTrusted",
             PermissionsFolderTrustAddTrustedResult,
@@ -687,7 +690,10 @@ class SessionPermissionsLocationsRpc(Namespace):
         approval: PermissionsLocationsAddToolApprovalDetails,
         timeout: Timeout = UNSET,
     ) -> PermissionsLocationsAddToolApprovalResult:
-        """Approve a tool for a place."""
+        """Approve a tool for a place.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.locations.addToolApproval",
             PermissionsLocationsAddToolApprovalResult,
@@ -728,7 +734,10 @@ class SessionPermissionsPathsRpc(Namespace):
     """Methods ``session.permissions.paths.*``."""
 
     async def add(self, *, path: str, timeout: Timeout = UNSET) -> PermissionsPathsAddResult:
-        """Allow access to a path."""
+        """Allow access to a path.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.paths.add",
             PermissionsPathsAddResult,
@@ -774,7 +783,10 @@ class SessionPermissionsPathsRpc(Namespace):
         path: str,
         timeout: Timeout = UNSET,
     ) -> PermissionsPathsUpdatePrimaryResult:
-        """Change the primary path."""
+        """Change the primary path.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.paths.updatePrimary",
             PermissionsPathsUpdatePrimaryResult,
@@ -792,7 +804,10 @@ class SessionPermissionsUrlsRpc(Namespace):
         enabled: bool,
         timeout: Timeout = UNSET,
     ) -> PermissionsUrlsSetUnrestrictedModeResult:
-        """Allow all addresses, or stop doing so."""
+        """Allow all addresses, or stop doing so.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.urls.setUnrestrictedMode",
             PermissionsUrlsSetUnrestrictedModeResult,
@@ -828,7 +843,10 @@ class SessionPermissionsRpc(Namespace):
         assisted_approval_instructions: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> PermissionsConfigureResult:
-        """Set how permissions are decided."""
+        """Set how permissions are decided.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.configure",
             PermissionsConfigureResult,
@@ -847,12 +865,15 @@ class SessionPermissionsRpc(Namespace):
     async def get_allow_all(self, *, timeout: Timeout = UNSET) -> AllowAllPermissionState:
         """Return whether everything is approved; newer runtimes have ``permissions.get_mode``.
 
-        Not in runtimes as new as 1.0.102.
+        Gone in 1.0.102.
         """
         return await self._call("session.permissions.getAllowAll", AllowAllPermissionState, {}, timeout)
 
     async def get_mode(self, *, timeout: Timeout = UNSET) -> PermissionsGetModeResult:
-        """Return how permissions are decided."""
+        """Return how permissions are decided.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.permissions.getMode", PermissionsGetModeResult, {}, timeout)
 
     async def handle_pending_permission_request(
@@ -880,7 +901,10 @@ class SessionPermissionsRpc(Namespace):
         remove_all: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> PermissionsModifyRulesResult:
-        """Add or remove rules."""
+        """Add or remove rules.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.modifyRules",
             PermissionsModifyRulesResult,
@@ -917,7 +941,10 @@ class SessionPermissionsRpc(Namespace):
         include_location: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> PermissionsResetSessionApprovalsResult:
-        """Forget the approvals given for this session."""
+        """Forget the approvals given for this session.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.resetSessionApprovals",
             PermissionsResetSessionApprovalsResult,
@@ -934,7 +961,7 @@ class SessionPermissionsRpc(Namespace):
     ) -> AllowAllPermissionSetResult:
         """Approve everything or stop; newer runtimes have ``permissions.set_mode``.
 
-        Not in runtimes as new as 1.0.102.
+        Gone in 1.0.102. Raises ``RequestRefused`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.setAllowAll",
@@ -950,7 +977,10 @@ class SessionPermissionsRpc(Namespace):
         source: PermissionsSetApproveAllSource | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> PermissionsSetApproveAllResult:
-        """Approve everything, or stop doing so."""
+        """Approve everything, or stop doing so.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.setApproveAll",
             PermissionsSetApproveAllResult,
@@ -966,7 +996,10 @@ class SessionPermissionsRpc(Namespace):
         source: PermissionModeSource | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> PermissionsSetModeResult:
-        """Change how permissions are decided."""
+        """Change how permissions are decided.
+
+        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.setMode",
             PermissionsSetModeResult,
@@ -975,7 +1008,10 @@ class SessionPermissionsRpc(Namespace):
         )
 
     async def set_required(self, *, required: bool, timeout: Timeout = UNSET) -> PermissionsSetRequiredResult:
-        """Set whether this client is asked for permissions."""
+        """Set whether this client is asked for permissions.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.permissions.setRequired",
             PermissionsSetRequiredResult,

@@ -58,7 +58,10 @@ class SessionPlanRpc(Namespace):
         *,
         timeout: Timeout = UNSET,
     ) -> PlanReadSqlTodosWithDependenciesResult:
-        """Return the things to do and what they wait for."""
+        """Return the things to do and what they wait for.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.plan.readSqlTodosWithDependencies",
             PlanReadSqlTodosWithDependenciesResult,

@@ -65,7 +65,10 @@ class SessionPluginsMarketplacesRpc(Namespace):
         working_directory: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> MarketplaceAddResult:
-        """Add a marketplace of plugins."""
+        """Add a marketplace of plugins.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.plugins.marketplaces.add",
             MarketplaceAddResult,
@@ -74,7 +77,10 @@ class SessionPluginsMarketplacesRpc(Namespace):
         )
 
     async def browse(self, *, name: str, timeout: Timeout = UNSET) -> MarketplaceBrowseResult:
-        """List the plugins of a marketplace."""
+        """List the plugins of a marketplace.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.plugins.marketplaces.browse",
             MarketplaceBrowseResult,
@@ -83,7 +89,10 @@ class SessionPluginsMarketplacesRpc(Namespace):
         )
 
     async def list(self, *, timeout: Timeout = UNSET) -> MarketplaceListResult:
-        """List the marketplaces."""
+        """List the marketplaces.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.plugins.marketplaces.list", MarketplaceListResult, {}, timeout)
 
     async def refresh(
@@ -92,7 +101,10 @@ class SessionPluginsMarketplacesRpc(Namespace):
         name: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> MarketplaceRefreshResult:
-        """Fetch one or all marketplaces anew."""
+        """Fetch one or all marketplaces anew.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.plugins.marketplaces.refresh",
             MarketplaceRefreshResult,
@@ -107,7 +119,10 @@ class SessionPluginsMarketplacesRpc(Namespace):
         force: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> MarketplaceRemoveResult:
-        """Remove a marketplace."""
+        """Remove a marketplace.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.plugins.marketplaces.remove",
             MarketplaceRemoveResult,
@@ -125,15 +140,24 @@ class SessionPluginsRpc(Namespace):
     marketplaces: SessionPluginsMarketplacesRpc
 
     async def disable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
-        """Switch a plugin off for the session."""
+        """Switch a plugin off for the session.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("session.plugins.disable", {"names": names}, timeout)
 
     async def enable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
-        """Switch a plugin on for the session."""
+        """Switch a plugin on for the session.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("session.plugins.enable", {"names": names}, timeout)
 
     async def install(self, *, source: str, timeout: Timeout = None) -> PluginInstallResult:
-        """Install a plugin and use it in the session."""
+        """Install a plugin and use it in the session.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call("session.plugins.install", PluginInstallResult, {"source": source}, timeout)
 
     async def list(self, *, timeout: Timeout = UNSET) -> PluginList:
@@ -150,7 +174,10 @@ class SessionPluginsRpc(Namespace):
         defer_repo_hooks: bool | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> None:
-        """Load the session's plugins again."""
+        """Load the session's plugins again.
+
+        No time limit by default.
+        """
         await self._call_for_nothing(
             "session.plugins.reload",
             {
@@ -169,7 +196,10 @@ class SessionPluginsRpc(Namespace):
         plugins: Sequence[str] | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> SessionPluginsRetryManagedResult:
-        """Try again to install plugins that the organisation requires."""
+        """Try again to install plugins that the organisation requires.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.plugins.retryManaged",
             SessionPluginsRetryManagedResult,
@@ -184,7 +214,10 @@ class SessionPluginsRpc(Namespace):
         direct_source_id: str | None | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> None:
-        """Remove a plugin."""
+        """Remove a plugin.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing(
             "session.plugins.uninstall",
             {"name": name, "directSourceId": direct_source_id},
@@ -192,5 +225,8 @@ class SessionPluginsRpc(Namespace):
         )
 
     async def update(self, *, name: str, timeout: Timeout = None) -> PluginUpdateResult:
-        """Update a plugin."""
+        """Update a plugin.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call("session.plugins.update", PluginUpdateResult, {"name": name}, timeout)

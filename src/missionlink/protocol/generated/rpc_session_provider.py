@@ -61,7 +61,10 @@ class SessionProviderRpc(Namespace):
         models: Sequence[ProviderModelConfig] | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ProviderAddResult:
-        """Add a provider of models to the session."""
+        """Add a provider of models to the session.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.provider.add",
             ProviderAddResult,
@@ -75,7 +78,10 @@ class SessionProviderRpc(Namespace):
         model_id: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ProviderEndpoint:
-        """Return where and how a model is reached."""
+        """Return where and how a model is reached.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.provider.getEndpoint",
             ProviderEndpoint,
@@ -90,7 +96,10 @@ class SessionProviderRpc(Namespace):
         models: Sequence[ProviderModelConfig] | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ProviderSyncResult:
-        """Bring the session's providers in line with a list."""
+        """Bring the session's providers in line with a list.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.provider.sync",
             ProviderSyncResult,
@@ -99,7 +108,10 @@ class SessionProviderRpc(Namespace):
         )
 
     async def withdraw(self, *, models: Sequence[str], timeout: Timeout = UNSET) -> ProviderWithdrawResult:
-        """Take providers out of the session."""
+        """Take providers out of the session.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.provider.withdraw",
             ProviderWithdrawResult,

@@ -154,7 +154,10 @@ class SessionProvidersModelsRpc(Namespace):
         instance: ModelProviderInstanceReference,
         timeout: Timeout = UNSET,
     ) -> DiscoveredModelList:
-        """List the models of a provider."""
+        """List the models of a provider.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.providers.models.list",
             DiscoveredModelList,
@@ -169,7 +172,10 @@ class SessionProvidersModelsRpc(Namespace):
         model: DiscoveredModel,
         timeout: Timeout = UNSET,
     ) -> ModelProviderConfigurationPlan:
-        """Return a configuration for a provider's model."""
+        """Return a configuration for a provider's model.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.providers.models.prepareConfiguration",
             ModelProviderConfigurationPlan,
@@ -193,7 +199,10 @@ class SessionProvidersRpc(Namespace):
         input: object | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ModelProviderDiscoverResult:
-        """Look for providers of models."""
+        """Look for providers of models.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.providers.discover",
             ModelProviderDiscoverResult,
@@ -202,7 +211,10 @@ class SessionProvidersRpc(Namespace):
         )
 
     async def get_catalog(self, *, timeout: Timeout = UNSET) -> ModelProviderAdapterCatalog:
-        """List the kinds of providers that the session knows."""
+        """List the kinds of providers that the session knows.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.providers.getCatalog", ModelProviderAdapterCatalog, {}, timeout)
 
     async def get_status(
@@ -211,7 +223,10 @@ class SessionProvidersRpc(Namespace):
         instance: ModelProviderInstanceReference,
         timeout: Timeout = UNSET,
     ) -> ModelProviderStatus:
-        """Return the state of a provider."""
+        """Return the state of a provider.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.providers.getStatus",
             ModelProviderStatus,

@@ -120,7 +120,10 @@ class SessionQueueRpc(Namespace):
         attachments: Sequence[Attachment],
         timeout: Timeout = UNSET,
     ) -> QueueUpdateTextResult:
-        """Add a message to the running turn."""
+        """Add a message to the running turn.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.queue.appendSteering",
             QueueUpdateTextResult,
@@ -143,7 +146,7 @@ class SessionQueueRpc(Namespace):
     ) -> QueueBeginDeferredIdleDrainResult:
         """Call ``session.queue.beginDeferredIdleDrain``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.queue.beginDeferredIdleDrain",
@@ -164,7 +167,7 @@ class SessionQueueRpc(Namespace):
     ) -> QueueRemoveMostRecentResult:
         """Call ``session.queue.consumeSystemNotifications``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.queue.consumeSystemNotifications",
@@ -176,18 +179,21 @@ class SessionQueueRpc(Namespace):
     async def defer_session_idle(self, *, aborted: bool, timeout: Timeout = UNSET) -> None:
         """Call ``session.queue.deferSessionIdle``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("session.queue.deferSessionIdle", {"aborted": aborted}, timeout)
 
     async def duplicate_at(self, *, id: str, timeout: Timeout = UNSET) -> QueueDuplicateAtResult:
-        """Queue a message a second time."""
+        """Queue a message a second time.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.queue.duplicateAt", QueueDuplicateAtResult, {"id": id}, timeout)
 
     async def enqueue_resume_pending(self, *, timeout: Timeout = UNSET) -> QueueEnqueueResumePendingResult:
         """Call ``session.queue.enqueueResumePending``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.queue.enqueueResumePending",
@@ -205,7 +211,7 @@ class SessionQueueRpc(Namespace):
     ) -> QueueFinishDeferredIdleDrainResult:
         """Call ``session.queue.finishDeferredIdleDrain``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.queue.finishDeferredIdleDrain",
@@ -217,7 +223,7 @@ class SessionQueueRpc(Namespace):
     async def has_pending(self, *, timeout: Timeout = UNSET) -> QueueHasPendingResult:
         """Call ``session.queue.hasPending``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.queue.hasPending", QueueHasPendingResult, {}, timeout)
 
@@ -228,7 +234,10 @@ class SessionQueueRpc(Namespace):
         message: QueueInsertMessage,
         timeout: Timeout = UNSET,
     ) -> QueueInsertAtResult:
-        """Put a message into the queue at a place."""
+        """Put a message into the queue at a place.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.queue.insertAt",
             QueueInsertAtResult,
@@ -237,7 +246,10 @@ class SessionQueueRpc(Namespace):
         )
 
     async def move_item(self, *, id: str, to_position: int, timeout: Timeout = UNSET) -> QueueMoveItemResult:
-        """Move a message within the queue."""
+        """Move a message within the queue.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.queue.moveItem",
             QueueMoveItemResult,
@@ -252,12 +264,15 @@ class SessionQueueRpc(Namespace):
     async def process(self, *, timeout: Timeout = UNSET) -> None:
         """Call ``session.queue.process``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("session.queue.process", {}, timeout)
 
     async def remove_at(self, *, id: str, timeout: Timeout = UNSET) -> QueueRemoveAtResult:
-        """Take a message out of the queue."""
+        """Take a message out of the queue.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.queue.removeAt", QueueRemoveAtResult, {"id": id}, timeout)
 
     async def remove_most_recent(self, *, timeout: Timeout = UNSET) -> QueueRemoveMostRecentResult:
@@ -265,17 +280,23 @@ class SessionQueueRpc(Namespace):
         return await self._call("session.queue.removeMostRecent", QueueRemoveMostRecentResult, {}, timeout)
 
     async def send_now(self, *, id: str, timeout: Timeout = UNSET) -> QueueSendNowResult:
-        """Send a waiting message at once."""
+        """Send a waiting message at once.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.queue.sendNow", QueueSendNowResult, {"id": id}, timeout)
 
     async def set_drain_paused(self, *, paused: bool, timeout: Timeout = UNSET) -> None:
-        """Hold the queue, or let it go on."""
+        """Hold the queue, or let it go on.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing("session.queue.setDrainPaused", {"paused": paused}, timeout)
 
     async def snapshot(self, *, timeout: Timeout = UNSET) -> QueueSnapshotResult:
         """Call ``session.queue.snapshot``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.queue.snapshot", QueueSnapshotResult, {}, timeout)
 
@@ -287,7 +308,10 @@ class SessionQueueRpc(Namespace):
         display_prompt: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> QueueUpdateTextResult:
-        """Change the text of a waiting message."""
+        """Change the text of a waiting message.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.queue.updateText",
             QueueUpdateTextResult,
@@ -302,7 +326,10 @@ class SessionQueueRpc(Namespace):
         expected_prompt: str,
         timeout: Timeout = UNSET,
     ) -> QueueWithdrawMessageResult:
-        """Take a message out of the queue by its id."""
+        """Take a message out of the queue by its id.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.queue.withdrawMessage",
             QueueWithdrawMessageResult,

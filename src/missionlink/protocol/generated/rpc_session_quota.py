@@ -66,15 +66,24 @@ class SessionQuotaRpc(Namespace):
     """Methods ``session.quota.*``."""
 
     async def get(self, *, timeout: Timeout = UNSET) -> SessionQuotaProjection:
-        """Return the quota as the session knows it."""
+        """Return the quota as the session knows it.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.quota.get", SessionQuotaProjection, {}, timeout)
 
     async def refresh(self, *, timeout: Timeout = UNSET) -> SessionQuotaProjection:
-        """Fetch the quota anew."""
+        """Fetch the quota anew.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.quota.refresh", SessionQuotaProjection, {}, timeout)
 
     async def take_warnings(self, *, timeout: Timeout = UNSET) -> list[QuotaWarningProjection]:
-        """Return the warnings about the quota, each once."""
+        """Return the warnings about the quota, each once.
+
+        Newer than 1.0.60.
+        """
         result: list[QuotaWarningProjection] = await self._call(
             "session.quota.takeWarnings",
             list[QuotaWarningProjection],

@@ -233,19 +233,31 @@ class SessionRpc(RootNamespace):
         reason: AbortReason | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> AbortResult:
-        """Stop the current turn; without one, nothing happens."""
+        """Stop the current turn; without one, nothing happens.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail("session.abort", AbortResult, {"reason": reason}, timeout)
 
     async def cancel_all_background_agents(self, *, timeout: Timeout = UNSET) -> int:
-        """Stop all agents in the background."""
+        """Stop all agents in the background.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.cancelAllBackgroundAgents", int, {}, timeout)
 
     async def destroy(self, *, timeout: Timeout = UNSET) -> SessionDestroyResult:
-        """End the session; it stays on disk and can be resumed."""
+        """End the session; it stays on disk and can be resumed.
+
+        Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail("session.destroy", SessionDestroyResult, {}, timeout)
 
     async def detach(self, *, timeout: Timeout = UNSET) -> SessionDetachResult:
-        """Leave the session; when the last connection leaves, it ends."""
+        """Leave the session; when the last connection leaves, it ends.
+
+        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail("session.detach", SessionDetachResult, {}, timeout)
 
     async def get_messages(self, *, timeout: Timeout = UNSET) -> SessionGetMessagesResult:
@@ -258,7 +270,10 @@ class SessionRpc(RootNamespace):
         flush_queued: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> InterruptMainTurnResult:
-        """Interrupt what the main agent does, and leave the background alone."""
+        """Interrupt what the main agent does, and leave the background alone.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.interruptMainTurn",
             InterruptMainTurnResult,
@@ -311,7 +326,10 @@ class SessionRpc(RootNamespace):
         wait: bool | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> SendResult:
-        """Send a prompt and return at once; with ``wait`` the answer comes when the session is idle."""
+        """Send a prompt and return at once; with ``wait`` the answer comes when the session is idle.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.send",
             SendResult,
@@ -348,7 +366,10 @@ class SessionRpc(RootNamespace):
         wait: bool | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> SendMessagesResult:
-        """Send several messages at once."""
+        """Send several messages at once.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.sendMessages",
             SendMessagesResult,
@@ -376,7 +397,7 @@ class SessionRpc(RootNamespace):
     ) -> None:
         """Call ``session.sendSystemNotification``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "session.sendSystemNotification",

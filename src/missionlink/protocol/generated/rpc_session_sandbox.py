@@ -45,7 +45,10 @@ class SessionSandboxRpc(Namespace):
         decision_context: PermissionDecisionContext | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> SandboxDisableForSessionResult:
-        """Run without the sandbox in this session."""
+        """Run without the sandbox in this session.
+
+        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        """
         return await self._call_or_fail(
             "session.sandbox.disableForSession",
             SandboxDisableForSessionResult,
@@ -58,7 +61,10 @@ class SessionSandboxRpc(Namespace):
         *,
         timeout: Timeout = UNSET,
     ) -> SandboxCredentialSuggestionsResult:
-        """Return which credentials the sandbox could pass on."""
+        """Return which credentials the sandbox could pass on.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.sandbox.getCredentialSuggestions",
             SandboxCredentialSuggestionsResult,
@@ -67,7 +73,10 @@ class SessionSandboxRpc(Namespace):
         )
 
     async def get_enforcement_status(self, *, timeout: Timeout = UNSET) -> SandboxEnforcementStatus:
-        """Return whether the sandbox is in force."""
+        """Return whether the sandbox is in force.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.sandbox.getEnforcementStatus", SandboxEnforcementStatus, {}, timeout)
 
     async def grant_path_for_request(
@@ -77,7 +86,10 @@ class SessionSandboxRpc(Namespace):
         decision_context: PermissionDecisionContext | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> SandboxGrantPathForRequestResult:
-        """Allow a path for one pending request."""
+        """Allow a path for one pending request.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.sandbox.grantPathForRequest",
             SandboxGrantPathForRequestResult,

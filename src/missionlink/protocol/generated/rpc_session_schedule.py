@@ -54,7 +54,7 @@ class SessionScheduleRpc(Namespace):
     ) -> ScheduleAddResult:
         """Call ``session.schedule.add``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.schedule.add",
@@ -74,7 +74,7 @@ class SessionScheduleRpc(Namespace):
     ) -> ScheduleAddResult:
         """Call ``session.schedule.addAt``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.schedule.addAt",
@@ -95,7 +95,7 @@ class SessionScheduleRpc(Namespace):
     ) -> ScheduleAddResult:
         """Call ``session.schedule.addCron``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.schedule.addCron",
@@ -119,7 +119,7 @@ class SessionScheduleRpc(Namespace):
     ) -> ScheduleAddResult:
         """Call ``session.schedule.addSelfPaced``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.schedule.addSelfPaced",
@@ -131,14 +131,14 @@ class SessionScheduleRpc(Namespace):
     async def has_self_paced(self, *, timeout: Timeout = UNSET) -> ScheduleHasSelfPacedResult:
         """Call ``session.schedule.hasSelfPaced``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.schedule.hasSelfPaced", ScheduleHasSelfPacedResult, {}, timeout)
 
     async def hydrate(self, *, timeout: Timeout = UNSET) -> None:
         """Call ``session.schedule.hydrate``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("session.schedule.hydrate", {}, timeout)
 
@@ -149,7 +149,7 @@ class SessionScheduleRpc(Namespace):
     async def rearm_self_paced(self, *, id: int, at: int, timeout: Timeout = UNSET) -> ScheduleAddResult:
         """Call ``session.schedule.rearmSelfPaced``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.schedule.rearmSelfPaced",

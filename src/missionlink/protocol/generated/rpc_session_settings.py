@@ -103,7 +103,7 @@ class SessionSettingsRpc(Namespace):
     ) -> SessionSettingsEvaluatePredicateResult:
         """Call ``session.settings.evaluatePredicate``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.settings.evaluatePredicate",
@@ -115,6 +115,6 @@ class SessionSettingsRpc(Namespace):
     async def snapshot(self, *, timeout: Timeout = UNSET) -> SessionSettingsSnapshot:
         """Call ``session.settings.snapshot``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.settings.snapshot", SessionSettingsSnapshot, {}, timeout)

@@ -59,7 +59,10 @@ class SessionShellRpc(Namespace):
         timeout_ms: int | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> ShellExecResult:
-        """Start a shell command in the session's directory."""
+        """Start a shell command in the session's directory.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.shell.exec",
             ShellExecResult,
@@ -74,7 +77,10 @@ class SessionShellRpc(Namespace):
         command: str,
         timeout: Timeout = None,
     ) -> UserRequestedShellCommandResult:
-        """Run a shell command of the user and tell the agent."""
+        """Run a shell command of the user and tell the agent.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.shell.executeUserRequested",
             UserRequestedShellCommandResult,

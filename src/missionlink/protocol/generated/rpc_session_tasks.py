@@ -281,7 +281,10 @@ class SessionTasksRpc(Namespace):
         wait_ms: int | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> TasksReadOutputResult:
-        """Read the output of a task."""
+        """Read the output of a task.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.tasks.readOutput",
             TasksReadOutputResult,
@@ -304,7 +307,10 @@ class SessionTasksRpc(Namespace):
         expected_sequence: int | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> TasksRegisterResult:
-        """Add a task that this client runs."""
+        """Add a task that this client runs.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.tasks.register",
             TasksRegisterResult,
@@ -371,7 +377,10 @@ class SessionTasksRpc(Namespace):
         update: TaskClientUpdate,
         timeout: Timeout = UNSET,
     ) -> TasksUpdateResult:
-        """Report on a task that this client runs."""
+        """Report on a task that this client runs.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.tasks.update",
             TasksUpdateResult,
@@ -380,5 +389,8 @@ class SessionTasksRpc(Namespace):
         )
 
     async def wait_for_pending(self, *, timeout: Timeout = None) -> TasksWaitForPendingResult:
-        """Wait until no background task is left."""
+        """Wait until no background task is left.
+
+        No time limit by default.
+        """
         return await self._call("session.tasks.waitForPending", TasksWaitForPendingResult, {}, timeout)

@@ -326,7 +326,10 @@ class SessionToolsRpc(Namespace):
         tool_call_id: str | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> ToolResultObject | str:
-        """Run a tool as the agent would."""
+        """Run a tool as the agent would.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         result: ToolResultObject | str = await self._call(
             "session.tools.execute",
             ToolResultObject | str,
@@ -347,7 +350,10 @@ class SessionToolsRpc(Namespace):
         background_task_notifications_enabled: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> ToolsGetBuiltinDescriptorsResult:
-        """Describe the built-in tools."""
+        """Describe the built-in tools.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.tools.getBuiltinDescriptors",
             ToolsGetBuiltinDescriptorsResult,
@@ -388,8 +394,11 @@ class SessionToolsRpc(Namespace):
             timeout,
         )
 
-    async def initialize_and_validate(self, *, timeout: Timeout = UNSET) -> ToolsInitializeAndValidateResult:
-        """Make the tools ready now."""
+    async def initialize_and_validate(self, *, timeout: Timeout = None) -> ToolsInitializeAndValidateResult:
+        """Make the tools ready now.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.tools.initializeAndValidate",
             ToolsInitializeAndValidateResult,
@@ -398,7 +407,10 @@ class SessionToolsRpc(Namespace):
         )
 
     async def list_pending_requests(self, *, timeout: Timeout = UNSET) -> PendingExternalToolRequestList:
-        """List the tool calls that wait for a client."""
+        """List the tool calls that wait for a client.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.tools.listPendingRequests",
             PendingExternalToolRequestList,
@@ -412,7 +424,10 @@ class SessionToolsRpc(Namespace):
         tools: Sequence[ProtocolExternalToolDefinition],
         timeout: Timeout = UNSET,
     ) -> ToolsSetResult:
-        """Replace the client's tools."""
+        """Replace the client's tools.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.tools.set", ToolsSetResult, {"tools": tools}, timeout)
 
     async def task_complete_event_data(
@@ -422,7 +437,10 @@ class SessionToolsRpc(Namespace):
         final_result: ToolResultExpanded,
         timeout: Timeout = UNSET,
     ) -> TaskCompleteData:
-        """Return the payload that ``session.task_complete`` would have."""
+        """Return the payload that ``session.task_complete`` would have.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.tools.taskCompleteEventData",
             TaskCompleteData,
@@ -436,7 +454,10 @@ class SessionToolsRpc(Namespace):
         subagents: SubagentSettingsValue | None,
         timeout: Timeout = UNSET,
     ) -> ToolsUpdateSubagentSettingsResult:
-        """Change the settings of sub-agents."""
+        """Change the settings of sub-agents.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.tools.updateSubagentSettings",
             ToolsUpdateSubagentSettingsResult,

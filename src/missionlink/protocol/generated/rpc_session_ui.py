@@ -122,7 +122,10 @@ class SessionUiRpc(Namespace):
         task: McpTaskMetadata | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> UIElicitationResponse:
-        """Show a form to the user, through whichever client can, and return what was filled in."""
+        """Show a form to the user, through whichever client can, and return what was filled in.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.ui.elicitation",
             UIElicitationResponse,
@@ -144,7 +147,10 @@ class SessionUiRpc(Namespace):
         abort_signal: object | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> UIEphemeralQueryResult:
-        """Ask the model a side question that leaves no trace in the history."""
+        """Ask the model a side question that leaves no trace in the history.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.ui.ephemeralQuery",
             UIEphemeralQueryResult,
@@ -161,7 +167,7 @@ class SessionUiRpc(Namespace):
     ) -> UIElicitationResult:
         """Call ``session.ui.handleHumanAskUser``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.ui.handleHumanAskUser",
@@ -179,7 +185,7 @@ class SessionUiRpc(Namespace):
     ) -> UIHandlePendingResult:
         """Call ``session.ui.handleHumanExitPlanMode``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.ui.handleHumanExitPlanMode",
@@ -197,7 +203,7 @@ class SessionUiRpc(Namespace):
     ) -> UIHandlePendingResult:
         """Call ``session.ui.handleHumanUserInput``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.ui.handleHumanUserInput",
@@ -273,7 +279,10 @@ class SessionUiRpc(Namespace):
         response: UISessionLimitsExhaustedResponse,
         timeout: Timeout = UNSET,
     ) -> UIHandlePendingResult:
-        """Answer ``session_limits_exhausted.requested``."""
+        """Answer ``session_limits_exhausted.requested``.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.ui.handlePendingSessionLimitsExhausted",
             UIHandlePendingResult,

@@ -27,7 +27,7 @@ class SessionUsageRpc(Namespace):
     ) -> None:
         """Call ``session.usage.setCodeChanges``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing(
             "session.usage.setCodeChanges",

@@ -30,9 +30,15 @@ class SessionVisibilityRpc(Namespace):
     """Methods ``session.visibility.*``."""
 
     async def get(self, *, timeout: Timeout = UNSET) -> VisibilityGetResult:
-        """Return who can see the session on GitHub."""
+        """Return who can see the session on GitHub.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.visibility.get", VisibilityGetResult, {}, timeout)
 
     async def set(self, *, status: SessionVisibilityStatus, timeout: Timeout = UNSET) -> VisibilitySetResult:
-        """Change who can see the session on GitHub."""
+        """Change who can see the session on GitHub.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.visibility.set", VisibilitySetResult, {"status": status}, timeout)

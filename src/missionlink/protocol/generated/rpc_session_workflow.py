@@ -341,7 +341,10 @@ class SessionWorkflowJournalRpc(Namespace):
         key: str,
         timeout: Timeout = UNSET,
     ) -> WorkflowJournalGetResult:
-        """Read an entry of a run's journal."""
+        """Read an entry of a run's journal.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workflow.journal.get",
             WorkflowJournalGetResult,
@@ -358,7 +361,10 @@ class SessionWorkflowJournalRpc(Namespace):
         result_json: object,
         timeout: Timeout = UNSET,
     ) -> WorkflowAckResult:
-        """Write an entry of a run's journal."""
+        """Write an entry of a run's journal.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workflow.journal.put",
             WorkflowAckResult,
@@ -384,7 +390,10 @@ class SessionWorkflowRpc(Namespace):
         opts: WorkflowAgentOptions,
         timeout: Timeout = None,
     ) -> WorkflowAgentResult:
-        """Run one agent of a workflow."""
+        """Run one agent of a workflow.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.workflow.agent",
             WorkflowAgentResult,
@@ -398,15 +407,24 @@ class SessionWorkflowRpc(Namespace):
         )
 
     async def cancel(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunResult:
-        """Cancel a workflow run."""
+        """Cancel a workflow run.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.workflow.cancel", WorkflowRunResult, {"runId": run_id}, timeout)
 
     async def get_run(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunResult:
-        """Return the state of a workflow run."""
+        """Return the state of a workflow run.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.workflow.getRun", WorkflowRunResult, {"runId": run_id}, timeout)
 
     async def get_run_detail(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunDetail:
-        """Return all about a workflow run."""
+        """Return all about a workflow run.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workflow.getRunDetail",
             WorkflowRunDetail,
@@ -424,7 +442,10 @@ class SessionWorkflowRpc(Namespace):
         limit: int | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> WorkflowProgressPage:
-        """Return how far a workflow run is."""
+        """Return how far a workflow run is.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workflow.getRunProgress",
             WorkflowProgressPage,
@@ -446,7 +467,10 @@ class SessionWorkflowRpc(Namespace):
         limit: int | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> WorkflowListRunsResult:
-        """List the workflow runs."""
+        """List the workflow runs.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workflow.listRuns",
             WorkflowListRunsResult,
@@ -462,7 +486,10 @@ class SessionWorkflowRpc(Namespace):
         lines: Sequence[WorkflowLogLine],
         timeout: Timeout = UNSET,
     ) -> WorkflowAckResult:
-        """Write a note into a workflow run."""
+        """Write a note into a workflow run.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workflow.log",
             WorkflowAckResult,
@@ -471,7 +498,10 @@ class SessionWorkflowRpc(Namespace):
         )
 
     async def pause(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunResult:
-        """Pause a workflow run."""
+        """Pause a workflow run.
+
+        Newer than 1.0.60.
+        """
         return await self._call("session.workflow.pause", WorkflowRunResult, {"runId": run_id}, timeout)
 
     async def pause_at_checkpoint(
@@ -484,7 +514,7 @@ class SessionWorkflowRpc(Namespace):
     ) -> WorkflowPauseCheckpointResult:
         """Call ``session.workflow.pauseAtCheckpoint``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call(
             "session.workflow.pauseAtCheckpoint",
@@ -502,7 +532,10 @@ class SessionWorkflowRpc(Namespace):
         log_phase_names: bool | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> WorkflowResumeResult:
-        """Go on with a paused workflow run."""
+        """Go on with a paused workflow run.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.workflow.resume",
             WorkflowResumeResult,
@@ -525,7 +558,7 @@ class SessionWorkflowRpc(Namespace):
     ) -> WorkflowResumeResult:
         """Call ``session.workflow.resumeFromTool``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60. No time limit by default.
         """
         return await self._call(
             "session.workflow.resumeFromTool",
@@ -542,7 +575,10 @@ class SessionWorkflowRpc(Namespace):
         options: WorkflowRunOptions | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> WorkflowRunResult:
-        """Run a workflow."""
+        """Run a workflow.
+
+        Newer than 1.0.60. No time limit by default.
+        """
         return await self._call(
             "session.workflow.run",
             WorkflowRunResult,
@@ -561,7 +597,7 @@ class SessionWorkflowRpc(Namespace):
     ) -> WorkflowRunResult:
         """Call ``session.workflow.runFromTool``.
 
-        Internal to the runtime's own programs.
+        Internal to the runtime's own programs. Newer than 1.0.60. No time limit by default.
         """
         return await self._call(
             "session.workflow.runFromTool",

@@ -137,7 +137,10 @@ class SessionWorkspacesRpc(Namespace):
         content: str,
         timeout: Timeout = UNSET,
     ) -> WorkspacesAddSummaryResult:
-        """Add a summary to the workspace."""
+        """Add a summary to the workspace.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workspaces.addSummary",
             WorkspacesAddSummaryResult,
@@ -150,7 +153,10 @@ class SessionWorkspacesRpc(Namespace):
         *,
         timeout: Timeout = UNSET,
     ) -> WorkspacesAutopilotObjectiveExistsResult:
-        """Return whether the workspace has a goal for the autopilot."""
+        """Return whether the workspace has a goal for the autopilot.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workspaces.autopilotObjectiveExists",
             WorkspacesAutopilotObjectiveExistsResult,
@@ -165,7 +171,10 @@ class SessionWorkspacesRpc(Namespace):
         recursive: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> None:
-        """Create a folder in the workspace."""
+        """Create a folder in the workspace.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing(
             "session.workspaces.createDirectory",
             {"path": path, "recursive": recursive},
@@ -185,7 +194,10 @@ class SessionWorkspacesRpc(Namespace):
         *,
         timeout: Timeout = UNSET,
     ) -> WorkspacesDeleteAutopilotObjectiveResult:
-        """Delete the workspace's goal for the autopilot."""
+        """Delete the workspace's goal for the autopilot.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workspaces.deleteAutopilotObjective",
             WorkspacesDeleteAutopilotObjectiveResult,
@@ -215,7 +227,10 @@ class SessionWorkspacesRpc(Namespace):
         context: object | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> WorkspacesGetWorkspaceResult:
-        """Create the workspace, if there is none."""
+        """Create the workspace, if there is none.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workspaces.ensure",
             WorkspacesGetWorkspaceResult,
@@ -245,7 +260,10 @@ class SessionWorkspacesRpc(Namespace):
         *,
         timeout: Timeout = UNSET,
     ) -> WorkspacesReadAutopilotObjectiveResult:
-        """Return the workspace's goal for the autopilot."""
+        """Return the workspace's goal for the autopilot.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workspaces.readAutopilotObjective",
             WorkspacesReadAutopilotObjectiveResult,
@@ -284,7 +302,10 @@ class SessionWorkspacesRpc(Namespace):
         force: bool | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> None:
-        """Delete a file or folder of the workspace."""
+        """Delete a file or folder of the workspace.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing(
             "session.workspaces.removePath",
             {"path": path, "recursive": recursive, "force": force},
@@ -292,7 +313,10 @@ class SessionWorkspacesRpc(Namespace):
         )
 
     async def rename_path(self, *, source: str, destination: str, timeout: Timeout = UNSET) -> None:
-        """Rename a file or folder of the workspace."""
+        """Rename a file or folder of the workspace.
+
+        Newer than 1.0.60.
+        """
         await self._call_for_nothing(
             "session.workspaces.renamePath",
             {"source": source, "destination": destination},
@@ -314,7 +338,10 @@ class SessionWorkspacesRpc(Namespace):
         )
 
     async def stat_file(self, *, path: str, timeout: Timeout = UNSET) -> WorkspacesStatFileResult:
-        """Return size and times of a file of the workspace."""
+        """Return size and times of a file of the workspace.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workspaces.statFile",
             WorkspacesStatFileResult,
@@ -328,7 +355,10 @@ class SessionWorkspacesRpc(Namespace):
         keep_count: int,
         timeout: Timeout = UNSET,
     ) -> WorkspacesGetWorkspaceResult:
-        """Remove old summaries of the workspace."""
+        """Remove old summaries of the workspace.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workspaces.truncateSummaries",
             WorkspacesGetWorkspaceResult,
@@ -343,7 +373,10 @@ class SessionWorkspacesRpc(Namespace):
         name: str | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> WorkspacesGetWorkspaceResult:
-        """Change what is stored about the workspace."""
+        """Change what is stored about the workspace.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workspaces.updateMetadata",
             WorkspacesGetWorkspaceResult,
@@ -357,7 +390,10 @@ class SessionWorkspacesRpc(Namespace):
         content: str,
         timeout: Timeout = UNSET,
     ) -> WorkspacesWriteAutopilotObjectiveResult:
-        """Write the workspace's goal for the autopilot."""
+        """Write the workspace's goal for the autopilot.
+
+        Newer than 1.0.60.
+        """
         return await self._call(
             "session.workspaces.writeAutopilotObjective",
             WorkspacesWriteAutopilotObjectiveResult,
