@@ -145,11 +145,11 @@ class Connection:
             if self._coalescer is not None:
                 self._coalescer.read_on()
             return await future
-        finally:
+        except BaseException:
             # Nobody waits any more: a deadline must not settle it later.
             future.cancel()
-            if future.cancelled() or future.exception() is not None:
-                self._calls.forget(identity)
+            self._calls.forget(identity)
+            raise
 
     def notify(self, method: str, params: object = None) -> None:
         """Send a notification; nothing happens once the connection has ended."""

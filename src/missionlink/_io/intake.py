@@ -90,6 +90,7 @@ class Intake:
 
     def receive(self, data: bytes) -> None:
         """Take in bytes, in order; any chunking."""
+        self._outlet.bytes_came()
         # The hot path: nearly all messages are events of known sessions, and every call more shows in the rates.
         find = self._inbound.find
         items = self._batches.items

@@ -37,7 +37,10 @@ class Outlet:
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
         self._out_bytes = 0
-        self._is_gathering = False
+        # Whether the next message is written at once: it is the first since bytes came in or went out in one piece.
+        self._is_first = True
+        # How much may be sent before the transport has to be asked how much of it is unsent.
+        self._room = _REQUESTS_WAIT_ABOVE_BYTES
         self._turns: deque[asyncio.Future[None]] = deque()
         self._pauses: set[object] = set()
         self._is_closed = False
@@ -50,37 +53,50 @@ class Outlet:
     @property
     def is_crowded(self) -> bool:
         """Whether a new request has to wait for its turn."""
-        return bool(self._turns) or self.unsent_bytes > _REQUESTS_WAIT_ABOVE_BYTES
+        if self._room < 0:
+            # Only now: asking goes through several layers, and what was sent is an upper bound of what is unsent.
+            self._room = _REQUESTS_WAIT_ABOVE_BYTES - self.unsent_bytes
+        return self._room < 0 or bool(self._turns)
 
     def send(self, message: bytes) -> None:
         """Send one encoded message; nothing happens after ``close``.
 
-        The first one of a round of the event loop is written at once, which spares a lone request a round; what
-        follows in the same round leaves together at its end.
+        The first one after bytes came in is written at once, which spares a lone request two rounds of the event
+        loop; what follows leaves together at the end of its round.
         """
         if self._is_closed:
             return
         frame = encode_frame(message)
-        if not self._is_gathering:
-            self._is_gathering = True
-            self._loop.call_soon(self.flush)
+        self._room -= len(frame)
+        if self._is_first:
+            self._is_first = False
             self._transport.write(frame)
+            self._check_unsent()
             return
+        if not self._out:
+            self._loop.call_soon(self.flush)
         self._out.append(frame)
         self._out_bytes += len(frame)
 
+    def bytes_came(self) -> None:
+        """Learn that the reader was called: what is sent next may be an answer that stands alone."""
+        self._is_first = not self._out
+
     def flush(self) -> None:
         """Write what has gathered, at once."""
-        self._is_gathering = False
+        self._is_first = True
         if self._out:
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
             self._out_bytes = 0
             self._transport.write(data)
-        if self._transport.unsent_bytes > _READING_WAITS_ABOVE_BYTES:
-            self.pause(self)
+            self._check_unsent()
         # A transport that took everything at once has nothing to say later.
         self._call_next_turn()
+
+    def _check_unsent(self) -> None:
+        if self._room < 0 and self._transport.unsent_bytes > _READING_WAITS_ABOVE_BYTES:
+            self.pause(self)
 
     def writable_again(self) -> None:
         """Let waiting requests and reading go on: the transport has room."""

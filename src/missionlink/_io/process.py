@@ -49,6 +49,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._on_writable = on_writable
         self._stderr = bytearray()
         self._transport: asyncio.SubprocessTransport | None = None
+        self._stdin: asyncio.WriteTransport | None = None
         self._exited = asyncio.Event()
         # File descriptors of the child that are still connected.
         self._open = {0, 1, 2}
@@ -150,16 +151,23 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def _pipe(self, fd: int) -> asyncio.BaseTransport | None:
         return self._transport.get_pipe_transport(fd) if self._transport else None
 
+    def _input(self) -> asyncio.WriteTransport | None:
+        # Kept: it is asked for with every message.
+        if self._stdin is None:
+            stdin = self._pipe(0)
+            self._stdin = stdin if isinstance(stdin, asyncio.WriteTransport) else None
+        return self._stdin
+
     @property
     def unsent_bytes(self) -> int:
         """Bytes that its standard input has not taken yet."""
-        stdin = self._pipe(0)
-        return stdin.get_write_buffer_size() if isinstance(stdin, asyncio.WriteTransport) else 0
+        stdin = self._input()
+        return stdin.get_write_buffer_size() if stdin is not None else 0
 
     def write(self, data: bytes) -> None:
         """Write to its standard input; nothing happens once that is closed."""
-        stdin = self._pipe(0)
-        if isinstance(stdin, asyncio.WriteTransport) and not stdin.is_closing():
+        stdin = self._input()
+        if stdin is not None and not stdin.is_closing():
             stdin.write(data)
 
     def pause_reading(self) -> None:
@@ -192,8 +200,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
     async def _end_tree(self, timeout: float, *, ask_first: bool) -> None:
         try:
             if ask_first and self.exit_code is None:
-                stdin = self._pipe(0)
-                if isinstance(stdin, asyncio.WriteTransport):
+                stdin = self._input()
+                if stdin is not None:
                     # A full pipe that nobody reads would keep the stream open for ever: drop what is unsent.
                     stdin.abort() if stdin.get_write_buffer_size() else stdin.close()
                 # What it still writes must not block its way out.
