@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.errors import InvalidOption
@@ -16,6 +17,12 @@ __all__ = ("checked_id", "options_of", "session_options", "with_fields")
 _Options = TypeVar("_Options")
 
 
+@cache
+def _defaults(kind: type[_Options]) -> _Options:
+    # Options cannot be changed, so one object serves all sessions that say nothing; it takes a kilobyte.
+    return kind()
+
+
 def options_of(kind: type[_Options], options: _Options | None) -> _Options:
     """Return the options, or those that hold when nothing is said.
 
@@ -23,7 +30,7 @@ def options_of(kind: type[_Options], options: _Options | None) -> _Options:
         InvalidOption: They are of another kind.
     """
     if options is None:
-        return kind()
+        return _defaults(kind)
     if not isinstance(options, kind):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption("options", f"must be {kind.__name__}, not {type(options).__name__}")
     return options

@@ -34,6 +34,8 @@ _log = logging.getLogger("missionlink.session")
 # that one round of the event loop for each request cannot keep up with.
 _MOST_ITEMS_WAITING = 8192
 _MOST_BYTES_WAITING = 32 * 1024 * 1024
+# One for all: an empty set takes as much as the rest of an idle dispatcher.
+_NOTHING: frozenset[str] = frozenset()
 # A longer list of ids from the history is forgotten as early as possible.
 _MOST_IDS_KEPT = 256
 
@@ -78,7 +80,7 @@ class Dispatcher:
         # Events that wait until the session's history has been read; requests do not wait.
         self._kept_back: list[Event] | None = None
         # Ids that the history brought: the wire may bring them once more.
-        self._seen: frozenset[str] = frozenset()
+        self._seen: frozenset[str] = _NOTHING
         # Whether one of the last two is in use.
         self._is_merging = False
 
@@ -210,7 +212,7 @@ class Dispatcher:
             return False
         if len(self._seen) > _MOST_IDS_KEPT and not event.ephemeral and event.type != LOST_TYPE:
             # The wire is in the history's order: behind the first new event nothing old should come.
-            self._seen = frozenset()
+            self._seen = _NOTHING
             self._is_merging = False
         return True
 

@@ -69,27 +69,57 @@ class Opening:
     async def _open(self) -> Session:
         link = self._link()
         conversation = self._make(link)
-        task: asyncio.Task[SessionCore] = link.tasks.start(conversation.run(), logged=False)
+        loop = asyncio.get_running_loop()
+        # Not the task itself: whoever waits for a future is woken a round of the event loop earlier.
+        opened: asyncio.Future[SessionCore] = loop.create_future()
+        task = link.tasks.start(_converse(conversation, link, opened), logged=False)
+        timer = None
+        if self._timeout is not None:
+            timer = loop.call_later(self._timeout, _expire, conversation, task, opened, self._timeout)
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._timeout)
+            return Session(await opened)
         except asyncio.CancelledError:
-            self._abandon(conversation, task)
+            if opened.cancelled():
+                _abandon(conversation, task)
+            elif opened.exception() is None:
+                # It was opened in this very round of the event loop: it must be closed all the same.
+                opened.result().abandon()
             raise
-        if not done:
-            self._abandon(conversation, task)
-            assert self._timeout is not None
-            raise RequestTimeout(conversation.method, self._timeout, session_id=conversation.session_id)
-        if task.cancelled():
-            # Only the client's own end cancels the conversation.
-            raise link.connection.ended_error()
-        return Session(task.result())
+        finally:
+            if timer is not None:
+                timer.cancel()
 
-    @staticmethod
-    def _abandon(conversation: Conversation, task: asyncio.Task[SessionCore]) -> None:
-        conversation.abandoned = True
-        if task.done():
-            # It ended in this very round of the event loop: what it opened must be closed all the same.
-            if not task.cancelled() and task.exception() is None:
-                task.result().abandon()
-            return
+
+async def _converse(conversation: Conversation, link: Link, opened: asyncio.Future[SessionCore]) -> None:
+    """Run the conversation and tell whoever waits for it, if anybody still does."""
+    try:
+        session = await conversation.run()
+    except asyncio.CancelledError:
+        # Only the client's own end cancels the conversation.
+        if not opened.done():
+            opened.set_exception(link.connection.ended_error())
+        raise
+    except BaseException as error:
+        if opened.done():
+            raise
+        opened.set_exception(error)
+    else:
+        if opened.done():
+            session.abandon()
+        else:
+            opened.set_result(session)
+
+
+def _expire(
+    conversation: Conversation, task: asyncio.Task[None], opened: asyncio.Future[SessionCore], timeout: float
+) -> None:
+    if not opened.done():
+        opened.set_exception(RequestTimeout(conversation.method, timeout, session_id=conversation.session_id))
+        _abandon(conversation, task)
+
+
+def _abandon(conversation: Conversation, task: asyncio.Task[None]) -> None:
+    """Let the conversation end by itself what it opens: nobody waits any more."""
+    conversation.abandoned = True
+    if not task.done():
         asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, task.cancel)
