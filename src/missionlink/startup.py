@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from missionlink._io.connection import Connection
@@ -12,6 +11,7 @@ from missionlink._io.router import Router
 from missionlink._io.tasks import Tasks
 from missionlink.errors import ConnectionLost, RequestRejected, RuntimeStartFailed
 from missionlink.handlers.invoke import HandlerPool
+from missionlink.protocol.index import payload_decoder
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.protocol.versions import Handshake, read_handshake
 from missionlink.session.link import Link
@@ -37,6 +37,17 @@ CLIENT_CALLS = frozenset(
         "llmInference.httpRequestStart",
         "uiThread.run",
     }
+)
+
+_EVENTS_OF_A_TURN = (
+    "session.start",
+    "assistant.turn_start",
+    "assistant.message_start",
+    "assistant.message_delta",
+    "assistant.message",
+    "assistant.usage",
+    "assistant.turn_end",
+    "session.idle",
 )
 
 # How long tasks may take to end once they have been cancelled.
@@ -98,9 +109,9 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
 
 
 def _import_while_it_boots() -> None:
-    """Load the types of a turn's events, which the first one would have to wait for, while the runtime starts."""
-    import_module("missionlink.protocol.generated.events_assistant")
-    import_module("missionlink.protocol.generated.events_session")
+    """Load the types of a turn's events while the runtime starts: the first events would have to wait for them."""
+    for event_type in _EVENTS_OF_A_TURN:
+        payload_decoder(event_type)
 
 
 async def _shake_hands(connection: Connection, token: str | None) -> Handshake:
