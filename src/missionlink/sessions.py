@@ -11,11 +11,9 @@ from msgspec import UNSET, UnsetType
 from missionlink.errors import InvalidOption, MissionlinkError, SessionNotFound
 from missionlink.lifecycle import SessionInfo, check_deleted, read_sessions
 from missionlink.options.checks import check_positive
-from missionlink.options.cloud import CloudOptions, Repository
 from missionlink.options.encode import check_cloud
 from missionlink.options.merge import checked_id, options_of, session_options
 from missionlink.options.session import SessionOptions
-from missionlink.session.cloud import CloudCreation, CloudResumption
 from missionlink.session.conversation import new_session_id
 from missionlink.session.local import LocalCreation, Resumption
 from missionlink.session.opening import Opening
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from missionlink.options.attachments import Attachment
     from missionlink.options.client import ClientOptions
+    from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.protocol.namespace import Timeout
     from missionlink.session.link import Link
     from missionlink.session.turn import TurnResult
@@ -122,6 +121,10 @@ class Sessions(ABC):
         if "session_id" in fields:
             raise InvalidOption("session_id", "the runtime assigns the id of a cloud session")
         wanted = session_options(options, fields)
+        # Imported here and below: a program without cloud sessions pays for none.
+        from missionlink.options.cloud import CloudOptions, Repository
+        from missionlink.session.cloud import CloudCreation
+
         check_cloud(wanted)
         place = Repository.parse(repository) if isinstance(repository, str) else repository
         if place is not None and not isinstance(place, Repository):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -153,6 +156,9 @@ class Sessions(ABC):
             timeout: Seconds for opening; the client's ``create_timeout`` if not given.
             fields: Any field of ``SessionOptions``.
         """
+        from missionlink.options.cloud import CloudOptions
+        from missionlink.session.cloud import CloudResumption
+
         wanted, name, settings = (
             session_options(options, fields),
             checked_id(session_id),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +50,7 @@ class Inbound(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(msgspec.Struct):
     """What went past on one connection."""
 
     malformed: int = 0

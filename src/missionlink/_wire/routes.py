@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from missionlink._wire.calls import Call
 from missionlink.errors import InvalidOption, LocalProtocolError
@@ -54,15 +56,14 @@ class HeldLimits:
                 raise InvalidOption(name, f"must be a whole number greater than 0, not {value!r}")
 
 
-@dataclass(slots=True)
-class Held:
+class Held(msgspec.Struct):
     """Traffic for one id, oldest first."""
 
     items: deque[tuple[Item, int, int, int, float]]
     """Item, bytes, newest guard at its arrival, running number, time of arrival."""
     lost: int = 0
     """Events that fell out in front of the first item."""
-    requests: deque[tuple[float, Call]] = field(default_factory=deque[tuple[float, Call]])
+    requests: deque[tuple[float, Call]] = msgspec.field(default_factory=deque[tuple[float, Call]])
     """The requests among the items with their times of arrival; answered ones are skipped when they are met."""
 
 

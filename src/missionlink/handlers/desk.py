@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
 
@@ -23,8 +24,7 @@ _log = logging.getLogger("missionlink.handlers")
 _ANSWER_TIMEOUT_SECONDS = 60.0
 
 
-@dataclass(slots=True, eq=False)
-class Desk:
+class Desk(msgspec.Struct, eq=False):
     """The surroundings of one session's handlers."""
 
     session_id: str

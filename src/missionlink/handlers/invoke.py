@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.handlers.deferral import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ("HandlerPool", "is_nonblocking", "nonblocking")
 
@@ -71,6 +71,9 @@ class HandlerPool:
 
     def _executor(self) -> ThreadPoolExecutor:
         if self._pool is None:
+            # Imported here: most programs need no thread.
+            from concurrent.futures import ThreadPoolExecutor
+
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="missionlink-handler")
         return self._pool
 

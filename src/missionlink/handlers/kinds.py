@@ -6,7 +6,6 @@ Source: the runtime's requests to the client, and the events that are answered b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -34,8 +33,7 @@ __all__ = (
 KindName = Literal["permission", "user_input", "elicitation", "exit_plan", "auto_mode_switch", "tool_call"]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """One kind of question."""
 
     name: KindName

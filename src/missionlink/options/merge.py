@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.errors import InvalidOption
@@ -17,10 +16,8 @@ __all__ = ("checked_id", "options_of", "session_options", "with_fields")
 _Options = TypeVar("_Options")
 
 
-@cache
-def _defaults(kind: type[_Options]) -> _Options:
-    # Options cannot be changed, so one object serves all sessions that say nothing; it takes a kilobyte.
-    return kind()
+# Options cannot be changed, so one object serves all sessions that say nothing; it takes a kilobyte.
+_defaults: dict[type[Any], Any] = {}
 
 
 def options_of(kind: type[_Options], options: _Options | None) -> _Options:
@@ -30,7 +27,8 @@ def options_of(kind: type[_Options], options: _Options | None) -> _Options:
         InvalidOption: They are of another kind.
     """
     if options is None:
-        return _defaults(kind)
+        made: _Options = _defaults.get(kind) or _defaults.setdefault(kind, kind())
+        return made
     if not isinstance(options, kind):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption("options", f"must be {kind.__name__}, not {type(options).__name__}")
     return options

@@ -25,13 +25,13 @@ from missionlink.options.checks import (
     check_texts,
     freeze,
 )
-from missionlink.options.model import Provider, SystemMessage
 from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
     from missionlink.handlers.commands import Command, CommandCall
     from missionlink.handlers.hooks import Hooks
     from missionlink.handlers.tools import Tool
+    from missionlink.options.model import Provider, SystemMessage
 
 __all__ = ("EventHandler", "SessionOptions")
 
@@ -164,9 +164,15 @@ class SessionOptions:
             raise InvalidOption("on_provider_token", "needs a provider whose token it brings")
 
     def _check_objects(self) -> None:
-        for option, kind in (("provider", Provider), ("system_message", SystemMessage)):
+        for option, name in (("provider", "Provider"), ("system_message", "SystemMessage")):
             value = getattr(self, option)
-            if value is not None and not isinstance(value, kind):
+            if value is None:
+                continue
+            # Imported here: most programs have neither.
+            from missionlink.options import model
+
+            kind: type = getattr(model, name)
+            if not isinstance(value, kind):
                 raise InvalidOption(option, f"must be a {kind.__name__}, not {type(value).__name__}")
         for option in ("mcp_servers", "extra"):
             value = getattr(self, option)

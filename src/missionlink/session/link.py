@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRuntime
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
-    import msgspec
-
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
@@ -26,8 +24,7 @@ __all__ = ("Link",)
 _log = logging.getLogger("missionlink.handlers")
 
 
-@dataclass(slots=True, eq=False)
-class Link:
+class Link(msgspec.Struct, eq=False):
     """The parts of a running client that its sessions share."""
 
     connection: Connection

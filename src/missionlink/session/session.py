@@ -16,8 +16,6 @@ from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVEN
 from missionlink.session.history import decode_history, events_after
 from missionlink.session.prompts import Prompts
 from missionlink.session.stream import EventQueue, EventStream, Overflow
-from missionlink.session.tools import replace_tools
-from missionlink.session.ui import Ui
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from missionlink.handlers.tools import Tool
     from missionlink.protocol.envelope import Event
     from missionlink.rpc import SessionRpc, Timeout
+    from missionlink.session.ui import Ui
 
     _Kind: TypeAlias = str | type[msgspec.Struct]
     _Takes: TypeAlias = Callable[["_Given"], object]
@@ -202,6 +201,9 @@ class Session(Prompts):
     @property
     def ui(self) -> Ui:
         """Asks the user by forms of this program's own: ``confirm``, ``select``, ``input``, ``form``."""
+        # Imported here, as below: most programs never need it.
+        from missionlink.session.ui import Ui
+
         return Ui(self._core)
 
     async def set_tools(self, tools: Sequence[Tool[..., Any] | Callable[..., Any]]) -> None:
@@ -211,6 +213,8 @@ class Session(Prompts):
             InvalidOption: Something is no tool; nothing was sent.
             UnsupportedByRuntime: The runtime is older than 1.0.81, or the session is in the cloud.
         """
+        from missionlink.session.tools import replace_tools
+
         await replace_tools(self._core, tools)
 
     # The end.
