@@ -11,7 +11,7 @@ from missionlink.handlers.deferral import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ("HandlerPool", "is_nonblocking", "nonblocking")
 
@@ -59,8 +59,12 @@ class HandlerPool:
                 # Its parts are functions of any kind: each is called the way that is right for it.
                 return await composed(self.call, *arguments)
             context = contextvars.copy_context()
-            loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._executor(), _call_in, context, function, arguments, named)
+            running = self._executor().submit(_call_in, context, function, arguments, named)
+            try:
+                result = await asyncio.wrap_future(running)
+            except asyncio.CancelledError:
+                running.add_done_callback(_close_coroutine)
+                raise
         # A plain function may hand out a coroutine, and an object may have an async __call__.
         return await result if inspect.isawaitable(result) else result
 
@@ -76,6 +80,12 @@ class HandlerPool:
 
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="missionlink-handler")
         return self._pool
+
+
+def _close_coroutine(done: Future[Any]) -> None:
+    """Close a coroutine that a plain function hands out when nobody waits for it any more."""
+    if not done.cancelled() and done.exception() is None and inspect.iscoroutine(result := done.result()):
+        result.close()
 
 
 def _call_in(

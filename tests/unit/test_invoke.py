@@ -1,0 +1,51 @@
+"""Functions of the program are called each in the way that is right for it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Coroutine
+
+from missionlink.handlers.invoke import HandlerPool
+
+
+async def test_a_coroutine_that_a_thread_hands_out_too_late_is_closed() -> None:
+    """Nobody would await it: Python would warn in the program's name."""
+    pool, may_go, made = HandlerPool(), threading.Event(), asyncio.Queue[Coroutine[object, object, None]]()
+    loop = asyncio.get_running_loop()
+    started = asyncio.Event()
+
+    async def later() -> None:
+        raise AssertionError("nobody waits for this")
+
+    def plain() -> Coroutine[object, object, None]:
+        loop.call_soon_threadsafe(started.set)
+        may_go.wait(60)
+        handed_out = later()
+        loop.call_soon_threadsafe(made.put_nowait, handed_out)
+        return handed_out
+
+    calling = asyncio.create_task(pool.call(plain))
+    async with asyncio.timeout(60):
+        await started.wait()
+        calling.cancel()
+        await asyncio.wait({calling})
+        may_go.set()
+        coroutine = await made.get()
+        # The thread ends when the pool has taken the result, and closed it.
+        await asyncio.to_thread(pool._executor().shutdown)  # pyright: ignore[reportPrivateUsage]
+    assert calling.cancelled()
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+async def test_what_a_coroutine_of_a_plain_function_returns_is_the_result() -> None:
+    async def later() -> int:
+        return 5
+
+    def plain() -> Coroutine[object, object, int]:
+        return later()
+
+    pool = HandlerPool()
+    assert await pool.call(plain) == 5
+    pool.close()
