@@ -8,6 +8,7 @@ from __future__ import annotations
 # Checkers know this name; importing it from typing would load a dozen modules.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from missionlink.blocking.client import Client as Client
     from missionlink.client import AsyncClient as AsyncClient
     from missionlink.errors import MissionlinkError as MissionlinkError
     from missionlink.handlers.commands import Command as Command
@@ -73,6 +74,7 @@ _MODULES = {
     "Attachment": "options.attachments",
     "AutoModeSwitch": "handlers.questions",
     "Binary": "handlers.tool_results",
+    "Client": "blocking.client",
     "ClientOptions": "options.client",
     "CloudOptions": "options.cloud",
     "Command": "handlers.commands",

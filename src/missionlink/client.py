@@ -287,7 +287,7 @@ class AsyncClient(Sessions):
         if self._link is not None and self._link.connection.error is not None and self._state == "lost":
             raise self._link.connection.ended_error()
         raise ConnectionClosed(
-            f"the client is {self._state}; use 'async with AsyncClient()' or await client.start() first"
+            f"the client is {self._state}; enter it ('with', 'async with') or call its start() first"
             if self._state in ("new", "starting")
             else f"the client is {self._state}"
         )

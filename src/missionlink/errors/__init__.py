@@ -5,6 +5,7 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     MissionlinkError
     ├─ InvalidOption (also ValueError)
     ├─ MissingExtra (also ImportError)
+    ├─ WouldDeadlock
     ├─ RuntimeUnavailable
     │  ├─ RuntimeNotFound
     │  ├─ RuntimeInstallFailed
@@ -76,6 +77,7 @@ from missionlink.errors.root import (
     InvalidOption,
     MissingExtra,
     MissionlinkError,
+    WouldDeadlock,
 )
 from missionlink.errors.sessions import (
     CloudNotAuthorised,
@@ -143,6 +145,7 @@ __all__ = (
     "TurnTimeout",
     "UnexpectedResult",
     "UnsupportedByRuntime",
+    "WouldDeadlock",
 )
 
 for _name in __all__:

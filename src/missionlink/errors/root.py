@@ -7,6 +7,7 @@ __all__ = (
     "InvalidOption",
     "MissingExtra",
     "MissionlinkError",
+    "WouldDeadlock",
 )
 
 
@@ -44,6 +45,15 @@ class MissingExtra(MissionlinkError, ImportError):
         super().__init__(f"{needed_by} needs optional packages: pip install 'missionlink[{extra}]'")
         self.extra = extra
         """Name of the extra to install."""
+
+
+class WouldDeadlock(MissionlinkError):
+    """A blocking call would have waited for itself: it was made by what it waits for. Nothing was done."""
+
+    def __init__(self, call: str, why: str) -> None:
+        super().__init__(f"{call} would wait for ever: {why}")
+        self.call = call
+        """What was called."""
 
 
 class HandlerFailed(MissionlinkError):

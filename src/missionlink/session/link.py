@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
     from missionlink.handlers.invoke import HandlerPool
-    from missionlink.options.client import ClientOptions
+    from missionlink.options.client import ClientOptions, ErrorHandler
     from missionlink.protocol.namespace import Timeout
 
-__all__ = ("Link",)
+__all__ = ("Link", "report_failure")
 
 _log = logging.getLogger("missionlink.handlers")
 
@@ -51,14 +51,18 @@ class Link(msgspec.Struct, eq=False):
 
     def report(self, what: str, session_id: str | None, error: BaseException) -> None:
         """Log a failure of the program's code and hand it to the client's ``on_error``."""
-        failure = HandlerFailed(what, session_id)
-        failure.__cause__ = error
-        _log.error("%s", failure, exc_info=error)
-        on_error = self.options.on_error
-        if on_error is not None:
-            try:
-                on_error(failure)
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # whatever it raises must not stop what it was told of
-                _log.exception("the client's on_error failed itself")
+        report_failure(self.options.on_error, what, session_id, error)
+
+
+def report_failure(on_error: ErrorHandler | None, what: str, session_id: str | None, error: BaseException) -> None:
+    """Log a failure of the program's code and hand it to its ``on_error``."""
+    failure = HandlerFailed(what, session_id)
+    failure.__cause__ = error
+    _log.error("%s", failure, exc_info=error)
+    if on_error is not None:
+        try:
+            on_error(failure)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # whatever it raises must not stop what it was told of
+            _log.exception("the client's on_error failed itself")

@@ -1,0 +1,198 @@
+"""The blocking client: everything of ``AsyncClient``, for programs and threads without an event loop of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Self
+
+from missionlink.blocking.delivery import Delivery
+from missionlink.blocking.portal import Portal
+from missionlink.blocking.sessions import Sessions
+from missionlink.blocking.shared import Shared
+from missionlink.blocking.streams import LifecycleStream
+from missionlink.client import AsyncClient, ClientState
+from missionlink.session.link import report_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from missionlink._io.inbound import Counts
+    from missionlink._io.transport import Transport
+    from missionlink.blocking.rpc import ClientRpc
+    from missionlink.errors import MissionlinkError
+    from missionlink.options.client import ClientOptions
+    from missionlink.protocol.compat import Compat
+
+__all__ = ("Client",)
+
+
+class Client(Sessions):
+    """A connection to one runtime, and the sessions on it; its methods wait for their results.
+
+    Use it with ``with``, or call ``start`` and ``close``. Any thread may call any method, also while an event loop
+    runs in it. Handlers may be plain functions or coroutine functions.
+
+    Args:
+        options: Everything that can be set; the keywords below override its fields.
+        runtime: The runtime's program; searched for if not given.
+        url: Address of a runtime that is running already.
+        github_token: Token for GitHub.
+        working_directory: Working directory of the runtime.
+        env: Environment variables for the runtime, on top of this program's own.
+        transport: A transport of your own; it is used in the client's event loop only.
+
+    Raises:
+        InvalidOption: An option is wrong; nothing was started.
+    """
+
+    def __init__(
+        self,
+        options: ClientOptions | None = None,
+        *,
+        runtime: str | None = None,
+        url: str | None = None,
+        github_token: str | None = None,
+        working_directory: str | None = None,
+        env: Mapping[str, str] | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        inner = AsyncClient(
+            options,
+            runtime=runtime,
+            url=url,
+            github_token=github_token,
+            working_directory=working_directory,
+            env=env,
+            transport=transport,
+        )
+        self.options = inner.options
+        if inner.options.on_error is not None:
+            # In a thread like the other functions of the program: it may block, and use the client.
+            on_error = Delivery(inner.options.on_error, _on_error_failed)
+            inner.options = dataclasses.replace(inner.options, on_error=on_error.put)
+        # Nothing that the portal keeps may lead back to this object, which could never be forgotten then.
+        portal = Portal(inner.close, lambda: _described(inner), self.options.close_timeout)
+        super().__init__(inner, Shared(portal, inner.options.on_error, self.options.close_timeout))
+        self._portal = portal
+
+    def __repr__(self) -> str:
+        return _described(self._inner)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # What it is.
+
+    @property
+    def state(self) -> ClientState:
+        """``"new"``, ``"starting"``, ``"running"``, ``"closing"``, ``"closed"`` or ``"lost"``."""
+        return self._inner.state
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the runtime, if this client started it."""
+        return self._inner.pid
+
+    @property
+    def url(self) -> str | None:
+        """Where the runtime listens, for further clients; see ``AsyncClient.url``."""
+        return self._inner.url
+
+    @property
+    def runtime_version(self) -> str | None:
+        """Version that the runtime named in the handshake."""
+        return self._inner.runtime_version
+
+    @property
+    def counts(self) -> Counts:
+        """What went past on the connection: malformed messages, lost events and the like."""
+        return self._inner.counts
+
+    @property
+    def rpc(self) -> ClientRpc:
+        """The runtime's methods, typed, by namespace, and ``call(method, params)`` for all of them."""
+        # Imported here: a program that calls no method by name pays for none.
+        from missionlink.blocking.rpc import ClientRpc
+
+        return ClientRpc(self._portal, self._inner.rpc)
+
+    @property
+    def compat(self) -> Compat:
+        """Which methods the connected runtime is known to have."""
+        return self._inner.compat
+
+    # Start and end.
+
+    def start(self) -> None:
+        """Start or reach the runtime and shake hands; nothing happens if it runs already.
+
+        Raises:
+            RuntimeNotFound, RuntimeStartFailed, RuntimeIncompatible: There is no runtime that can be used.
+            AuthenticationFailed: The connection token is missing or wrong.
+            ConnectionFailed: The connection ended during the handshake, or the client was closed.
+        """
+        self._portal.hold()
+        try:
+            self._portal.run(self._inner.start)
+        except BaseException:
+            if self._inner.state in ("new", "closed"):
+                self._portal.let_go()
+            raise
+
+    def close(self) -> None:
+        """Leave all sessions, end the runtime if this client started it; calling it twice is nothing.
+
+        Takes about ``close_timeout`` seconds at most; what is left then is killed. Whoever waits in another thread
+        gets ``ConnectionClosed``. In a process that was forked off it does nothing: the client is the other one's.
+        """
+        if self._portal.is_inherited:
+            return
+        self._portal.finish(self._inner.close)
+        self._shared.close()
+        self._portal.let_go()
+
+    def restart(self) -> None:
+        """Start the runtime again, after it was lost or to have a fresh one.
+
+        Sessions of the old connection are over; those that the runtime has stored come back with
+        ``resume_session(id)`` and ``resume_cloud_session(id)``, and ``session.history()`` has what was missed.
+
+        Raises:
+            ConnectionClosed: The client was closed, or never started.
+            InvalidOption: It was given a transport, which cannot be opened twice.
+        """
+        self._portal.run(self._inner.restart)
+
+    def wait_closed(self) -> MissionlinkError:
+        """Wait for the end of the connection and return its reason."""
+        return self._portal.run(self._inner.wait_closed)
+
+    def lifecycle(self) -> LifecycleStream:
+        """Return an iterator over the comings and goings of all sessions of the runtime."""
+        return LifecycleStream(self._portal, self._portal.call(self._inner.lifecycle))
+
+    # Questions to the runtime.
+
+    def ping(self, message: str = "", *, timeout: float | None = 10.0) -> float:
+        """Ask for a sign of life; return the seconds that it took."""
+        return self._portal.run(self._inner.ping, message, timeout=timeout)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the runtime says of itself, for example ``{"version": …, "protocolVersion": 3}``."""
+        return self._portal.run(self._inner.status)
+
+    def auth_status(self) -> dict[str, Any]:
+        """Return who is logged in, for example ``{"isAuthenticated": True, …}``."""
+        return self._portal.run(self._inner.auth_status)
+
+
+def _described(inner: AsyncClient) -> str:
+    return repr(inner).replace("<AsyncClient ", "<Client ", 1)
+
+
+def _on_error_failed(error: BaseException) -> None:
+    report_failure(None, "on_error", None, error)

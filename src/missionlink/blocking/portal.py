@@ -1,0 +1,238 @@
+"""The one event loop thread of the process, and how other threads have work done there.
+
+All clients share it: it starts with the first one and ends with the last one. An operation runs as a task of its own,
+not in the portal's task group: what is cancelled is told so once and may then clean up in peace, as under
+``asyncio.run``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import warnings
+import weakref
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from anyio.from_thread import BlockingPortalProvider
+
+from missionlink.blocking.operation import Operation
+from missionlink.errors import ConnectionClosed, WouldDeadlock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio.from_thread import BlockingPortal
+
+__all__ = ("Portal", "run_in_loop")
+
+_log = logging.getLogger("missionlink.blocking")
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Portal:
+    """A client's share in the process's event loop thread, which runs as long as somebody holds one.
+
+    Everything that a client gives out keeps its share. When all that is gone and the client was not closed, or when
+    the process ends, the share closes it.
+
+    Args:
+        end: Closes the client; called in the event loop.
+        name: Names the client in the warning that it was never closed.
+        end_timeout: Seconds that the end of the process may be held up for.
+    """
+
+    def __init__(self, end: Callable[[], Awaitable[object]], name: Callable[[], str], end_timeout: float) -> None:
+        self._end = end
+        self._name = name
+        self._end_timeout = end_timeout
+        self._lock = threading.Lock()
+        self._lease: contextlib.ExitStack | None = None
+        self._process = os.getpid()
+
+    def __del__(self) -> None:
+        if getattr(self, "_lease", None) is not None and not self.is_inherited:
+            self._warn()
+            # Any thread may drop the last reference, at any place, so nothing may be waited for here.
+            lease, self._lease = self._lease, None
+            _thread.post(_end_forgotten, self._end, lease)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the thread is kept running for this share, in this process."""
+        return self._lease is not None and not self.is_inherited
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process got it by ``fork``: the thread stayed behind in the other process."""
+        return self._process != os.getpid()
+
+    def hold(self) -> None:
+        """Start the thread if it does not run, and keep it running."""
+        self._check_process()
+        with self._lock:
+            if self._lease is None:
+                self._lease = contextlib.ExitStack()
+                self._lease.enter_context(_thread.provider)
+                _held.add(self)
+
+    def let_go(self) -> None:
+        """Let the thread end, and wait for that, unless others hold it."""
+        with self._lock:
+            lease, self._lease = self._lease, None
+            _held.discard(self)
+        if lease is not None and not self.is_inherited:
+            lease.close()
+
+    def run(self, function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call a coroutine function in the event loop and wait for its result.
+
+        Ctrl-C cancels it and comes through when it has ended.
+
+        Raises:
+            WouldDeadlock: This is the thread of the event loop, which would wait for itself.
+            ConnectionClosed: The client is another process's.
+        """
+        self._check_process()
+        return run_in_loop(function, *args, **kwargs)
+
+    def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call a plain function in the event loop and wait for its result. Raises as ``run`` does."""
+
+        async def called() -> _T:
+            return function(*args, **kwargs)
+
+        called.__qualname__ = getattr(function, "__qualname__", called.__qualname__)
+        return self.run(called)
+
+    def finish(self, function: Callable[[], Awaitable[object]], *, timeout: float | None = None) -> None:
+        """Like ``run``, but a first Ctrl-C comes through only when the function has done its work.
+
+        Raises:
+            TimeoutError: It was not done within ``timeout`` seconds. It goes on.
+        """
+        self._check_process()
+        _thread.check(function)
+        with _thread.provider as portal:
+            Operation(function, _thread.loop_of(portal)).patient_result(timeout)
+
+    def drop(self, owned: object) -> None:
+        """Let the event loop have the last reference, so that what it owns ends in its own thread. Never waits."""
+        if not self.is_inherited:
+            _thread.post(_forget, owned)
+
+    def end_with_process(self) -> None:
+        """Close the client, within its time; then the thread may be left to the end of the process."""
+        if not self.is_held:
+            return
+        self._warn()
+        try:
+            self.finish(self._end, timeout=self._end_timeout)
+        except TimeoutError as error:
+            _log.error("%s: %s", self._name(), error)
+        else:
+            self.let_go()
+
+    def _warn(self) -> None:
+        text = f"{self._name()} was never closed; use 'with Client()'"
+        warnings.warn(text, ResourceWarning, stacklevel=3, source=self)
+
+    def _check_process(self) -> None:
+        if self.is_inherited:
+            raise ConnectionClosed(
+                f"the client belongs to process {self._process}; after a fork, make a new one in process {os.getpid()}"
+            )
+
+
+def run_in_loop(function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call a coroutine function in the event loop of the thread, which is started for it if need be."""
+    _thread.check(function)
+    with _thread.provider as portal:
+        return Operation(lambda: function(*args, **kwargs), _thread.loop_of(portal)).result()
+
+
+class _Thread:
+    """The event loop thread of this process."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: in a process that was forked off there is no such thread."""
+        self.provider = BlockingPortalProvider()
+        self._known: tuple[BlockingPortal, asyncio.AbstractEventLoop, int] | None = None
+
+    def loop_of(self, portal: BlockingPortal) -> asyncio.AbstractEventLoop:
+        """Return the event loop of the portal, which the caller holds."""
+        known = self._known
+        if known is None or known[0] is not portal:
+            known = self._known = (portal, portal.call(asyncio.get_running_loop), portal.call(threading.get_ident))
+        return known[1]
+
+    def check(self, function: object) -> None:
+        """Refuse to wait in the thread of the event loop itself."""
+        known = self._known
+        if known is not None and known[2] == threading.get_ident() and known[1].is_running():
+            name = getattr(function, "__qualname__", None) or repr(function)
+            raise WouldDeadlock(
+                name,
+                "it was called in the thread of the event loop that it needs; in a coroutine function or a "
+                "nonblocking one use the asynchronous client, or make it a plain function",
+            )
+
+    def post(self, function: Callable[..., None], *arguments: object) -> None:
+        """Have a function called in the event loop, if it runs."""
+        known = self._known
+        if known is not None:
+            # The loop may have ended: then nothing is left that could be touched at a wrong time.
+            with contextlib.suppress(RuntimeError):
+                known[1].call_soon_threadsafe(function, *arguments)
+
+
+def _forget(owned: object) -> None:
+    """Do nothing: to have been called was the purpose."""
+
+
+_thread = _Thread()
+_held: weakref.WeakSet[Portal] = weakref.WeakSet()
+
+
+# What is being closed for programs that forgot it; asyncio keeps no task alive.
+_ending: set[asyncio.Task[None]] = set()
+
+
+def _end_forgotten(end: Callable[[], Awaitable[object]], lease: contextlib.ExitStack) -> None:
+    """Close a client that nobody holds any more; called in the event loop."""
+    task = asyncio.get_running_loop().create_task(_ended(end, lease))
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
+
+
+async def _ended(end: Callable[[], Awaitable[object]], lease: contextlib.ExitStack) -> None:
+    try:
+        await end()
+    finally:
+        # The event loop cannot wait for its own end.
+        threading.Thread(target=lease.close, name="missionlink-end", daemon=True).start()
+
+
+@atexit.register
+def _end_with_process() -> None:
+    """Close what was not closed: the thread of the loop is gone when the interpreter is."""
+    for portal in list(_held):
+        portal.end_with_process()
+
+
+def _start_anew() -> None:
+    _thread.forget()
+    _held.clear()
+    _ending.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

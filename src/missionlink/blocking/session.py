@@ -1,0 +1,281 @@
+"""The session that a blocking program holds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+from missionlink.blocking.pending import Pending
+from missionlink.blocking.streams import EventStream, Subscription
+from missionlink.blocking.turn import Turn
+from missionlink.blocking.ui import Ui
+from missionlink.errors import InvalidOption, MissionlinkError
+from missionlink.handlers.invoke import is_nonblocking
+from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import msgspec
+
+    from missionlink.blocking.delivery import Deliveries
+    from missionlink.blocking.rpc import SessionRpc
+    from missionlink.blocking.shared import Shared
+    from missionlink.handlers.tools import Tool
+    from missionlink.protocol.envelope import Event
+    from missionlink.session.session import Session as AsyncSession
+    from missionlink.session.stream import Overflow
+    from missionlink.session.turn import TurnResult
+
+__all__ = ("Session",)
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+class Session:
+    """One conversation with an agent. Made by the client's ``create_…`` and ``resume_…`` methods.
+
+    ``with`` leaves it at the end of the block.
+    """
+
+    __slots__ = ("__weakref__", "_deliveries", "_inner", "_portal", "_shared")
+
+    def __init__(self, shared: Shared, inner: AsyncSession, deliveries: Deliveries) -> None:
+        self._shared = shared
+        self._portal = shared.portal
+        self._inner = inner
+        self._deliveries = deliveries
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.disconnect()
+
+    # What it is.
+
+    @property
+    def id(self) -> str:
+        """The session's id; a cloud session's is also the id of its task."""
+        return self._inner.id
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether the agent runs on compute that Mission Control reserved."""
+        return self._inner.is_cloud
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session can no longer be used through this object."""
+        return self._inner.is_closed
+
+    @property
+    def capabilities(self) -> Mapping[str, Any]:
+        """What the session can do, as the runtime names it; kept up to date by events."""
+        return self._inner.capabilities
+
+    @property
+    def remote_url(self) -> str | None:
+        """The session's address on the web, once it is known (cloud sessions and shared ones)."""
+        return self._inner.remote_url
+
+    @property
+    def workspace_path(self) -> str | None:
+        """Where the runtime keeps the session's files; ``None`` for cloud sessions."""
+        return self._inner.workspace_path
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether prompts can be sent; always true for local sessions."""
+        return self._inner.is_ready
+
+    def wait_ready(self, timeout: float | None = 60.0) -> None:
+        """Wait until the remote worker takes prompts; returns at once for local sessions.
+
+        Raises:
+            CloudNotReady: The worker was not ready in time.
+            SessionClosed, ConnectionFailed: The session or the connection ended first.
+        """
+        self._portal.run(self._inner.wait_ready, timeout)
+
+    def wait_remote_url(self, timeout: float | None = 60.0) -> str:
+        """Wait for ``remote_url`` and return it. Raises as ``wait_ready`` does."""
+        return self._portal.run(self._inner.wait_remote_url, timeout)
+
+    # Prompts.
+
+    def send(
+        self,
+        prompt: str,
+        *,
+        mode: Literal["enqueue", "immediate"] | None = None,
+        attachments: Sequence[Mapping[str, Any]] = (),
+        agent_mode: Literal["interactive", "plan", "autopilot", "shell"] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        timeout: float | None = 60.0,
+    ) -> Turn:
+        """Start a turn and return once the runtime has accepted the prompt.
+
+        Arguments and errors are those of ``missionlink.Session.send``.
+        """
+        turn = self._portal.run(
+            self._inner.send,
+            prompt,
+            mode=mode,
+            attachments=attachments,
+            agent_mode=agent_mode,
+            extra=extra,
+            timeout=timeout,
+        )
+        return Turn(self._portal, turn, self._deliveries)
+
+    def run(
+        self,
+        prompt: str,
+        *,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+        **send: Any,
+    ) -> TurnResult:
+        """Send a prompt and wait for the result; takes what ``send`` and ``Turn.wait`` take.
+
+        Ctrl-C aborts what the agent does in this session.
+        """
+        with self._deliveries.caught_up():
+            try:
+                return self._portal.run(
+                    self._inner.run, prompt, timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout, **send
+                )
+            except KeyboardInterrupt:
+                with contextlib.suppress(MissionlinkError):
+                    self.abort()
+                raise
+
+    @contextlib.contextmanager
+    def stream(self, prompt: str, **send: Any) -> Generator[Turn, None, None]:
+        """Send a prompt and iterate over the turn; leaving the block early aborts it.
+
+        Yields:
+            The ``Turn``: ``for text in turn.text`` or ``for event in turn``.
+        """
+        streaming = self._inner.stream(prompt, **send)
+        turn = self._portal.run(streaming.__aenter__)
+        try:
+            yield Turn(self._portal, turn, self._deliveries)
+        finally:
+            # An error of the block is none of the turn's business.
+            self._portal.run(streaming.__aexit__, None, None, None)
+
+    def abort(self) -> None:
+        """Stop what the agent is doing; nothing happens if it does nothing.
+
+        Raises:
+            RequestRefused: The runtime could not abort.
+        """
+        self._portal.run(self._inner.abort)
+
+    # Events.
+
+    def events(
+        self,
+        *types: str | type,
+        max_events: int = DEFAULT_QUEUE_EVENTS,
+        max_bytes: int = DEFAULT_QUEUE_BYTES,
+        overflow: Overflow = "drop_oldest",
+    ) -> EventStream:
+        """Return an iterator over the session's events from now on, in order.
+
+        The first consumer of a session also gets what came before it. Arguments and errors are those of
+        ``missionlink.Session.events``.
+        """
+        stream = self._portal.call(
+            self._inner.events, *types, max_events=max_events, max_bytes=max_bytes, overflow=overflow
+        )
+        return EventStream(self._portal, stream)
+
+    def on(self, *selection: Any) -> Any:
+        """Call a function for each event: ``on(function)`` or ``on(EventClass, …, function)``.
+
+        With exactly one event class the function gets the payload, else the ``Event``. It is called in a thread, for
+        one event after the other, and may block. Without a function it is a decorator.
+
+        Returns:
+            A ``Subscription``, or the decorator.
+        """
+        if not selection or isinstance(selection[-1], str | type):
+
+            def decorate(function: _Function) -> _Function:
+                self.on(*selection, function)
+                return function
+
+            return decorate
+        *types, function = selection
+        if not callable(function):
+            raise InvalidOption("on", f"{function!r} is no function")
+        if is_nonblocking(function):
+            return Subscription(self._portal, self._portal.call(self._inner.on, *selection))
+        takes_payload = len(types) == 1 and isinstance(types[0], type)
+        delivery = self._shared.event_delivery(function, self.id, takes_payload=takes_payload)
+        inner = self._portal.call(self._inner.on, *(wire_types(types) or ()), delivery.put)
+        self._deliveries.add(delivery)
+        return Subscription(self._portal, inner, lambda: self._deliveries.end(delivery))
+
+    def history(self) -> list[Event]:
+        """Return the session's persisted events from its start on; ephemeral ones are never among them."""
+        return self._portal.run(self._inner.history)
+
+    # Questions and tools.
+
+    @property
+    def pending(self) -> Pending:
+        """The open questions that wait for an answer from anywhere; see ``PENDING``."""
+        return Pending(self._portal, self._inner.pending)
+
+    @property
+    def ui(self) -> Ui:
+        """Asks the user by forms of this program's own: ``confirm``, ``select``, ``input``, ``form``."""
+        return Ui(self._portal, self._inner.ui)
+
+    def set_tools(self, tools: Sequence[Tool[..., Any] | Callable[..., Any]]) -> None:
+        """Give the agent these tools of this program in place of those that it has; ``[]`` takes all away.
+
+        Raises:
+            InvalidOption: Something is no tool; nothing was sent.
+            UnsupportedByRuntime: The runtime is older than 1.0.81, or the session is in the cloud.
+        """
+        self._portal.run(self._inner.set_tools, tools)
+
+    # The end.
+
+    def disconnect(self) -> None:
+        """Leave the session; it can be resumed. What is open is answered; calling it twice is nothing."""
+        self._portal.run(self._inner.disconnect)
+        self._deliveries.close(self._shared.close_timeout)
+
+    def delete(self) -> None:
+        """End the session and remove it from the runtime's storage.
+
+        A cloud session has no storage here: it is ended, its task stays with Mission Control.
+
+        Raises:
+            SessionNotFound: The runtime had nothing stored; this object is closed all the same.
+        """
+        self._portal.run(self._inner.delete)
+        self._deliveries.close(self._shared.close_timeout)
+
+    @property
+    def rpc(self) -> SessionRpc:
+        """The runtime's methods about this session, typed, by namespace; ``sessionId`` is added."""
+        # Imported here: a program that calls no method by name pays for none.
+        from missionlink.blocking.rpc import SessionRpc
+
+        return SessionRpc(self._portal, self._inner.rpc)
+
+    def call(self, method: str, params: Mapping[str, Any] | None = None, **limits: Any) -> msgspec.Raw:
+        """Send a request about this session; ``sessionId`` is added. See ``client.rpc.call``."""
+        return self._portal.run(self._inner.call, method, params, **limits)

@@ -1,0 +1,188 @@
+"""The part of a blocking client that opens, lists and removes sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from missionlink.blocking.session import Session
+from missionlink.handlers.invoke import is_nonblocking
+from missionlink.options.session import SessionOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from missionlink.blocking.shared import Shared
+    from missionlink.client import AsyncClient
+    from missionlink.lifecycle import SessionInfo
+    from missionlink.options.client import ClientOptions
+    from missionlink.options.cloud import CloudOptions, Repository
+    from missionlink.protocol.namespace import Timeout
+    from missionlink.session.opening import Opening
+
+__all__ = ("Sessions",)
+
+
+class Sessions:
+    """The methods of a client that concern sessions as a whole.
+
+    A session is opened by the call itself, and left at the end of the block where the call stands behind ``with``.
+    Ctrl-C while it is opened leaves nothing behind.
+    """
+
+    options: ClientOptions
+    """The client's options."""
+
+    def __init__(self, inner: AsyncClient, shared: Shared) -> None:
+        self._inner = inner
+        self._shared = shared
+
+    def create_session(
+        self,
+        options: SessionOptions | None = None,
+        *,
+        session_id: str | None = None,
+        timeout: Timeout = UNSET,
+        **fields: Any,
+    ) -> Session:
+        """Open a new local session.
+
+        Args:
+            options: Options of the session; ``fields`` are fields of ``SessionOptions`` that override it.
+            session_id: Name for the session; a fresh one if not given.
+            timeout: Seconds for opening; the client's ``create_timeout`` if not given.
+            fields: Any field of ``SessionOptions``.
+
+        Raises:
+            InvalidOption: An option is wrong, or asks for a cloud session.
+        """
+        create = self._inner.create_session
+        return self._open(
+            options, fields, lambda given: create(options, session_id=session_id, timeout=timeout, **given)
+        )
+
+    def resume_session(
+        self,
+        session_id: str,
+        options: SessionOptions | None = None,
+        *,
+        continue_pending: bool = False,
+        quiet: bool = False,
+        timeout: Timeout = UNSET,
+        **fields: Any,
+    ) -> Session:
+        """Open a stored local session again; handlers and providers are not stored and must be given again.
+
+        Args:
+            session_id: The session.
+            options: As for ``create_session``.
+            continue_pending: Whether the agent goes on with what was open when the session was left.
+            quiet: Whether the runtime leaves out the ``session.resume`` event.
+            timeout: Seconds for opening; the client's ``create_timeout`` if not given.
+            fields: Any field of ``SessionOptions``.
+        """
+        resume = self._inner.resume_session
+        return self._open(
+            options,
+            fields,
+            lambda given: resume(
+                session_id, options, continue_pending=continue_pending, quiet=quiet, timeout=timeout, **given
+            ),
+        )
+
+    def create_cloud_session(
+        self,
+        repository: Repository | str | None = None,
+        options: SessionOptions | None = None,
+        *,
+        cloud: CloudOptions | None = None,
+        timeout: Timeout = UNSET,
+        **fields: Any,
+    ) -> Session:
+        """Open a new session on compute that Mission Control reserves; the runtime assigns its id.
+
+        Args:
+            repository: ``Repository``, ``"owner/name"`` or ``"owner/name@branch"``; ``None`` for none.
+            options: As for ``create_session``.
+            cloud: Further options of cloud sessions.
+            timeout: Seconds for opening; the client's ``create_timeout`` if not given.
+            fields: Any field of ``SessionOptions``.
+
+        Raises:
+            InvalidOption: An option is wrong or not for cloud sessions; nothing was sent.
+        """
+        create = self._inner.create_cloud_session
+        return self._open(
+            options, fields, lambda given: create(repository, options, cloud=cloud, timeout=timeout, **given)
+        )
+
+    def resume_cloud_session(
+        self,
+        session_id: str,
+        options: SessionOptions | None = None,
+        *,
+        cloud: CloudOptions | None = None,
+        history: bool = False,
+        timeout: Timeout = UNSET,
+        **fields: Any,
+    ) -> Session:
+        """Come back to a cloud session, after a disconnect, a timed-out creation or from a new process.
+
+        Questions of a kind without a handler are left to other clients; nobody else denies them.
+
+        Args:
+            session_id: The session.
+            options: As for ``create_session``; the handlers are served again.
+            cloud: Further options of cloud sessions.
+            history: Whether consumers get the session's past events first.
+            timeout: Seconds for opening; the client's ``create_timeout`` if not given.
+            fields: Any field of ``SessionOptions``.
+        """
+        resume = self._inner.resume_cloud_session
+        return self._open(
+            options,
+            fields,
+            lambda given: resume(session_id, options, cloud=cloud, history=history, timeout=timeout, **given),
+        )
+
+    def list_sessions(self, **filters: str) -> list[SessionInfo]:
+        """Return the stored local sessions.
+
+        Args:
+            filters: Any of ``cwd``, ``git_root``, ``repository`` and ``branch``.
+        """
+        return self._shared.portal.run(self._inner.list_sessions, **filters)
+
+    def delete_session(self, session_id: str, *, missing_ok: bool = False) -> None:
+        """Remove a stored session that is not open here.
+
+        Raises:
+            SessionNotFound: There is none, and ``missing_ok`` is not set.
+        """
+        self._shared.portal.run(self._inner.delete_session, session_id, missing_ok=missing_ok)
+
+    def _open(
+        self, options: SessionOptions | None, fields: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Opening]
+    ) -> Session:
+        """Open a session whose ``on_event`` is called in a thread.
+
+        Args:
+            options: The options.
+            fields: What overrides them.
+            make: Begins to open the session, with other fields than those.
+        """
+        deliveries = self._shared.deliveries()
+        given = options.on_event if isinstance(options, SessionOptions) else None
+        function = fields.get("on_event", given)
+        if callable(function) and not is_nonblocking(function):
+            delivery = self._shared.event_delivery(function, None, takes_payload=False)
+            deliveries.add(delivery)
+            fields = {**fields, "on_event": delivery.put}
+        # What is wrong with the options is said here, in the thread that gave them.
+        opening = make(fields)
+        return Session(self._shared, self._shared.portal.run(_opened, opening), deliveries)
+
+
+async def _opened(opening: Opening) -> Any:
+    return await opening

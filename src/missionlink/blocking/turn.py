@@ -1,0 +1,100 @@
+"""A turn of a blocking session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from missionlink.blocking.streams import Following
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from missionlink.blocking.delivery import Deliveries
+    from missionlink.blocking.portal import Portal
+    from missionlink.protocol.envelope import Event
+    from missionlink.session.turn import Turn as AsyncTurn
+    from missionlink.session.turn import TurnResult
+
+__all__ = ("Turn",)
+
+
+class Turn:
+    """A prompt under way: ``wait`` for its ``TurnResult``, or iterate over its events.
+
+    Made by ``session.send()``.
+    """
+
+    __slots__ = ("_deliveries", "_inner", "_portal")
+
+    def __init__(self, portal: Portal, inner: AsyncTurn, deliveries: Deliveries) -> None:
+        self._portal = portal
+        self._inner = inner
+        self._deliveries = deliveries
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def __del__(self) -> None:
+        portal = getattr(self, "_portal", None)
+        if portal is not None:
+            portal.drop(self._inner)
+
+    @property
+    def id(self) -> str:
+        """The runtime's id of the prompt."""
+        return self._inner.id
+
+    @property
+    def session_id(self) -> str:
+        """The session that the turn belongs to."""
+        return self._inner.session_id
+
+    @property
+    def prompt(self) -> str:
+        """The text that was sent."""
+        return self._inner.prompt
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the turn has ended, well or not."""
+        return self._inner.is_done
+
+    def wait(
+        self,
+        *,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+    ) -> TurnResult:
+        """Wait for the end of the turn, and until the session's functions have been called for its events.
+
+        Ctrl-C ends the waiting and leaves the turn running; ``cancel`` stops it.
+
+        Args:
+            timeout: Seconds in all; ``None`` for no limit.
+            idle_timeout: Seconds without any event of the session; ``None`` for no limit.
+            on_timeout: Whether a turn that takes too long is aborted or left running.
+
+        Raises:
+            TurnFailed: The agent or its model reported an error.
+            TurnTimeout: A limit was reached.
+            SessionClosed, ConnectionFailed: The session or the connection ended first.
+        """
+        with self._deliveries.caught_up():
+            return self._portal.run(self._inner.wait, timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout)
+
+    def ignore_events(self) -> None:
+        """Keep no events for iteration: the caller only wants the result."""
+        self._portal.call(self._inner.ignore_events)
+
+    def cancel(self) -> None:
+        """Abort the turn; the result then has the status ``"aborted"``."""
+        self._portal.run(self._inner.cancel)
+
+    def __iter__(self) -> Iterator[Event]:
+        return Following(self._portal, aiter(self._inner))
+
+    @property
+    def text(self) -> Iterator[str]:
+        """The answer's text in the pieces in which it comes; whole messages where the session does not stream."""
+        return Following(self._portal, self._inner.text)
