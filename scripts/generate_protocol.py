@@ -36,7 +36,8 @@ def outputs() -> dict[str, str]:
         "methods": write_names.methods_module(protocol),
         "public": write_names.public_module(names),
     }
-    modules |= MethodModules(protocol, layout, types, texts.methods).modules()
+    methods = MethodModules(protocol, layout, types, texts.methods)
+    modules |= methods.modules()
     for module in sorted(set(layout.module_of.values()) - modules.keys()):
         if module.startswith("client_"):
             modules[module] = types.module(module, *write_names.request_table(layout, module))
@@ -44,6 +45,7 @@ def outputs() -> dict[str, str]:
             modules[module] = types.module(module)
     files = {f"{GENERATED}/{name}.py": text for name, text in modules.items()}
     files |= {f"src/missionlink/{name}.pyi": text for name, text in write_names.stubs(names).items()}
+    files["src/missionlink/blocking/rpc.pyi"] = methods.blocking_stub()
     files["docs/reference/events.md"] = event_reference(protocol, layout, texts)
     files["docs/reference/rpc.md"] = method_reference(protocol, layout, texts)
     return files

@@ -19,6 +19,14 @@ ROOT_DOCS = {
     "ClientRpc": "Every method of the runtime that concerns no single session; ``call`` reaches unknown ones.",
     "SessionRpc": "Every method of the runtime that concerns one session; ``call`` reaches unknown ones.",
 }
+BLOCKING_ROOT = (
+    "    def __init__(self, portal: Portal, inner: object) -> None: ...",
+    "    def call(",
+    "        self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET",
+    "    ) -> Any:",
+    '        """Call any method by its wire name and return its result as plain Python values."""',
+    "",
+)
 
 
 class MethodModules:
@@ -62,32 +70,64 @@ class MethodModules:
         head = [f'"""{_title(spaces[0])}"""', "", HEADER, "from __future__ import annotations", ""]
         return "\n".join([*head, *imports, "", "", *body]).rstrip() + "\n"
 
+    def blocking_stub(self) -> str:
+        """Return the stub by which type checkers see the same methods without ``await``."""
+        spaces = [space for root in (self._layout.clients, self._layout.sessions) for space in namespaces(root)]
+        body = [line for space in spaces for line in self._namespace(space, blocking=True)]
+        text = "\n".join(body)
+        own = {space.name for space in spaces}
+        used = [x for x in sorted(self._layout.module_of) if x not in own and re.search(rf"\b{x}\b", text)]
+        return "\n".join(
+            [
+                '"""The runtime\'s methods in blocking form: ``client.rpc`` and ``session.rpc`` of ``Client``."""',
+                "",
+                HEADER,
+                "# ruff: noqa: E501, I001",
+                "# fmt: off",
+                *(["from builtins import list as List"] if "List[" in text else []),
+                "from collections.abc import Mapping, Sequence",
+                "from typing import Any, Literal",
+                "",
+                "from msgspec import UNSET, Raw, UnsetType",
+                "",
+                *import_line("missionlink.blocking.portal", ["Portal"]),
+                *import_line("missionlink.protocol.namespace", ["Timeout"]),
+                *import_line("missionlink.rpc", used),
+                "",
+                "",
+                *body,
+            ]
+        )
+
     def _used_by(self, method: Method) -> set[str]:
         shapes = self._layout.shapes
         nodes = [field.type for _, field in self._layout.params[method.wire].fields]
         nodes.append(self._layout.results[method.wire])
         return {x for node in nodes for x in references(shapes.resolve(node))}
 
-    def _namespace(self, space: Namespace) -> Iterator[str]:
+    def _namespace(self, space: Namespace, *, blocking: bool = False) -> Iterator[str]:
         base = "Namespace" if space.path else "RootNamespace"
-        yield f"class {space.name}({base}):"
+        yield f"class {space.name}:" if blocking else f"class {space.name}({base}):"
         yield f'    """{ROOT_DOCS.get(space.name) or _title(space)}"""'
         yield ""
         children = sorted(space.children.items(), key=lambda x: snake(x[0]))
-        if children:
+        if blocking and not space.path:
+            yield from BLOCKING_ROOT
+        if children and not blocking:
             yield "    _children = {"
             for part, child in children:
                 yield f'        "{snake(part)}": "{rpc_module(child.side, child.path)}.{child.name}",'
             yield "    }"
-            for part, child in children:
-                yield f"    {snake(part)}: {child.name}"
+        for part, child in children:
+            yield f"    {snake(part)}: {child.name}"
+        if children:
             yield ""
         hides_list = any(snake(part) in ("list", "list_") for part in space.methods)
         for part, method in sorted(space.methods.items(), key=lambda x: snake(x[0])):
-            yield from self._method(part, method, hides_list=hides_list)
+            yield from self._method(part, method, hides_list=hides_list, blocking=blocking)
         yield ""
 
-    def _method(self, part: str, method: Method, *, hides_list: bool) -> Iterator[str]:
+    def _method(self, part: str, method: Method, *, hides_list: bool, blocking: bool) -> Iterator[str]:
         fields = sorted(self._layout.params[method.wire].fields, key=lambda x: not x[1].required)
         names = {wire: RENAMED_PARAMETERS.get((method.wire, wire), snake(wire)) for wire, _ in fields}
         limit = "None" if method.wire in UNLIMITED else "UNSET"
@@ -96,6 +136,11 @@ class MethodModules:
         result = self._received.write(self._layout.results[method.wire])
         # Inside a class with a method ``list``, that is what the name means.
         returns = re.sub(r"\blist\[", "List[", result.text) if hides_list else result.text
+        if blocking:
+            # On one line each: nobody reads the stub, and it is long enough.
+            yield f"    def {method_name(part)}(self, *, {', '.join(signature)}) -> {returns}:"
+            yield f'        """{self._docs.get(method.wire) or f"Call ``{method.wire}``."}"""'
+            return
         yield from _signature(method_name(part), signature, returns)
         yield from self._doc(method)
         params = "{" + ", ".join(f'"{wire}": {names[wire]}' for wire, _ in fields) + "}"

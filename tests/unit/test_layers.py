@@ -40,7 +40,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "rpc": ({"errors", "protocol", "_io", "options"}, CORE),
     "hooks": ({"handlers"}, set()),
     "transports": ({"errors", "_io"}, set()),
-    "blocking": (INNER | {"missionlink", "session", "lifecycle", "client", "events", "rpc"}, CORE | {"anyio"}),
+    "blocking": (INNER | {"missionlink", "session", "lifecycle", "client", "events", "rpc"}, CORE),
     # Products on top. Testing is built on the same core; the others are users of the public names.
     "testing": (INNER | {"session", "client", "events", "runtime"}, CORE | {"anyio", "pytest", "starlette", "uvicorn"}),
     "mission_control": (PUBLIC, CORE | {"starlette", "uvicorn"}),

@@ -1,8 +1,6 @@
 """The one event loop thread of the process, and how other threads have work done there.
 
-All clients share it: it starts with the first one and ends with the last one. An operation runs as a task of its own,
-not in the portal's task group: what is cancelled is told so once and may then clean up in peace, as under
-``asyncio.run``.
+All clients share it: it starts with the first one and ends with the last one.
 """
 
 from __future__ import annotations
@@ -17,15 +15,12 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from anyio.from_thread import BlockingPortalProvider
-
 from missionlink.blocking.operation import Operation
+from missionlink.blocking.thread import LoopThread
 from missionlink.errors import ConnectionClosed, WouldDeadlock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from anyio.from_thread import BlockingPortal
 
 __all__ = ("Portal", "run_in_loop")
 
@@ -78,7 +73,7 @@ class Portal:
         with self._lock:
             if self._lease is None:
                 self._lease = contextlib.ExitStack()
-                self._lease.enter_context(_thread.provider)
+                self._lease.enter_context(_thread)
                 _held.add(self)
 
     def let_go(self) -> None:
@@ -117,9 +112,14 @@ class Portal:
             TimeoutError: It was not done within ``timeout`` seconds. It goes on.
         """
         self._check_process()
-        _thread.check(function)
-        with _thread.provider as portal:
-            Operation(function, _thread.loop_of(portal)).patient_result(timeout)
+        _check_thread(function)
+        with _thread as loop:
+            Operation(function, loop).patient_result(timeout)
+
+    def release(self, function: Callable[[], object]) -> None:
+        """Like ``call``, for what lets go of something; in a process that was forked off there is nothing to let go."""
+        if not self.is_inherited:
+            self.call(function)
 
     def drop(self, owned: object) -> None:
         """Let the event loop have the last reference, so that what it owns ends in its own thread. Never waits."""
@@ -151,54 +151,27 @@ class Portal:
 
 def run_in_loop(function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Call a coroutine function in the event loop of the thread, which is started for it if need be."""
-    _thread.check(function)
-    with _thread.provider as portal:
-        return Operation(lambda: function(*args, **kwargs), _thread.loop_of(portal)).result()
+    _check_thread(function)
+    with _thread as loop:
+        return Operation(lambda: function(*args, **kwargs), loop).result()
 
 
-class _Thread:
-    """The event loop thread of this process."""
-
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew: in a process that was forked off there is no such thread."""
-        self.provider = BlockingPortalProvider()
-        self._known: tuple[BlockingPortal, asyncio.AbstractEventLoop, int] | None = None
-
-    def loop_of(self, portal: BlockingPortal) -> asyncio.AbstractEventLoop:
-        """Return the event loop of the portal, which the caller holds."""
-        known = self._known
-        if known is None or known[0] is not portal:
-            known = self._known = (portal, portal.call(asyncio.get_running_loop), portal.call(threading.get_ident))
-        return known[1]
-
-    def check(self, function: object) -> None:
-        """Refuse to wait in the thread of the event loop itself."""
-        known = self._known
-        if known is not None and known[2] == threading.get_ident() and known[1].is_running():
-            name = getattr(function, "__qualname__", None) or repr(function)
-            raise WouldDeadlock(
-                name,
-                "it was called in the thread of the event loop that it needs; in a coroutine function or a "
-                "nonblocking one use the asynchronous client, or make it a plain function",
-            )
-
-    def post(self, function: Callable[..., None], *arguments: object) -> None:
-        """Have a function called in the event loop, if it runs."""
-        known = self._known
-        if known is not None:
-            # The loop may have ended: then nothing is left that could be touched at a wrong time.
-            with contextlib.suppress(RuntimeError):
-                known[1].call_soon_threadsafe(function, *arguments)
+def _check_thread(function: object) -> None:
+    """Refuse to wait in the thread of the event loop itself."""
+    if _thread.is_this:
+        name = getattr(function, "__qualname__", None) or repr(function)
+        raise WouldDeadlock(
+            name,
+            "it was called in the thread of the event loop that it needs; in a coroutine function or a nonblocking "
+            "one use the asynchronous client, or make it a plain function",
+        )
 
 
 def _forget(owned: object) -> None:
     """Do nothing: to have been called was the purpose."""
 
 
-_thread = _Thread()
+_thread = LoopThread()
 _held: weakref.WeakSet[Portal] = weakref.WeakSet()
 
 

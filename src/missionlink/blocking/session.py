@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from missionlink.blocking.pending import Pending
 from missionlink.blocking.streams import EventStream, Subscription
-from missionlink.blocking.turn import Turn
+from missionlink.blocking.turn import Turn, check_unasked
 from missionlink.blocking.ui import Ui
 from missionlink.errors import InvalidOption, MissionlinkError
 from missionlink.handlers.invoke import is_nonblocking
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from missionlink.session.turn import TurnResult
 
 __all__ = ("Session",)
+
+_STOP_SECONDS = 5.0
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -146,14 +149,14 @@ class Session:
 
         Ctrl-C aborts what the agent does in this session.
         """
+        check_unasked("session.run()", self.id)
         with self._deliveries.caught_up():
             try:
                 return self._portal.run(
                     self._inner.run, prompt, timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout, **send
                 )
             except KeyboardInterrupt:
-                with contextlib.suppress(MissionlinkError):
-                    self.abort()
+                self._portal.run(_stop, self._inner)
                 raise
 
     @contextlib.contextmanager
@@ -225,9 +228,18 @@ class Session:
         self._deliveries.add(delivery)
         return Subscription(self._portal, inner, lambda: self._deliveries.end(delivery))
 
-    def history(self) -> list[Event]:
-        """Return the session's persisted events from its start on; ephemeral ones are never among them."""
-        return self._portal.run(self._inner.history)
+    def history(self, *, after: Event | str | None = None) -> list[Event]:
+        """Return the session's persisted events in order; ephemeral ones are never among them.
+
+        Args:
+            after: The last event that you have seen, or its id, to get what came since; ``None`` for all. An
+                ephemeral event stands for the persisted one before it.
+
+        Raises:
+            InvalidOption: The history does not know the event given.
+            SessionClosed, ConnectionFailed: The session or the connection has ended.
+        """
+        return self._portal.run(self._inner.history, after=after)
 
     # Questions and tools.
 
@@ -253,7 +265,12 @@ class Session:
     # The end.
 
     def disconnect(self) -> None:
-        """Leave the session; it can be resumed. What is open is answered; calling it twice is nothing."""
+        """Leave the session; it can be resumed. What is open is answered; calling it twice is nothing.
+
+        In a process that was forked off it does nothing: the session is the other one's.
+        """
+        if self._portal.is_inherited:
+            return
         self._portal.run(self._inner.disconnect)
         self._deliveries.close(self._shared.close_timeout)
 
@@ -279,3 +296,10 @@ class Session:
     def call(self, method: str, params: Mapping[str, Any] | None = None, **limits: Any) -> msgspec.Raw:
         """Send a request about this session; ``sessionId`` is added. See ``client.rpc.call``."""
         return self._portal.run(self._inner.call, method, params, **limits)
+
+
+async def _stop(session: AsyncSession) -> None:
+    """Abort what the agent does, if that can be done in the time that somebody who typed Ctrl-C will wait."""
+    with contextlib.suppress(MissionlinkError, TimeoutError):
+        async with asyncio.timeout(_STOP_SECONDS):
+            await session.abort()

@@ -83,7 +83,7 @@ class EventStream(_Iterating[Event]):
 
     def close(self) -> None:
         """Stop taking events; those that wait are dropped. Closing twice is nothing."""
-        self._portal.call(self._inner.close)
+        self._portal.release(self._inner.close)
 
 
 class LifecycleStream(_Iterating[LifecycleEvent]):
@@ -100,7 +100,7 @@ class LifecycleStream(_Iterating[LifecycleEvent]):
 
     def close(self) -> None:
         """Stop taking events."""
-        self._portal.call(self._inner.close)
+        self._portal.release(self._inner.close)
 
     @property
     def omitted(self) -> int:
@@ -120,7 +120,7 @@ class Subscription:
 
     def close(self) -> None:
         """Stop calling. Closing twice is nothing."""
-        self._portal.call(self._inner.close)
+        self._portal.release(self._inner.close)
         if self._ended is not None:
             self._ended()
 

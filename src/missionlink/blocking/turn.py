@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from missionlink.blocking.streams import Following
+from missionlink.errors import WouldDeadlock
+from missionlink.handlers.invoke import answering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from missionlink.session.turn import Turn as AsyncTurn
     from missionlink.session.turn import TurnResult
 
-__all__ = ("Turn",)
+__all__ = ("Turn", "check_unasked")
 
 
 class Turn:
@@ -80,6 +82,8 @@ class Turn:
             TurnTimeout: A limit was reached.
             SessionClosed, ConnectionFailed: The session or the connection ended first.
         """
+        if not self.is_done:
+            check_unasked("turn.wait()", self.session_id)
         with self._deliveries.caught_up():
             return self._portal.run(self._inner.wait, timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout)
 
@@ -92,9 +96,29 @@ class Turn:
         self._portal.run(self._inner.cancel)
 
     def __iter__(self) -> Iterator[Event]:
+        self._check_iteration()
         return Following(self._portal, aiter(self._inner))
 
     @property
     def text(self) -> Iterator[str]:
         """The answer's text in the pieces in which it comes; whole messages where the session does not stream."""
+        self._check_iteration()
         return Following(self._portal, self._inner.text)
+
+    def _check_iteration(self) -> None:
+        if not self.is_done:
+            check_unasked("iterating over a turn", self.session_id)
+
+
+def check_unasked(call: str, session_id: str) -> None:
+    """Refuse to wait for a turn in a function that the turn itself waits for.
+
+    Raises:
+        WouldDeadlock: This is such a function.
+    """
+    if answering.get() == session_id:
+        raise WouldDeadlock(
+            call,
+            f"the agent of session {session_id!r} waits for this very function; return first, send() without "
+            "waiting, or use another session",
+        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
+from missionlink.handlers.invoke import answering
 
 if TYPE_CHECKING:
     from missionlink._io.tasks import Tasks
@@ -40,6 +41,11 @@ class Desk(msgspec.Struct, eq=False):
     def failed(self, what: str, error: BaseException) -> None:
         """Tell the program that a function of its own failed."""
         self.report(what, self.session_id, error)
+
+    async def ask(self, function: Callable[..., Any], *arguments: object, **named: object) -> Any:
+        """Call a function of the program for which the agent waits; from a task of its own."""
+        answering.set(self.session_id)
+        return await self.pool.call(function, *arguments, **named)
 
     async def reply(self, method: str, request_id: str, member: str, answer: object, neutral: object) -> None:
         """Answer what came as an event.

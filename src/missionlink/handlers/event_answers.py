@@ -173,7 +173,7 @@ class EventAnswers:
             try:
                 # No inner task, as `wait_for` has one: the function's first step must run in its turn.
                 async with asyncio.timeout(desk.options.permission_timeout if kind is PERMISSION else None):
-                    decided = await desk.pool.call(function, question)
+                    decided = await desk.ask(function, question)
                     if decided is PENDING:
                         await self._park(kind, question, event)
                         return

@@ -155,7 +155,7 @@ class HookRunner:
         try:
             # No inner task, as `wait_for` has one: the function's first step must run in its turn.
             async with asyncio.timeout(one.timeout):
-                said = await self._desk.pool.call(one.function, given)
+                said = await self._desk.ask(one.function, given)
             if said is not None and not isinstance(said, one.kind.output):
                 wanted = one.kind.output.__name__
                 raise InvalidOption("output", f"the hook returned {type(said).__name__}, not {wanted} or None")

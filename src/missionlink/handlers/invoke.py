@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ("HandlerPool", "is_nonblocking", "nonblocking")
+__all__ = ("HandlerPool", "answering", "is_nonblocking", "nonblocking")
 
 _MARK = "__missionlink_nonblocking__"
+
+answering: contextvars.ContextVar[str | None] = contextvars.ContextVar("missionlink_answering", default=None)
+"""The session whose agent waits for the function that runs here."""
+
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 

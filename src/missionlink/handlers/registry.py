@@ -170,7 +170,7 @@ class Handlers:
         except (ValueError, RecursionError) as error:
             self._refuse_unreadable(call, error)
             return
-        await self._finish(call, kind, question, self._desk.pool.call(function, question))
+        await self._finish(call, kind, question, self._desk.ask(function, question))
 
     async def _finish(self, call: Call, kind: Kind | None, question: object, work: Any) -> None:
         """Await the program's answer and send it; whatever happens, the call is answered."""

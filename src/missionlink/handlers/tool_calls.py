@@ -118,7 +118,7 @@ class ToolRunner:
         try:
             # No inner task, as `wait_for` has one: the function's first step must run in its turn.
             async with limit:
-                return result_to_wire(await self._desk.pool.call(function, **arguments))
+                return result_to_wire(await self._desk.ask(function, **arguments))
         except KeyboardInterrupt:
             raise
         except ToolError as error:
