@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
 
     from missionlink import PermissionRequest
     from missionlink.testing import TurnRequest
+
+
+@dataclass
+class Place:
+    city: str
 
 
 def reply(request: TurnRequest) -> Any:
@@ -197,6 +203,36 @@ def test_a_turn_gives_text_events_and_a_result(client: Client) -> None:
             pieces = list(turn.text)
         assert "".join(pieces) == "You said: pieces"
         assert len(pieces) > 1
+
+
+def test_a_single_prompt_has_a_session_of_its_own(client: Client) -> None:
+    told: list[Event] = []
+    assert client.run("hi", on_event=told.append).text == "You said: hi"
+    assert told[0].type == "session.start"
+    assert client.list_sessions() == []
+
+
+def test_an_answer_has_the_type_that_was_asked_for(tmp_path: Path) -> None:
+    with FakeThread(tmp_path, turns=[say('{"city": "Oslo"}')] * 2) as fake, fake.client() as client:
+        assert client.run("Where?", output_type=Place).output == Place("Oslo")
+        with client.create_session() as session:
+            assert session.run("Where?", output_type=Place).output == Place("Oslo")
+
+
+def test_the_queue_and_the_mode_are_looked_at(fake: FakeThread, client: Client) -> None:
+    waiting = {"items": [{"id": "1", "displayText": "later", "kind": "message"}], "steeringMessages": []}
+    fake.do(fake.fake.on, "session.queue.pendingItems", lambda asked: waiting)
+    fake.do(fake.fake.on, "session.mode.get", lambda asked: "plan")
+    with client.create_session(streaming=True) as session:
+        assert [prompt.text for prompt in session.queue.list()] == ["later"]
+        assert session.get_mode() == "plan"
+        turn = session.send("never end")
+        next(turn.text)
+        turn.steer("another way")
+        turn.cancel()
+        assert turn.wait().status == "aborted"
+        with pytest.raises(InvalidOption):
+            session.set_mode("no such mode")
 
 
 def test_what_goes_wrong_with_a_turn_is_raised(client: Client) -> None:

@@ -16,6 +16,7 @@ from missionlink.handlers.pending import Pending, PendingQuestion
 from missionlink.lifecycle import LifecycleStream
 from missionlink.protocol.namespace import Namespace
 from missionlink.session.callback import Subscription
+from missionlink.session.queue import Queue
 from missionlink.session.session import Session
 from missionlink.session.stream import EventStream
 from missionlink.session.turn import Turn
@@ -31,6 +32,7 @@ PAIRS: dict[type, type] = {
     Pending: blocking.Pending,
     PendingQuestion: blocking.PendingQuestion,
     Ui: blocking.Ui,
+    Queue: blocking.Queue,
 }
 
 NAMES = {

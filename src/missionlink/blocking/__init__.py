@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from missionlink.blocking.client import Client
 from missionlink.blocking.pending import Pending, PendingQuestion
+from missionlink.blocking.queue import Queue
 from missionlink.blocking.session import Session
 from missionlink.blocking.streams import EventStream, LifecycleStream, Subscription
 from missionlink.blocking.turn import Turn
@@ -18,6 +19,7 @@ __all__ = (
     "LifecycleStream",
     "Pending",
     "PendingQuestion",
+    "Queue",
     "Session",
     "Subscription",
     "Turn",

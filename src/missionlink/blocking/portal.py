@@ -159,7 +159,7 @@ def run_in_loop(function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs:
 def _check_thread(function: object) -> None:
     """Refuse to wait in the thread of the event loop itself."""
     if _thread.is_this:
-        name = getattr(function, "__qualname__", None) or repr(function)
+        name, _, _ = (getattr(function, "__qualname__", None) or repr(function)).partition(".<locals>")
         raise WouldDeadlock(
             name,
             "it was called in the thread of the event loop that it needs; in a coroutine function or a nonblocking "

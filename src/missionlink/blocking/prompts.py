@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
+from missionlink.blocking.queue import Queue
 from missionlink.blocking.turn import Turn, check_unasked
 from missionlink.errors import MissionlinkError
 
 if TYPE_CHECKING:
     from missionlink.blocking.delivery import Deliveries
     from missionlink.blocking.shared import Shared
+    from missionlink.options.attachments import Attachment
+    from missionlink.session.prompts import AgentMode, SendOptions, SessionMode
     from missionlink.session.session import Session as AsyncSession
     from missionlink.session.turn import TurnResult
 
 __all__ = ("Prompts",)
+
+_Output = TypeVar("_Output")
 
 _STOP_SECONDS = 5.0
 
@@ -42,8 +47,8 @@ class Prompts:
         prompt: str,
         *,
         mode: Literal["enqueue", "immediate"] | None = None,
-        attachments: Sequence[Mapping[str, Any]] = (),
-        agent_mode: Literal["interactive", "plan", "autopilot", "shell"] | None = None,
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        agent_mode: AgentMode | None = None,
         extra: Mapping[str, Any] | None = None,
         timeout: float | None = 60.0,
     ) -> Turn:
@@ -62,31 +67,87 @@ class Prompts:
         )
         return Turn(self._portal, turn, self._deliveries)
 
+    @overload
     def run(
         self,
         prompt: str,
         *,
+        output_type: None = None,
         timeout: float | None = None,
         idle_timeout: float | None = None,
         on_timeout: Literal["abort", "leave"] = "abort",
-        **send: Any,
-    ) -> TurnResult:
-        """Send a prompt and wait for the result; takes what ``send`` and ``Turn.wait`` take.
+        **send: Unpack[SendOptions],
+    ) -> TurnResult: ...
+    @overload
+    def run(
+        self,
+        prompt: str,
+        *,
+        output_type: type[_Output],
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+        **send: Unpack[SendOptions],
+    ) -> TurnResult[_Output]: ...
+    @overload
+    def run(
+        self,
+        prompt: str,
+        *,
+        output_type: Mapping[str, Any],
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+        **send: Unpack[SendOptions],
+    ) -> TurnResult[Any]: ...
 
-        Ctrl-C aborts what the agent does in this session.
+    def run(
+        self,
+        prompt: str,
+        *,
+        output_type: type[Any] | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+        **send: Unpack[SendOptions],
+    ) -> TurnResult[Any]:
+        """Send a prompt and wait for the result; Ctrl-C aborts what the agent does in this session.
+
+        Args:
+            prompt: As for ``send``.
+            output_type: What the answer is to be: a dataclass, ``msgspec.Struct``, ``TypedDict`` or pydantic model,
+                or another type that these may hold; then ``result.output`` is one. An answer that does not fit is
+                sent back once. Or a JSON schema of an object; then the output is plain values, not checked.
+            timeout: Seconds in all; ``None`` for no limit.
+            idle_timeout: Seconds without any event of the session; ``None`` for no limit.
+            on_timeout: Whether a turn that takes too long is aborted or left running.
+            send: Further arguments of ``send``.
+
+        Raises:
+            OutputInvalid: The answer does not fit ``output_type``, also the second time.
+            TurnFailed, TurnTimeout: As for ``Turn.wait``.
+            WouldDeadlock: The agent waits for the function that calls this.
+            InvalidOption, RequestFailed, SessionClosed, ConnectionFailed: As for ``send``.
         """
         check_unasked("session.run()", self.id)
         with self._deliveries.caught_up():
             try:
                 return self._portal.run(
-                    self._inner.run, prompt, timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout, **send
+                    lambda: self._inner.run(
+                        prompt,
+                        output_type=cast("type[Any]", output_type),
+                        timeout=timeout,
+                        idle_timeout=idle_timeout,
+                        on_timeout=on_timeout,
+                        **send,
+                    )
                 )
             except KeyboardInterrupt:
                 self._portal.run(_stop, self._inner)
                 raise
 
     @contextlib.contextmanager
-    def stream(self, prompt: str, **send: Any) -> Generator[Turn, None, None]:
+    def stream(self, prompt: str, **send: Unpack[SendOptions]) -> Generator[Turn, None, None]:
         """Send a prompt and iterate over the turn; leaving the block early aborts it.
 
         Yields:
@@ -103,10 +164,32 @@ class Prompts:
     def abort(self) -> None:
         """Stop what the agent is doing; nothing happens if it does nothing.
 
+        Prompts that wait in the queue are dropped by runtimes from 1.0.81 on, and worked on by older ones.
+
         Raises:
             RequestRefused: The runtime could not abort.
         """
         self._portal.run(self._inner.abort)
+
+    # What waits, and how the agent works.
+
+    @property
+    def queue(self) -> Queue:
+        """The prompts that wait while the agent is busy."""
+        return Queue(self._portal, self._inner.queue)
+
+    def get_mode(self) -> SessionMode:
+        """Return how the agent works: ``"interactive"``, ``"plan"`` (it makes a plan first) or ``"autopilot"``."""
+        return self._portal.run(self._inner.get_mode)
+
+    def set_mode(self, mode: SessionMode) -> None:
+        """Change how the agent works, from the next prompt on; ``send(agent_mode=…)`` does it for one prompt.
+
+        Raises:
+            InvalidOption: There is no such mode; nothing was sent.
+            RequestRefused: The runtime did not change it.
+        """
+        self._portal.run(self._inner.set_mode, mode)
 
 
 async def _stop(session: AsyncSession) -> None:

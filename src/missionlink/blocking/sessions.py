@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from msgspec import UNSET
 
@@ -11,17 +11,22 @@ from missionlink.handlers.invoke import is_nonblocking
 from missionlink.options.session import SessionOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from missionlink.blocking.delivery import Deliveries
     from missionlink.blocking.shared import Shared
     from missionlink.client import AsyncClient
     from missionlink.lifecycle import SessionInfo
+    from missionlink.options.attachments import Attachment
     from missionlink.options.client import ClientOptions
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.protocol.namespace import Timeout
     from missionlink.session.opening import Opening
+    from missionlink.session.turn import TurnResult
 
 __all__ = ("Sessions",)
+
+_Output = TypeVar("_Output")
 
 
 class Sessions:
@@ -146,6 +151,83 @@ class Sessions:
             lambda given: resume(session_id, options, cloud=cloud, history=history, timeout=timeout, **given),
         )
 
+    @overload
+    def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: None = None,
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Any,
+    ) -> TurnResult: ...
+    @overload
+    def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: type[_Output],
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Any,
+    ) -> TurnResult[_Output]: ...
+    @overload
+    def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: Mapping[str, Any],
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Any,
+    ) -> TurnResult[Any]: ...
+
+    def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: Any = None,
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Any,
+    ) -> TurnResult[Any]:
+        """Send one prompt in a local session of its own, and return the result; the session is deleted afterwards.
+
+        Args:
+            prompt: The text.
+            options: As for ``create_session``.
+            output_type: As for ``session.run``.
+            attachments: As for ``session.send``.
+            timeout: Seconds for the turn in all; ``None`` for no limit.
+            idle_timeout: Seconds without any event; ``None`` for no limit.
+            fields: Any field of ``SessionOptions``.
+
+        Raises:
+            InvalidOption, RequestFailed, ConnectionFailed: As for ``create_session`` and ``session.send``.
+            TurnFailed, TurnTimeout, OutputInvalid: As for ``session.run``.
+        """
+        deliveries, given = self._listening(options, fields)
+        with deliveries.caught_up():
+            return self._shared.portal.run(
+                lambda: self._inner.run(
+                    prompt,
+                    options,
+                    output_type=cast("type[Any]", output_type),
+                    attachments=attachments,
+                    timeout=timeout,
+                    idle_timeout=idle_timeout,
+                    **given,
+                )
+            )
+
     def list_sessions(self, **filters: str) -> list[SessionInfo]:
         """Return the stored local sessions.
 
@@ -165,23 +247,23 @@ class Sessions:
     def _open(
         self, options: SessionOptions | None, fields: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Opening]
     ) -> Session:
-        """Open a session whose ``on_event`` is called in a thread.
-
-        Args:
-            options: The options.
-            fields: What overrides them.
-            make: Begins to open the session, with other fields than those.
-        """
-        deliveries = self._shared.deliveries()
-        given = options.on_event if isinstance(options, SessionOptions) else None
-        function = fields.get("on_event", given)
-        if callable(function) and not is_nonblocking(function):
-            delivery = self._shared.event_delivery(function, None, takes_payload=False)
-            deliveries.add(delivery)
-            fields = {**fields, "on_event": delivery.put}
+        """Open a session; ``make`` begins to, with the fields that it is given in the place of ``fields``."""
+        deliveries, given = self._listening(options, fields)
         # What is wrong with the options is said here, in the thread that gave them.
-        opening = make(fields)
+        opening = make(given)
         return Session(self._shared, self._shared.portal.run(_opened, opening), deliveries)
+
+    def _listening(
+        self, options: SessionOptions | None, fields: Mapping[str, Any]
+    ) -> tuple[Deliveries, Mapping[str, Any]]:
+        """Return the fields with an ``on_event`` that is called in a thread, and what calls it."""
+        deliveries = self._shared.deliveries()
+        function = fields.get("on_event", options.on_event if isinstance(options, SessionOptions) else None)
+        if not callable(function) or is_nonblocking(function):
+            return deliveries, fields
+        delivery = self._shared.event_delivery(function, None, takes_payload=False)
+        deliveries.add(delivery)
+        return deliveries, {**fields, "on_event": delivery.put}
 
 
 async def _opened(opening: Opening) -> Any:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from missionlink.blocking.streams import Following
 from missionlink.errors import WouldDeadlock
 from missionlink.handlers.invoke import answering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from missionlink.blocking.delivery import Deliveries
     from missionlink.blocking.portal import Portal
+    from missionlink.options.attachments import Attachment
     from missionlink.protocol.envelope import Event
     from missionlink.session.turn import Turn as AsyncTurn
     from missionlink.session.turn import TurnResult
@@ -92,8 +93,33 @@ class Turn:
         self._portal.call(self._inner.ignore_events)
 
     def cancel(self) -> None:
-        """Abort the turn; the result then has the status ``"aborted"``."""
+        """Stop the turn; the result then has the status ``"aborted"``. Nothing happens if it has ended.
+
+        A prompt that still waits in the queue is taken out of it, and the turn under way goes on. Stopping the turn
+        under way is ``session.abort()``: runtimes from 1.0.81 on then drop what waits behind it as well.
+
+        Raises:
+            UnsupportedByRuntime: It waits, and the runtime (up to 1.0.71) can only take the newest prompt out.
+            RequestFailed, ConnectionFailed: It was not stopped.
+        """
         self._portal.run(self._inner.cancel)
+
+    def steer(self, prompt: str, *, attachments: Sequence[Attachment | Mapping[str, Any]] = ()) -> None:
+        """Tell the agent something while it works on this turn, which it reads between two steps.
+
+        What it says about it belongs to this turn. If the agent is done before it reads it, the prompt is worked on
+        by itself, and nobody waits for what comes of it.
+
+        Args:
+            prompt: The text.
+            attachments: As for ``session.send``.
+
+        Raises:
+            InvalidOption: An argument is wrong; nothing was sent.
+            RequestRefused: The turn has ended; nothing was sent.
+            RequestFailed, ConnectionFailed: The runtime did not take it.
+        """
+        self._portal.run(self._inner.steer, prompt, attachments=attachments)
 
     def __iter__(self) -> Iterator[Event]:
         self._check_iteration()
