@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, cast, overload
+
+import msgspec
+from msgspec import UNSET
 
 from missionlink.blocking.pending import Pending
 from missionlink.blocking.prompts import Prompts
@@ -16,16 +19,27 @@ from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVEN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import msgspec
-
     from missionlink.blocking.rpc import SessionRpc
     from missionlink.handlers.tools import Tool
     from missionlink.protocol.envelope import Event
+    from missionlink.rpc import Timeout
+    from missionlink.session.callback import Subscription as AsyncSubscription
     from missionlink.session.stream import Overflow
+
+    _Kind: TypeAlias = str | type[msgspec.Struct]
+    _Takes: TypeAlias = Callable[["_Given"], object]
 
 __all__ = ("Session",)
 
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
+_Payload = TypeVar("_Payload", bound=msgspec.Struct)
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
+
+
+class _Decorator(Protocol[_Given]):
+    """Returns the function that it is given, which takes an event or a payload."""
+
+    def __call__(self, function: Callable[[_Given], _Result], /) -> Callable[[_Given], _Result]: ...
 
 
 class Session(Prompts):
@@ -109,30 +123,50 @@ class Session(Prompts):
         )
         return EventStream(self._portal, stream)
 
+    @overload
+    def on(self, kind: type[_Payload], function: _Takes[_Payload], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, function: _Takes[Event], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, kind: str, function: _Takes[Event], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, kind: _Kind, other: _Kind, function: _Takes[Event], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, kind: _Kind, other: _Kind, third: _Kind, function: _Takes[Event], /) -> Subscription: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, kind: type[_Payload], /) -> _Decorator[_Payload]: ...  # type: ignore[overload-overlap]
+    @overload
+    def on(self, *kinds: _Kind) -> _Decorator[Event]: ...
     def on(self, *selection: Any) -> Any:
         """Call a function for each event: ``on(function)`` or ``on(EventClass, …, function)``.
 
-        With exactly one event class the function gets the payload, else the ``Event``. It is called in a thread, for
-        one event after the other, and may block. Without a function it is a decorator.
+        With exactly one event class the function gets the payload (an ``UnknownEvent`` if the data do not fit their
+        class), else the ``Event``. It is called in a thread, for one event after the other, and may block. Without a
+        function it is a decorator.
 
         Returns:
             A ``Subscription``, or the decorator.
         """
-        if not selection or isinstance(selection[-1], str | type):
+        if selection and not isinstance(selection[-1], str | type):
+            *kinds, function = selection
+            return self._listen(kinds, function)
 
-            def decorate(function: _Function) -> _Function:
-                self.on(*selection, function)
-                return function
+        def decorate(function: Callable[..., _Result]) -> Callable[..., _Result]:
+            self._listen(selection, function)
+            return function
 
-            return decorate
-        *types, function = selection
+        return decorate
+
+    def _listen(self, kinds: Sequence[_Kind], function: Callable[..., object]) -> Subscription:
         if not callable(function):
             raise InvalidOption("on", f"{function!r} is no function")
+        # Its overloads are for people; here all of them are meant.
+        listen: Callable[..., AsyncSubscription] = cast("Any", self._inner.on)
         if is_nonblocking(function):
-            return Subscription(self._portal, self._portal.call(self._inner.on, *selection))
-        takes_payload = len(types) == 1 and isinstance(types[0], type)
+            return Subscription(self._portal, self._portal.call(lambda: listen(*kinds, function)))
+        takes_payload = len(kinds) == 1 and isinstance(kinds[0], type)
         delivery = self._shared.event_delivery(function, self.id, takes_payload=takes_payload)
-        inner = self._portal.call(self._inner.on, *(wire_types(types) or ()), delivery.put)
+        inner = self._portal.call(lambda: listen(*(wire_types(kinds) or ()), delivery.put))
         self._deliveries.add(delivery)
         return Subscription(self._portal, inner, lambda: self._deliveries.end(delivery))
 
@@ -201,6 +235,6 @@ class Session(Prompts):
 
         return SessionRpc(self._portal, self._inner.rpc)
 
-    def call(self, method: str, params: Mapping[str, Any] | None = None, **limits: Any) -> msgspec.Raw:
+    def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: Timeout = UNSET) -> msgspec.Raw:
         """Send a request about this session; ``sessionId`` is added. See ``client.rpc.call``."""
-        return self._portal.run(self._inner.call, method, params, **limits)
+        return self._portal.run(self._inner.call, method, params, timeout=timeout)
