@@ -14,7 +14,7 @@ from filelock import FileLock
 from missionlink import launch
 
 from .real_runtime import VARIABLES, RealRuntime, command_of
-from .recording import Recording, RecordingTransport
+from .recording import MADE, Recording, RecordingTransport
 from .unknowns import unexplained
 
 if TYPE_CHECKING:
@@ -63,22 +63,27 @@ def recordings() -> Iterator[list[Recording]]:
 
     Of this folder only: a run may have tests of other folders between these, and they are let alone.
     """
-    made: list[Recording] = []
     transport_for = launch.transport_for
 
     def recorded(options: ClientOptions) -> tuple[Transport, str | None]:
         transport, token = transport_for(options)
-        made.append(Recording())
-        return RecordingTransport(transport, made[-1]), token
+        return RecordingTransport(transport, Recording()), token
 
+    MADE.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "transport_for", recorded)
-        yield made
+        yield MADE
+    # What came while the last clients were closed.
+    check_said(MADE)
 
 
 @pytest.fixture(autouse=True)
 def nothing_unknown_was_said(recordings: list[Recording]) -> Iterator[None]:
     """Fail the test during which a runtime said what the generated types do not know."""
     yield
+    check_said(recordings)
+
+
+def check_said(recordings: list[Recording]) -> None:
     found = unexplained(text for recording in recordings for text in recording.unknown())
     assert not found, "the generated types do not know what the runtime said:\n" + "\n".join(found)

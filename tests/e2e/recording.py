@@ -37,16 +37,21 @@ class _Message(msgspec.Struct):
 _message = msgspec.json.Decoder(_Message)
 
 
+MADE: list[Recording] = []
+"""The recordings since the tests of this folder began."""
+
+
 class Recording:
-    """All messages of one connection."""
+    """All messages of one connection; a list above has them all."""
 
     def __init__(self) -> None:
+        MADE.append(self)
         self._in: list[bytes] = []
         self._out: list[bytes] = []
         self._in_frames, self._out_frames = FrameDecoder(), FrameDecoder()
         self._asked: dict[bytes, str] = {}
-        self.messages = 0
-        """How many messages of the runtime have been judged."""
+        self.seen: set[str] = set()
+        """The events, requests and results that have been judged, by their names."""
 
     def received(self, data: bytes) -> None:
         """Keep bytes that the runtime sent."""
@@ -67,7 +72,6 @@ class Recording:
         received, self._in = self._in, []
         for chunk in received:
             for body in self._in_frames.receive(chunk):
-                self.messages += 1
                 yield from self._judge(body)
 
     def _judge(self, body: bytes | bytearray) -> Iterator[str]:
@@ -75,14 +79,34 @@ class Recording:
         if message.method == "session.event":
             params = msgspec.json.decode(message.params, type=dict[str, msgspec.Raw])
             yield from (f"session.event.{name}: unknown member" for name in params.keys() - {"sessionId", "event"})
-            yield from _unknown_in_event(params["event"])
+            yield from self._judge_event(params["event"])
         elif message.method:
+            self.seen.add(message.method)
             yield from unknown_in_request(message.method, bytes(message.params))
         elif message.result:
-            yield from _unknown_in_result(self._asked.pop(bytes(message.id)), message.result)
+            method = self._asked.pop(bytes(message.id))
+            self.seen.add(f"result of {method}")
+            yield from self._judge_result(method, message.result)
         else:
             error = msgspec.json.decode(message.error, type=dict[str, msgspec.Raw])
             yield from (f"error.{name}: unknown member" for name in error.keys() - {"code", "message", "data"})
+
+    def _judge_event(self, raw: msgspec.Raw) -> Iterator[str]:
+        envelope = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        kind = msgspec.json.decode(envelope["type"], type=str)
+        self.seen.add(f"event {kind}")
+        yield from (f"{kind} (envelope).{name}: unknown member" for name in envelope.keys() - _ENVELOPE)
+        yield from unknown_in_event(bytes(raw))
+
+    def _judge_result(self, method: str, raw: msgspec.Raw) -> Iterator[str]:
+        types = result_types()
+        if method not in types:
+            yield f"result of {method}: unknown method"
+            return
+        yield from (f"result of {method}{x}" for x in unknown_in(types[method], bytes(raw)))
+        if method in _WITH_EVENTS:
+            for event in msgspec.json.decode(raw, type=dict[str, Any])["events"]:
+                yield from self._judge_event(msgspec.Raw(msgspec.json.encode(event)))
 
 
 class RecordingTransport:
@@ -113,24 +137,6 @@ class _Tap:
     def data_received(self, data: bytes) -> None:
         self._recording.received(data)
         self._data_received(data)
-
-
-def _unknown_in_event(raw: msgspec.Raw) -> Iterator[str]:
-    envelope = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    kind = msgspec.json.decode(envelope["type"], type=str)
-    yield from (f"{kind} (envelope).{name}: unknown member" for name in envelope.keys() - _ENVELOPE)
-    yield from unknown_in_event(bytes(raw))
-
-
-def _unknown_in_result(method: str, raw: msgspec.Raw) -> Iterator[str]:
-    types = result_types()
-    if method not in types:
-        yield f"result of {method}: unknown method"
-        return
-    yield from (f"result of {method}{x}" for x in unknown_in(types[method], bytes(raw)))
-    if method in _WITH_EVENTS:
-        for event in msgspec.json.decode(raw, type=dict[str, Any])["events"]:
-            yield from _unknown_in_event(msgspec.Raw(msgspec.json.encode(event)))
 
 
 @cache

@@ -8,6 +8,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from .recording import Recording
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
@@ -30,6 +32,7 @@ class Probe:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._recording = Recording()
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._heard = asyncio.Condition()
         self.messages: list[dict[str, Any]] = []
@@ -73,7 +76,9 @@ class Probe:
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
         body = json.dumps(message).encode()
-        self._process.stdin.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        frame = b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        self._recording.sent(frame)
+        self._process.stdin.write(frame)
 
     async def read(self) -> None:
         assert self._process.stdout is not None
@@ -81,6 +86,7 @@ class Probe:
             while True:
                 header = await self._process.stdout.readuntil(b"\r\n\r\n")
                 body = await self._process.stdout.readexactly(int(header.split(b":")[1]))
+                self._recording.received(header + body)
                 await self._receive(json.loads(body))
 
     async def _receive(self, message: dict[str, Any]) -> None:

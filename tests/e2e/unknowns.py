@@ -19,7 +19,22 @@ EXPLAINED: dict[str, tuple[tuple[str, ...], str]] = {
         (NEWER,),
         "book-keeping, by its name for nobody else; sent with requests to write files",
     ),
+    r"permission\.requested\.permissionRequest\.commandSegments\[\]"
+    r"\.(allowMatchIdentifier|staticTokens|workingDirectory): unknown member": (
+        (NEWER,),
+        "null whatever the command: a type would be a guess, and a wrong one would cost the whole request",
+    ),
 }
+
+
+def unneeded(found: Iterable[str], family: str) -> list[str]:
+    """Return the explanations of what a family did not say, although they hold that it does."""
+    said = set(found)
+    return [x for x, (families, _) in EXPLAINED.items() if family in families and not _any_match(x, said)]
+
+
+def _any_match(pattern: str, said: set[str]) -> bool:
+    return any(re.fullmatch(pattern, x) for x in said)
 
 
 def unexplained(found: Iterable[str]) -> list[str]:
@@ -55,19 +70,24 @@ def _unknown(decode: Any, value: Any) -> Iterator[str]:
     except msgspec.ValidationError as error:
         yield f": {error}"
         return
-    yield from _dropped(value, msgspec.json.decode(msgspec.json.encode(decoded)), "")
+    yield from _dropped(value, decoded, "")
     yield from _raw(decoded, "")
 
 
 def _dropped(there: Any, kept: Any, path: str) -> Iterator[str]:
-    if isinstance(there, dict) and isinstance(kept, dict):
+    """Find members that the types have no place for, also where they are null."""
+    if isinstance(there, dict) and isinstance(kept, msgspec.Struct):
+        places = {field.encode_name: field.name for field in msgspec.structs.fields(kept)}
         for name, x in there.items():
-            if name in kept:
-                yield from _dropped(x, kept[name], f"{path}.{name}")
-            elif x is not None:
+            if name in places:
+                yield from _dropped(x, getattr(kept, places[name]), f"{path}.{name}")
+            elif name != kept.__struct_config__.tag_field:
                 yield f"{path}.{name}: unknown member"
+    elif isinstance(there, dict) and isinstance(kept, dict):
+        for name, x in there.items():
+            yield from _dropped(x, kept[name], f"{path}.{name}")
     elif isinstance(there, list) and isinstance(kept, list):
-        for x, y in zip(there, kept, strict=False):
+        for x, y in zip(there, kept, strict=True):
             yield from _dropped(x, y, f"{path}[]")
 
 
