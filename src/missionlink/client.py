@@ -77,7 +77,10 @@ class AsyncClient(Sessions):
         self._state: ClientState = "new"
         self._starting: asyncio.Task[None] | None = None
         self._waiting_for_start = 0
+        # Whether somebody has learned of a start that succeeded.
+        self._is_entered = False
         self._closing: asyncio.Task[None] | None = None
+        self._releasing: asyncio.Task[None] | None = None
         self._link: Link | None = None
         self._handshake: Handshake | None = None
         self._rpc: ClientRpc | None = None
@@ -166,28 +169,31 @@ class AsyncClient(Sessions):
                 raise ConnectionClosed(f"the client is {self._state}; make a new one")
             self._state = "starting"
             self._starting = asyncio.create_task(self._start())
-            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._starting.add_done_callback(self._start_ended)
         starting = self._starting
         self._waiting_for_start += 1
         try:
             await asyncio.shield(starting)
+            self._is_entered = True
         except asyncio.CancelledError:
             if not is_being_cancelled():
                 raise ConnectionClosed("the client was closed while it started") from None
-            if self._waiting_for_start == 1 and not starting.done():
-                # Whoever started it went away: nothing may be left running.
-                starting.cancel()
+            if self._waiting_for_start == 1 and not self._is_entered:
+                # Whoever started it went away, maybe in the round in which it succeeded: nothing may be left running.
+                if not starting.cancel() and self._closing is None:
+                    self._closing = asyncio.create_task(self._close())
             raise
         finally:
             self._waiting_for_start -= 1
 
     async def _start(self) -> None:
-        try:
-            self._link, self._handshake = await establish(self.options, self._given_transport, self)
-        except BaseException:
-            self._state = "closed"
-            raise
+        self._link, self._handshake = await establish(self.options, self._given_transport, self)
         self._state = "running"
+
+    def _start_ended(self, task: asyncio.Task[None]) -> None:
+        # Also for a task that was cancelled before its first step.
+        if task.cancelled() or task.exception() is not None:
+            self._state = "closed"
 
     async def close(self) -> None:
         """Leave all sessions, end the runtime if this client started it; calling it twice is nothing.
@@ -208,6 +214,8 @@ class AsyncClient(Sessions):
             self._state = "closing"
             if self._link is not None:
                 await release(self._link)
+        elif self._releasing is not None:
+            await asyncio.wait({self._releasing})
         self._state = "closed"
 
     async def restart(self) -> None:
@@ -226,8 +234,12 @@ class AsyncClient(Sessions):
             raise ConnectionClosed(f"the client is {self._state} and cannot be restarted")
         self._state = "closing"
         if self._link is not None:
-            await release(self._link)
+            self._releasing = asyncio.create_task(release(self._link))
+            await asyncio.shield(self._releasing)
+        if self._closing is not None:
+            raise ConnectionClosed("the client was closed while it restarted")
         self._link = self._starting = self._rpc = None
+        self._is_entered = False
         self._state = "new"
         await self.start()
 

@@ -27,12 +27,12 @@ def factor() -> float:
 def _nothing_left() -> Iterator[None]:
     # Pytest keeps log records, they keep errors, and errors keep the frames that they went through.
     logger = logging.getLogger("missionlink")
-    logger.propagate = False
+    logger.setLevel(logging.CRITICAL)
     try:
         with nothing_left():
             yield
     finally:
-        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

@@ -144,30 +144,32 @@ class Runtime:
     def question_all(self, session_id: str) -> None:
         """A hook, a permission, a tool call and a question, each after the answer to the one before."""
 
+        tag = f"{session_id}-{self._events}"
+
         def hook() -> None:
             # Only the local session has hooks.
             if session_id == CLOUD:
                 permission()
                 return
             tool_use = {"toolName": "bash", "toolArgs": {}, "timestamp": 1, "cwd": "/"}
-            self._steps[f"h-{session_id}"] = permission
-            self.write(self.ask(session_id, f"h-{session_id}", "hooks.invoke", hookType="preToolUse", input=tool_use))
+            self._steps[f"h-{tag}"] = permission
+            self.write(self.ask(session_id, f"h-{tag}", "hooks.invoke", hookType="preToolUse", input=tool_use))
 
         def permission() -> None:
-            asked = {"requestId": f"p-{session_id}", "permissionRequest": {"kind": "shell", "fullCommandText": "ls"}}
-            self._steps[f"p-{session_id}"] = tool_call
+            asked = {"requestId": f"p-{tag}", "permissionRequest": {"kind": "shell", "fullCommandText": "ls"}}
+            self._steps[f"p-{tag}"] = tool_call
             self.write(self.event(session_id, "permission.requested", asked))
 
         def tool_call() -> None:
             if session_id == CLOUD:
                 question()
                 return
-            call = {"requestId": f"t-{session_id}", "sessionId": session_id, "toolCallId": "c", "toolName": "add"}
-            self._steps[f"t-{session_id}"] = question
+            call = {"requestId": f"t-{tag}", "sessionId": session_id, "toolCallId": "c", "toolName": "add"}
+            self._steps[f"t-{tag}"] = question
             self.write(self.event(session_id, "external_tool.requested", {**call, "arguments": {"a": 1, "b": 2}}))
 
         def question() -> None:
-            identity = f"q-{session_id}"
+            identity = f"q-{tag}"
             self._steps[identity] = finish
             self.write(
                 self.ask(session_id, identity, "userInput.request", question="Go on?", choices=[], allowFreeform=True)
@@ -247,6 +249,13 @@ async def _hook(hook: Any) -> None:
 HANDLERS: dict[str, Any] = {"on_permission": allowed, "on_user_input": question_answered}
 
 
+def local_handlers() -> dict[str, Any]:
+    """Options of a local session that answers whatever the runtime asks."""
+    hooks = Hooks()
+    hooks.pre_tool_use(_hook)
+    return {**HANDLERS, "tools": [add], "hooks": hooks}
+
+
 async def drained(stream: Any) -> None:
     async for _ in stream:
         pass
@@ -260,9 +269,7 @@ async def program(client: AsyncClient, ends: Ends) -> None:
         async with client.create_cloud_session("octo/hello", on_event=_seen, **HANDLERS) as cloud:
             group.create_task(ends.watch("cloud events", drained(cloud.events())))
             await ends.watch("cloud turn", cloud.run(PROMPT_WITH_EVERYTHING))
-            hooks = Hooks()
-            hooks.pre_tool_use(_hook)
-            async with client.create_session(session_id=LOCAL, tools=[add], hooks=hooks, **HANDLERS) as local:
+            async with client.create_session(session_id=LOCAL, **local_handlers()) as local:
                 group.create_task(ends.watch("local events", drained(local.events())))
                 turn = await local.send(PROMPT_WITH_EVERYTHING)
                 async for _ in turn:

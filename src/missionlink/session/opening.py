@@ -122,4 +122,6 @@ def _abandon(conversation: Conversation, task: asyncio.Task[None]) -> None:
     """Let the conversation end by itself what it opens: nobody waits any more."""
     conversation.abandoned = True
     if not task.done():
-        asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, task.cancel)
+        timer = asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, task.cancel)
+        # Without this the loop would keep the whole client for as long, also after its end.
+        task.add_done_callback(lambda _: timer.cancel())
