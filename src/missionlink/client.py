@@ -65,13 +65,8 @@ class AsyncClient(Sessions):
         env: Mapping[str, str] | None = None,
         transport: Transport | None = None,
     ) -> None:
-        given = {
-            "runtime": runtime,
-            "url": url,
-            "github_token": github_token,
-            "working_directory": working_directory,
-            "env": env,
-        }
+        given: dict[str, Any] = {"runtime": runtime, "url": url, "github_token": github_token}
+        given |= {"working_directory": working_directory, "env": env}
         self.options: ClientOptions = with_fields(options_of(ClientOptions, options), given)
         self._given_transport = transport
         self._state: ClientState = "new"

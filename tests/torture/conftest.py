@@ -1,4 +1,4 @@
-"""Each test of this folder is watched: see ``watch.py``. ``MISSIONLINK_TORTURE=10`` makes the long ones ten times longer."""
+"""Each test of this folder is watched: see ``watch.py``. ``MISSIONLINK_TORTURE=10`` lets the long ones run longer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program is cancelled at each step that it takes, for all steps of a whole conversation (contracts P10, C2, C4, P8)."""
+"""The program is cancelled at each step of a whole conversation, or somebody closes (contracts P10, C2, C4, P8)."""
 
 from __future__ import annotations
 

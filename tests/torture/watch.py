@@ -1,4 +1,4 @@
-"""What must be true after each of these tests: nothing is left running, open, or in memory, and the loop never stood."""
+"""What must be true after each of these tests: nothing is left running, open or in memory, the loop never stood."""
 
 from __future__ import annotations
 
