@@ -72,8 +72,7 @@ class AsyncClient(Sessions):
         self._state: ClientState = "new"
         self._starting: asyncio.Task[None] | None = None
         self._waiting_for_start = 0
-        # Whether somebody has learned of a start that succeeded.
-        self._is_entered = False
+        self._is_entered = False  # whether somebody has learned of a start that succeeded
         self._closing: asyncio.Task[None] | None = None
         self._releasing: asyncio.Task[None] | None = None
         self._link: Link | None = None
@@ -163,8 +162,14 @@ class AsyncClient(Sessions):
             if self._state != "new":
                 raise ConnectionClosed(f"the client is {self._state}; make a new one")
             self._state = "starting"
+
+            def ended(task: asyncio.Task[None]) -> None:
+                # Also for a task that was cancelled before its first step.
+                if task.cancelled() or task.exception() is not None:
+                    self._state = "closed"
+
             self._starting = asyncio.create_task(self._start())
-            self._starting.add_done_callback(self._start_ended)
+            self._starting.add_done_callback(ended)
         starting = self._starting
         self._waiting_for_start += 1
         try:
@@ -184,11 +189,6 @@ class AsyncClient(Sessions):
     async def _start(self) -> None:
         self._link, self._handshake = await establish(self.options, self._given_transport, self)
         self._state = "running"
-
-    def _start_ended(self, task: asyncio.Task[None]) -> None:
-        # Also for a task that was cancelled before its first step.
-        if task.cancelled() or task.exception() is not None:
-            self._state = "closed"
 
     async def close(self) -> None:
         """Leave all sessions, end the runtime if this client started it; calling it twice is nothing.

@@ -80,13 +80,13 @@ def until(condition: Any, seconds: float = PATIENCE_S) -> bool:
 
 
 @contextlib.contextmanager
-def nothing_left() -> Iterator[None]:
+def nothing_left(patience: float = PATIENCE_S) -> Iterator[None]:
     """Fail if the block leaves files, processes, threads or objects behind."""
     gc.collect()
     files, processes, objects = set(open_files()), children(), owned_objects()
     yield
-    assert until(lambda: not children() - processes), f"processes are left: {children() - processes}"
-    assert until(lambda: not [one for one in threading.enumerate() if one.name.startswith("missionlink")]), (
+    assert until(lambda: not children() - processes, patience), f"processes are left: {children() - processes}"
+    assert until(lambda: not [one for one in threading.enumerate() if one.name.startswith("missionlink")], patience), (
         f"threads are left: {threading.enumerate()}"
     )
 
@@ -95,12 +95,12 @@ def nothing_left() -> Iterator[None]:
         gc.collect()
         return {name: count for name, count in owned_objects().items() if count > objects.get(name, 0)}
 
-    assert until(lambda: not new_objects(), 1.0), f"objects are left: {new_objects()}"
+    assert until(lambda: not new_objects(), patience), f"objects are left: {new_objects()}"
 
     def new_files() -> dict[str, str]:
         return {number: what for number, what in open_files().items() if number not in files and "/proc/" not in what}
 
-    assert until(lambda: not new_files(), 2.0), f"files are left open: {new_files()}"
+    assert until(lambda: not new_files(), patience), f"files are left open: {new_files()}"
 
 
 @contextlib.asynccontextmanager
@@ -167,8 +167,15 @@ class StallWatch:
         self._handle = self._loop.call_later(self._seconds / 20, self._turn)
 
     def _look(self) -> None:
+        last: tuple[object, int] | None = None
         while not self._stop.wait(self._seconds / 10):
             frame = sys._current_frames().get(self._main)
-            if frame is not None and time.monotonic() - self._beat > self._seconds:
+            if frame is None or time.monotonic() - self._beat < self._seconds:
+                last = None
+                continue
+            # A machine that has no time for us stops us anywhere; a stall is where we still are when looked at again.
+            place = frame, frame.f_lasti
+            if last == place and "selectors" not in frame.f_code.co_filename:
                 self.stalls.append("".join(traceback.format_stack(frame)[-6:]))
                 self._beat = time.monotonic()
+            last = place
