@@ -769,3 +769,23 @@ def test_errors_of_turns_survive_copy():
     twin = copy.copy(error)
     assert (str(twin), twin.session_id, twin.kind, twin.status_code) == ("x", "s", "query", 400)
     assert isinstance(TurnResult(text="", status="completed").events, list)
+
+
+@both_families
+async def test_a_prompt_that_a_hook_did_not_let_through_fails_its_turn_and_no_other(names_prompts: bool):
+    """E4: the prompt never comes back among the events, so that nothing else would end the turn."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer, names_prompts=names_prompts)
+        turns = [await within(session.send(prompt)) for prompt in ("one", "two", "three")]
+        agent.prompt("one", 1)
+        agent.reply("first")
+        named = {"originatingMessageId": "m2"} if names_prompts else {}
+        agent.say("session.warning", {"warningType": "other", "message": "no matter", **named}, ephemeral=True)
+        agent.say("session.warning", {"warningType": "policy_blocked", "message": "not that", **named}, ephemeral=True)
+        agent.prompt("three", 3)
+        agent.reply("third")
+        agent.idle()
+        with pytest.raises(TurnFailed, match="not that") as blocked:
+            await within(turns[1])
+        assert blocked.value.kind == "policy_blocked"
+        assert [(await within(turn)).text for turn in (turns[0], turns[2])] == ["first", "third"]

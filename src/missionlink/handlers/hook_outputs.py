@@ -65,7 +65,7 @@ class UserPromptOutput(HookOutput, rename="camel", omit_defaults=True, frozen=Tr
 
     @classmethod
     def block(cls, reason: str) -> UserPromptOutput:
-        """Do not let the prompt reach the agent; the turn ends with the event ``session.warning``."""
+        """Do not let the prompt reach the agent; the turn fails with the reason and the kind ``"policy_blocked"``."""
         return cls(decision="block", reason=reason)
 
 

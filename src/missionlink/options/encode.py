@@ -72,6 +72,9 @@ def session_params(options: SessionOptions) -> dict[str, Any]:
         value = getattr(options, option)
         if value is not None:
             params[member] = value
+    if options.available_tools is not None and options.excluded_tools is not None:
+        # Else runtimes forget what is excluded where something else is named as available.
+        params["toolFilterPrecedence"] = "excluded"
     if options.provider is not None:
         params["provider"] = options.provider.to_wire()
         if options.on_provider_token is not None:

@@ -70,7 +70,7 @@ class SessionOptions:
     available_tools: Sequence[str] | None = None
     """Names of the only tools that the agent may use."""
     excluded_tools: Sequence[str] | None = None
-    """Names of tools that the agent may not use."""
+    """Names of tools that the agent may not use, also of those in ``available_tools``."""
     mcp_servers: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
     """MCP servers by name, in wire spelling."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from missionlink.errors import MissionlinkError, SessionClosed
+from missionlink.errors import MissionlinkError, SessionClosed, TurnFailed
 from missionlink.protocol.envelope import PIECES
 from missionlink.session.turn_state import TurnState, decode_or_default
 
@@ -25,6 +25,12 @@ __all__ = ("TurnTracker",)
 class _Prompt(msgspec.Struct, rename="camel"):
     message_id: str = ""
     content: str = ""
+
+
+class _Warning(msgspec.Struct, rename="camel"):
+    warning_type: str = ""
+    message: str = ""
+    originating_message_id: str = ""
 
 
 class _Idle(msgspec.Struct):
@@ -145,6 +151,8 @@ class TurnTracker:
             turn.was_aborted = True
         elif kind == "session.idle":
             self._idle(event)
+        elif kind == "session.warning":
+            self._warned(event)
         elif kind == "session.shutdown":
             self.end(SessionClosed(self._session_id, "the runtime ended it"))
 
@@ -182,6 +190,17 @@ class TurnTracker:
             return active
         same = next((turn for turn in waiting if turn.prompt == prompt.content), None)
         return same or next(iter(waiting), None)
+
+    def _warned(self, event: Event) -> None:
+        """End the turn whose prompt a hook did not let through: nothing else is said of it."""
+        warning = decode_or_default(event, _Warning)
+        if warning.warning_type != "policy_blocked":
+            return
+        waiting = [turn for turn in self._turns if not turn.copies_seen]
+        named = [turn for turn in waiting if turn.id and turn.id == warning.originating_message_id]
+        for turn in (named or waiting)[:1]:
+            self.remove(turn)
+            turn.finish(TurnFailed(warning.message, session_id=self._session_id, kind=warning.warning_type))
 
     def _idle(self, event: Event) -> None:
         aborted = decode_or_default(event, _Idle).aborted
