@@ -181,7 +181,7 @@ def test_an_address_on_github_says_what_it_is(url: str, named: dict[str, str], w
         (lambda: attachments_to_wire("notes.txt", is_cloud=False, runtime_version=None), "attachments"),
         (lambda: attachments_to_wire({"type": "file"}, is_cloud=False, runtime_version=None), "attachments"),
         (lambda: entries(Attachment.file("notes.txt"), is_cloud=True), "attachments"),
-        (lambda: entries({"type": "directory", "path": "."}, is_cloud=True), "attachments"),
+        (lambda: entries({"type": "github_url", "url": "https://a.b"}, is_cloud=True), "attachments"),
     ],
 )
 @pytest.mark.usefixtures("notes")

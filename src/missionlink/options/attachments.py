@@ -21,7 +21,6 @@ from missionlink.options.checks import check_text
 
 __all__ = ("Attachment", "attachments_to_wire")
 
-_ON_THIS_MACHINE = ("file", "directory")
 # What runtimes up to 1.0.71 take and then leave out without a word.
 _NEWER = frozenset({
     "github_actions_job", "github_commit", "github_file", "github_file_diff", "github_release", "github_repository",
@@ -165,20 +164,18 @@ def attachments_to_wire(
     """Return the member ``attachments``; ``None`` for none.
 
     Raises:
-        InvalidOption: Something is no attachment, or cannot go with a prompt to a cloud session.
+        InvalidOption: Something is no attachment, or the session is in the cloud.
         UnsupportedByRuntime: The runtime would leave one of them out without a word.
     """
     if isinstance(attachments, str | bytes | Mapping) or not isinstance(attachments, Sequence):
         raise InvalidOption("attachments", "must be a list of Attachment, made by Attachment.file() and the like")
     entries = [_entry(one) for one in cast("Sequence[object]", attachments)]
+    if entries and is_cloud:
+        raise InvalidOption(
+            "attachments", "are not for cloud sessions: no runtime passes them on; say what matters in the prompt"
+        )
     for entry in entries:
         kind = entry["type"]
-        if is_cloud and kind in _ON_THIS_MACHINE:
-            raise InvalidOption(
-                "attachments",
-                f"a {kind} of this machine cannot go to a cloud session: the agent is on another one; "
-                "send its content with Attachment.blob or in the prompt",
-            )
         is_text = kind == "blob" and not str(entry.get("mimeType", "")).startswith("image/")
         if (kind in _NEWER or is_text) and _is_older(runtime_version):
             what = "blobs that are no images" if is_text else f"the type {kind}"

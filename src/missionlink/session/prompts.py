@@ -79,9 +79,9 @@ class Prompts:
         Args:
             prompt: The text; not empty unless there are attachments.
             mode: What happens while another turn runs: ``"enqueue"`` (the runtime's default) waits for it,
-                ``"immediate"`` steers it; see ``Turn.steer``.
-            attachments: ``Attachment.file(…)`` and the like, or entries in wire spelling.
-            agent_mode: Mode of the agent for this prompt.
+                ``"immediate"`` steers it; see ``Turn.steer``. Not for cloud sessions.
+            attachments: ``Attachment.file(…)`` and the like, or entries in wire spelling. Not for cloud sessions.
+            agent_mode: Mode of the agent for this prompt. Not for cloud sessions.
             extra: Further members of ``session.send`` in wire spelling.
             timeout: Seconds to wait for acceptance, not for the answer.
 

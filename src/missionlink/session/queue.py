@@ -44,7 +44,7 @@ class Queue:
     The turn of a prompt that is taken out ends as ``"aborted"``.
 
     Raises:
-        UnsupportedByRuntime: The runtime does not know the method.
+        UnsupportedByRuntime: The runtime does not know the method, or the session is in the cloud.
         RequestRefused: The prompt waits no more.
     """
 
@@ -91,16 +91,22 @@ class Queue:
 
     async def pause(self) -> None:
         """Let nothing leave the queue until ``resume`` (from 1.0.81 on); the turn under way goes on."""
-        await self._core.call("session.queue.setDrainPaused", {"sessionId": self._core.id, "paused": True})
+        await self._set_paused(True)
 
     async def resume(self) -> None:
         """Let the queue go on after ``pause``."""
-        await self._core.call("session.queue.setDrainPaused", {"sessionId": self._core.id, "paused": False})
+        await self._set_paused(False)
+
+    async def _set_paused(self, paused: bool) -> None:
+        method = "session.queue.setDrainPaused"
+        _check_place(self._core, method)
+        await self._core.call(method, {"sessionId": self._core.id, "paused": paused})
 
     async def _change(self, method: str, item: QueuedPrompt, success: str | None, **params: Any) -> None:
         if not isinstance(item, QueuedPrompt):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("prompt", f"must be one of session.queue.list(), not {type(item).__name__}")
         core = self._core
+        _check_place(core, method)
         if item.item_id is None:
             raise UnsupportedByRuntime(method, core.link.runtime_version)
         try:
@@ -140,5 +146,12 @@ async def withdraw(core: SessionCore, turn: TurnState) -> bool:
 
 async def _items(core: SessionCore) -> _Items:
     method = "session.queue.pendingItems"
+    _check_place(core, method)
     items: _Items = read_result(method, await core.call(method, {"sessionId": core.id}), _Items)
     return items
+
+
+def _check_place(core: SessionCore, method: str) -> None:
+    # Runtimes answer for a queue of their own, which is always empty: the prompts wait at the remote agent.
+    if core.cloud is not None:
+        raise UnsupportedByRuntime(method, core.link.runtime_version, options=("a cloud session",))

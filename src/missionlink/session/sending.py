@@ -38,6 +38,8 @@ def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> d
         value = members.get(member)
         if value is not None and value not in choices:
             raise InvalidOption(option, f"{value!r} is none of {', '.join(choices)}")
+    if core.cloud is not None:
+        _check_cloud(members)
     attachments = members["attachments"]
     if attachments not in ((), []):
         # Imported here: most prompts have none.
@@ -50,6 +52,14 @@ def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> d
         raise InvalidOption("prompt", "must not be empty")
     given = {name: value for name, value in members.items() if value is not None}
     return {"sessionId": core.id, "prompt": prompt, **given}
+
+
+def _check_cloud(members: Mapping[str, Any]) -> None:
+    """Refuse what no runtime passes on to a remote agent: the prompt goes there alone."""
+    if members.get("agentMode") is not None:
+        raise InvalidOption("agent_mode", "is not for cloud sessions; use session.set_mode()")
+    if members.get("mode") == "immediate":
+        raise InvalidOption("mode", "'immediate' is not for cloud sessions: every prompt waits for its turn there")
 
 
 async def wait_until_taken(core: SessionCore) -> None:

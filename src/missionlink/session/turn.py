@@ -142,7 +142,7 @@ class Turn:
             attachments: As for ``session.send``.
 
         Raises:
-            InvalidOption: An argument is wrong; nothing was sent.
+            InvalidOption: An argument is wrong, or the session is in the cloud; nothing was sent.
             RequestRefused: The turn has ended; nothing was sent.
             RequestFailed, ConnectionFailed: The runtime did not take it.
         """

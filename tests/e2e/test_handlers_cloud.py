@@ -1,0 +1,115 @@
+"""What of sending, steering and answering works in a cloud session, on both real runtimes; the rest is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from missionlink import PENDING, Allow, AsyncClient, Attachment, PendingQuestion, Permissions, PlanAnswer, errors
+from missionlink.mission_control import ScriptedWorker, serve
+from missionlink.mission_control.directives import follow_prompt
+
+from .real_runtime import within
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from missionlink.mission_control import ScriptedTask
+
+    from .real_runtime import RealRuntime
+
+PLACE = "octo/hello@main"
+
+
+@dataclass
+class Movie:
+    title: str
+    stars: int
+
+
+async def play(task: ScriptedTask, prompt: str) -> str | None:
+    if "JSON schema" in prompt:
+        return '{"title": "Ran", "stars": 4}' if "does not fit" in prompt else "It is **Ran**."
+    return await follow_prompt(task, prompt)
+
+
+@pytest.fixture(scope="module")
+async def client(runtime: RealRuntime, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AsyncClient]:
+    async with serve(worker=ScriptedWorker(play)) as control:
+        options = runtime.options(tmp_path_factory.mktemp("home"), env=control.environment())
+        async with AsyncClient(options) as client:
+            yield client
+
+
+@pytest.mark.feature("Structured output, with one repair", place="cloud")
+async def test_an_answer_has_the_type_that_was_asked_for(client: AsyncClient) -> None:
+    async with client.create_cloud_session(PLACE) as session, within():
+        result = await session.run("Name a movie", output_type=Movie)
+    assert result.output == Movie("Ran", 4)
+
+
+@pytest.mark.feature("Questions: answered later, from another task", place="cloud")
+@pytest.mark.feature("Permissions: answered later, from another client, by a text that was kept", place="cloud")
+async def test_questions_wait_until_somebody_answers(client: AsyncClient) -> None:
+    answers: dict[str, tuple[str, Any, str]] = {
+        "permission": ("/permission ls", Allow.once(), "Permission to run 'ls' was given."),
+        "user_input": ("/ask Which? [red|blue]", "blue", "You answered: blue"),
+        "elicitation": ("/elicit Who?", {"name": "Bob"}, "The form was answered with accept: {'name': 'Bob'}"),
+        "exit_plan": ("/plan Dig.", PlanAnswer(True), "The plan was approved."),
+    }
+    waiting: Any = {f"on_{name}": PENDING for name in answers}
+    async with client.create_cloud_session(PLACE, **waiting) as session, within():
+        questions = aiter(session.pending)
+        for kind, (prompt, answer, told) in answers.items():
+            turn = await session.send(prompt)
+            question = await anext(questions)
+            assert (question.kind, question.session_id) == (kind, session.id)
+            await PendingQuestion.from_json(question.to_json()).answer(answer, via=client)
+            assert (await turn).text == told
+        assert len(session.pending) == 0
+
+
+@pytest.mark.feature("Permissions: policies, with a log", place="cloud")
+async def test_a_policy_decides_and_keeps_a_log(client: AsyncClient) -> None:
+    policy = Permissions.allow(shell=["git status"]).otherwise_deny("not here")
+    async with client.create_cloud_session(PLACE, on_permission=policy) as session, within():
+        assert (await session.run("/permission git status")).text == "Permission to run 'git status' was given."
+        assert (await session.run("/permission rm -rf build")).text == "Permission to run 'rm -rf build' was refused."
+    assert [(record.decided_by, record.request.command) for record in policy.decisions] == [
+        ("allow", "git status"),
+        ("otherwise", "rm -rf build"),
+    ]
+
+
+@pytest.mark.feature("Modes: read and changed", place="cloud")
+@pytest.mark.feature("Attachments", place="cloud", newer="refused by name", older="refused by name")
+@pytest.mark.feature("Turns: steering", place="cloud", newer="refused by name", older="refused by name")
+@pytest.mark.feature("Queue", place="cloud", newer="refused by name", older="refused by name")
+@pytest.mark.feature(
+    "Tools: replaced during a session", place="cloud", newer="refused by name", older="refused by name"
+)
+async def test_what_no_runtime_passes_on_is_refused_by_name(client: AsyncClient) -> None:
+    """P1."""
+    async with client.create_cloud_session(PLACE) as session, within():
+        await session.set_mode("plan")
+        assert await session.get_mode() == "plan"
+        wrong: dict[str, Any] = {
+            "attachments": [Attachment.github("https://github.com/octo/hello")],
+            "agent_mode": "plan",
+            "mode": "immediate",
+        }
+        for option, value in wrong.items():
+            with pytest.raises(errors.InvalidOption) as refused:
+                await session.send("hello", **{option: value})
+            assert refused.value.option == option
+        turn = await session.send("hello")
+        with pytest.raises(errors.InvalidOption, match="cloud"):
+            await turn.steer("rather so")
+        with pytest.raises(errors.UnsupportedByRuntime):
+            await session.set_tools([])
+        for attempt in (session.queue.list(), session.queue.clear(), session.queue.pause()):
+            with pytest.raises(errors.UnsupportedByRuntime, match="cloud"):
+                await attempt
+        assert (await turn).text == "You said: hello"
