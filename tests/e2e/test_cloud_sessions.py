@@ -183,11 +183,13 @@ async def test_what_a_cloud_session_cannot_have_is_refused_by_name(rig: Rig) -> 
     assert rig.traffic.created() == created
 
 
+@pytest.mark.feature("Turns: results", place="cloud")
 async def test_a_long_answer_arrives_whole_and_in_order(rig: Rig) -> None:
     async with rig.create() as session:
         assert (await ask(session, "/say 3000 words")).split() == [f"word{number}" for number in range(1, 3001)]
 
 
+@pytest.mark.feature("Turns: aborted", place="cloud")
 async def test_a_turn_is_aborted(rig: Rig) -> None:
     async with rig.create() as session, within():
         turn = await session.send("/hang")
@@ -200,6 +202,7 @@ async def test_a_turn_is_aborted(rig: Rig) -> None:
         assert await ask(session, "still there?") == "You said: still there?"
 
 
+@pytest.mark.feature("Turns: several under way, told apart", place="cloud")
 async def test_what_follows_a_turn_that_was_given_up_has_an_answer_of_its_own(rig: Rig) -> None:
     """E4: the end of an aborted turn comes later than the answer to the abort."""
     async with rig.create() as session:
@@ -211,6 +214,7 @@ async def test_what_follows_a_turn_that_was_given_up_has_an_answer_of_its_own(ri
         assert await ask(session, "second") == "You said: second"
 
 
+@pytest.mark.feature("Turns: errors of the agent or its model", place="cloud")
 async def test_an_error_of_the_agent_fails_the_turn(rig: Rig) -> None:
     async with rig.create() as session:
         with pytest.raises(errors.TurnFailed, match="out of order") as failed:
@@ -239,6 +243,7 @@ async def test_typed_methods_reach_the_remote_agent(rig: Rig) -> None:
 # answered from events (P13).
 
 
+@pytest.mark.feature("Permissions: decided by a function", place="cloud")
 async def test_permissions_are_decided_by_the_handler(rig: Rig) -> None:
     asked: dict[str | None, str] = {}
 
@@ -269,6 +274,9 @@ async def test_permissions_are_decided_by_the_handler(rig: Rig) -> None:
     assert rig.traffic.created() == created + 3
 
 
+@pytest.mark.feature("Questions: user input", place="cloud")
+@pytest.mark.feature("Questions: plans", place="cloud")
+@pytest.mark.feature("Questions: forms", place="cloud")
 async def test_questions_are_answered_by_the_handlers(rig: Rig) -> None:
     asked: list[Any] = []
 
@@ -293,6 +301,7 @@ async def test_questions_are_answered_by_the_handlers(rig: Rig) -> None:
     assert sorted(asked) == [("Dig.", "autopilot"), ("Which?", ["red", "blue"]), ("Who?", ["name"])]
 
 
+@pytest.mark.feature("Permissions: denied without a handler", place="cloud")
 @pytest.mark.parametrize(
     "handlers", [{}, {"on_auto_mode_switch": lambda offer: "no"}], ids=["no handler", "another handler"]
 )
@@ -306,6 +315,7 @@ async def test_questions_without_a_handler_hold_nothing_up(rig: Rig, handlers: d
     ]
 
 
+@pytest.mark.feature("Permissions: denied when the handler fails", place="cloud")
 async def test_a_handler_that_fails_answers_neutrally(rig: Rig) -> None:
     """G1, P8."""
 
@@ -340,6 +350,13 @@ async def test_an_open_question_is_withdrawn_by_an_abort(rig: Rig) -> None:
         await withdrawn.wait()
 
 
+@pytest.mark.feature("Hooks: all twelve", place="cloud", newer="refused", older="never called")
+@pytest.mark.feature(
+    "Tools: results of every form, and failures that the model reads",
+    place="cloud",
+    newer="refused",
+    older="never called",
+)
 async def test_hooks_and_tools_are_refused_by_name_where_they_cannot_be_had(rig: Rig) -> None:
     """P13."""
     tool = {"name": "weather", "description": "tells it", "parameters": {"type": "object"}}
@@ -382,6 +399,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.feature("Sessions: left and resumed", place="cloud")
 async def test_a_second_process_comes_back_to_the_session_of_the_first(rig: Rig, tmp_path: Path) -> None:
     """P16."""
     session = await rig.create()

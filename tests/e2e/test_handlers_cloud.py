@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink import PENDING, Allow, AsyncClient, Attachment, PendingQuestion, Permissions, PlanAnswer, errors
+from missionlink import (
+    PENDING,
+    Allow,
+    AsyncClient,
+    Attachment,
+    PendingQuestion,
+    Permissions,
+    PlanAnswer,
+    QueuedPrompt,
+    errors,
+)
 from missionlink.mission_control import ScriptedWorker, serve
 from missionlink.mission_control.directives import follow_prompt
 
@@ -83,13 +93,18 @@ async def test_a_policy_decides_and_keeps_a_log(client: AsyncClient) -> None:
     ]
 
 
-@pytest.mark.feature("Modes: read and changed", place="cloud")
-@pytest.mark.feature("Attachments", place="cloud", newer="refused by name", older="refused by name")
-@pytest.mark.feature("Turns: steering", place="cloud", newer="refused by name", older="refused by name")
-@pytest.mark.feature("Queue", place="cloud", newer="refused by name", older="refused by name")
+@pytest.mark.feature("Modes: read and changed, for a session", place="cloud")
 @pytest.mark.feature(
-    "Tools: replaced during a session", place="cloud", newer="refused by name", older="refused by name"
+    "Attachments: files, folders, selections, images, issues", place="cloud", newer="refused", older="refused"
 )
+@pytest.mark.feature("Attachments: texts, and all else on GitHub", place="cloud", newer="refused", older="refused")
+@pytest.mark.feature("Modes: changed for one prompt", place="cloud", newer="refused", older="refused")
+@pytest.mark.feature("Turns: steering", place="cloud", newer="refused", older="refused")
+@pytest.mark.feature("Queue: listed and emptied", place="cloud", newer="refused", older="refused")
+@pytest.mark.feature(
+    "Queue: moved, changed, taken out, sent at once, paused", place="cloud", newer="refused", older="refused"
+)
+@pytest.mark.feature("Tools: replaced during a session", place="cloud", newer="refused", older="refused")
 async def test_what_no_runtime_passes_on_is_refused_by_name(client: AsyncClient) -> None:
     """P1."""
     async with client.create_cloud_session(PLACE) as session, within():
@@ -109,7 +124,11 @@ async def test_what_no_runtime_passes_on_is_refused_by_name(client: AsyncClient)
             await turn.steer("rather so")
         with pytest.raises(errors.UnsupportedByRuntime):
             await session.set_tools([])
-        for attempt in (session.queue.list(), session.queue.clear(), session.queue.pause()):
+        queue, waiting = session.queue, QueuedPrompt(item_id="1")
+        for attempt in (
+            queue.list(), queue.clear(), queue.pause(), queue.resume(), queue.remove(waiting), queue.move(waiting, 0),
+            queue.edit(waiting, "x"), queue.send_now(waiting),
+        ):  # fmt: skip
             with pytest.raises(errors.UnsupportedByRuntime, match="cloud"):
                 await attempt
         assert (await turn).text == "You said: hello"

@@ -176,7 +176,7 @@ async def test_a_rejected_call_ends_the_run(client: AsyncClient, model: ModelSer
         assert await run(session) == ""
 
 
-@pytest.mark.feature("Tools: replaced during a session", older="refused by name")
+@pytest.mark.feature("Tools: replaced during a session", older="refused")
 async def test_the_tools_of_a_session_are_replaced(
     client: AsyncClient, model: ModelServer, runtime: RealRuntime
 ) -> None:
@@ -259,7 +259,7 @@ def shop(folder: Path) -> dict[str, Any]:
     return {"shop": {"type": "local", "command": sys.executable, "args": [str(program)], "tools": ["*"]}}
 
 
-@pytest.mark.feature("Permissions: shell, write, read, own tools, MCP servers, URLs")
+@pytest.mark.feature("Permissions: shell, write, read, URLs, own tools, MCP servers")
 async def test_every_kind_of_permission_is_asked_for_and_typed(
     client: AsyncClient, model: ModelServer, tmp_path: Path
 ) -> None:
@@ -280,13 +280,15 @@ async def test_every_kind_of_permission_is_asked_for_and_typed(
         + call("create", {"path": f"{tmp_path}/new.txt", "file_text": "hello"})
         + call("own", {"city": "Oslo"})
         + call("shop-buy", {})
-        + call("web_fetch", {"url": "https://example.org/"}),
+        + call("web_fetch", {"url": "https://example.org/"})
+        + call("view", {"path": f"{tmp_path}/elsewhere.txt"}),
         say("done"),
     )
     options = using(model, on_permission=decide, tools=[own], mcp_servers=shop(tmp_path))
     async with client.create_session(**options) as session:
         assert await run(session) == "done"
-    assert set(asked) >= {"shell", "write", "custom-tool", "mcp", "url"}
+    assert set(asked) == {"shell", "write", "custom-tool", "mcp", "url", "read"}
+    assert asked["read"].path == f"{tmp_path}/elsewhere.txt"
     assert asked["shell"].command == f"touch {tmp_path}/made"
     assert asked["write"].path == f"{tmp_path}/new.txt"
     assert asked["custom-tool"].tool_name == "own"

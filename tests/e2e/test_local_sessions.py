@@ -92,6 +92,7 @@ async def test_events_reach_a_late_consumer_from_the_first_one_on(client: AsyncC
 # Turns.
 
 
+@pytest.mark.feature("Turns: results")
 async def test_the_pieces_of_an_answer_make_its_message(client: AsyncClient, model: ModelServer) -> None:
     model.then(say("One answer, told in several pieces.", chunks=7))
     async with client.create_session(**using(model)) as session:
@@ -111,6 +112,7 @@ async def test_the_pieces_of_an_answer_make_its_message(client: AsyncClient, mod
     assert not any(event.ephemeral for event in history)
 
 
+@pytest.mark.feature("Turns: several under way, told apart")
 async def test_prompts_of_one_session_are_answered_in_order(client: AsyncClient, model: ModelServer) -> None:
     async with client.create_session(**using(model)) as session, within():
         turns = [await session.send(f"number {number}") for number in range(3)]
@@ -118,6 +120,7 @@ async def test_prompts_of_one_session_are_answered_in_order(client: AsyncClient,
     assert [result.text for result in results] == [f"You said: number {number}" for number in range(3)]
 
 
+@pytest.mark.feature("Turns: aborted")
 async def test_an_abort_ends_the_turn_and_not_the_session(client: AsyncClient, model: ModelServer) -> None:
     model.then(say("half ") + forever("and "), say("whole"))
     async with client.create_session(**using(model)) as session, within():
@@ -132,6 +135,7 @@ async def test_an_abort_ends_the_turn_and_not_the_session(client: AsyncClient, m
         assert (await session.run("once more")).text == "whole"
 
 
+@pytest.mark.feature("Turns: time limits")
 async def test_a_turn_that_takes_too_long_is_aborted(client: AsyncClient, model: ModelServer) -> None:
     model.then(forever("and "), say("whole"))
     async with client.create_session(**using(model)) as session, within():
@@ -141,6 +145,7 @@ async def test_a_turn_that_takes_too_long_is_aborted(client: AsyncClient, model:
         assert (await session.run("once more")).text == "whole"
 
 
+@pytest.mark.feature("Turns: errors of the agent or its model")
 @pytest.mark.parametrize(
     ("status", "kind", "text"), [(400, "query", "no such thing"), (401, "authentication", "Authentication failed")]
 )
@@ -167,6 +172,7 @@ def touching(path: Path) -> Any:
     return call("bash", {"command": f"touch {path}", "description": "make a file"})
 
 
+@pytest.mark.feature("Permissions: denied without a handler")
 async def test_without_a_handler_nothing_is_allowed(client: AsyncClient, model: ModelServer, tmp_path: Path) -> None:
     """G1."""
     model.then(touching(tmp_path / "made"), say("a pity"))
@@ -177,6 +183,7 @@ async def test_without_a_handler_nothing_is_allowed(client: AsyncClient, model: 
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.feature("Permissions: denied when the handler fails")
 async def test_a_handler_that_fails_denies(client: AsyncClient, model: ModelServer, tmp_path: Path) -> None:
     """G1."""
 
@@ -190,6 +197,7 @@ async def test_a_handler_that_fails_denies(client: AsyncClient, model: ModelServ
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.feature("Permissions: decided by a function")
 async def test_permissions_are_decided_by_the_handler(client: AsyncClient, model: ModelServer, tmp_path: Path) -> None:
     asked: list[PermissionRequest] = []
 
@@ -212,6 +220,7 @@ async def test_permissions_are_decided_by_the_handler(client: AsyncClient, model
     assert sorted(event.result.kind for event in completed) == ["approved", "denied-interactively-by-user"]
 
 
+@pytest.mark.feature("Questions: user input")
 async def test_questions_are_answered_by_the_handler(client: AsyncClient, model: ModelServer) -> None:
     asked: list[Question] = []
 
@@ -235,6 +244,7 @@ async def test_questions_are_answered_by_the_handler(client: AsyncClient, model:
     assert "mauve" in model.requests[1].tool_results["call_1"]
 
 
+@pytest.mark.feature("Questions: plans")
 async def test_a_plan_is_approved_by_the_handler(client: AsyncClient, model: ModelServer) -> None:
     plans: list[Any] = []
 
@@ -251,6 +261,7 @@ async def test_a_plan_is_approved_by_the_handler(client: AsyncClient, model: Mod
     assert [(plan.summary, plan.recommended_action) for plan in plans] == [("dig", "interactive")]
 
 
+@pytest.mark.feature("Questions: forms")
 async def test_a_form_is_filled_in_by_the_handler(client: AsyncClient, model: ModelServer) -> None:
     schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     async with client.create_session(**using(model, on_elicitation=lambda form: {"name": form.message})) as session:
@@ -263,6 +274,7 @@ async def test_a_form_is_filled_in_by_the_handler(client: AsyncClient, model: Mo
 # Coming back, and what is stored.
 
 
+@pytest.mark.feature("Sessions: left and resumed")
 async def test_a_session_is_left_and_resumed_with_its_memory(client: AsyncClient, model: ModelServer) -> None:
     async with client.create_session(**using(model)) as session:
         await session.run("remember me", timeout=WAIT_S)
@@ -295,6 +307,7 @@ async def test_a_stored_session_is_resumed_by_another_runtime(
             assert (await again.run("and now?", timeout=WAIT_S)).text == "You said: and now?"
 
 
+@pytest.mark.feature("Sessions: listed and deleted")
 async def test_stored_sessions_are_listed_and_deleted(client: AsyncClient, model: ModelServer, tmp_path: Path) -> None:
     async def stored() -> set[str]:
         return {info.session_id for info in await client.list_sessions(cwd=str(tmp_path))}

@@ -49,7 +49,7 @@ def asked(model: ModelServer) -> str:
 # Attachments.
 
 
-@pytest.mark.feature("Attachments: files, lines of files, folders, selections, images, issues and pull requests")
+@pytest.mark.feature("Attachments: files, folders, selections, images, issues")
 async def test_attachments_reach_the_model(client: AsyncClient, model: ModelServer, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("one\ntwo\nthree\n")
@@ -70,7 +70,7 @@ async def test_attachments_reach_the_model(client: AsyncClient, model: ModelServ
     assert [one.type for one in prompt.attachments][-2:] == ["blob", "github_reference"]
 
 
-@pytest.mark.feature("Attachments: texts, and all else on GitHub", older="refused by name")
+@pytest.mark.feature("Attachments: texts, and all else on GitHub", older="refused")
 async def test_further_attachments_reach_the_model_or_are_refused(
     client: AsyncClient, model: ModelServer, runtime: RealRuntime
 ) -> None:
@@ -135,7 +135,7 @@ async def test_what_waits_is_listed_and_dropped(client: AsyncClient, model: Mode
         assert (await session.run("four")).text == "last"
 
 
-@pytest.mark.feature("Queue: moved, changed, taken out, sent at once, paused", older="refused by name")
+@pytest.mark.feature("Queue: moved, changed, taken out, sent at once, paused", older="refused")
 async def test_what_waits_is_changed(client: AsyncClient, model: ModelServer, runtime: RealRuntime) -> None:
     gate = Gate()
     model.then(hold(gate) + say("first"), say("second"), say("third"))
@@ -190,7 +190,8 @@ async def test_a_stream_that_broke_off_is_told_once(client: AsyncClient, model: 
         assert "".join(pieces) == (await turn).text == "Hello there my friend"
 
 
-@pytest.mark.feature("Modes: read and changed, for a session and for one prompt")
+@pytest.mark.feature("Modes: read and changed, for a session")
+@pytest.mark.feature("Modes: changed for one prompt")
 async def test_the_mode_is_changed(client: AsyncClient, model: ModelServer) -> None:
     async with client.create_session(**using(model)) as session, within():
         assert await session.get_mode() == "interactive"
