@@ -41,6 +41,8 @@ def reply(request: TurnRequest) -> Answer:
         return call("ask_user", {"question": "Which colour?", "choices": ["red", "blue"]})
     if "for ever" in prompt:
         return forever("and ", interval=0.01)
+    if "name a movie" in prompt:
+        return say('{"title": "Tampopo", "stars": 5}')
     if "broken model" in prompt:
         return fail(429, "Too many requests")
     return say(f"You said: {request.prompt}")
