@@ -500,3 +500,11 @@ def test_the_defaults_are_those_of_the_contract():
     assert ClientOptions().start_timeout == 30
     assert ClientOptions().adoption_patience == 0.25
     assert ClientOptions().max_frame_bytes == 256 * 1024 * 1024
+
+
+def test_what_is_excluded_stays_excluded_whatever_is_available():
+    """Runtimes forget one of the two lists unless they are told which comes first."""
+    both = SessionOptions(available_tools=["view", "bash"], excluded_tools=["bash"])
+    assert session_params(both)["toolFilterPrecedence"] == "excluded"
+    for one in (SessionOptions(available_tools=["view"]), SessionOptions(excluded_tools=["bash"]), SessionOptions()):
+        assert "toolFilterPrecedence" not in session_params(one)
