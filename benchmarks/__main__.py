@@ -60,6 +60,8 @@ def main() -> int:
     rounds = options.rounds or (1 if options.quick else 5)
     harness = Harness(Settings(rounds, options.quick, sides, options.runtime), lambda line: print(line, flush=True))
     results = {"rounds": rounds, "quick": options.quick, "machine": machine(), "cases": harness.run(cases)}
+    # Other programs share the machine, as often as not: the reader is told how busy it was at both ends.
+    results["machine"]["load_after"] = [round(value, 2) for value in os.getloadavg()]
     text = json.dumps(results, indent=1) + "\n"
     if options.output:
         options.output.write_text(text, encoding="utf-8")
