@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ("Handlers",)
 
+# msgspec keeps a decoder for each class, but not for a type like this one, and making it takes longer than decoding.
+_PLAIN: type[dict[str, Any]] = dict[str, Any]
+_plain = msgspec.json.Decoder(_PLAIN)
+
 
 class Handlers:
     """The functions of one session at work.
@@ -98,7 +102,7 @@ class Handlers:
             function = options.on_request.get(call.method)
             if function is None:
                 return self._serve_other(call)
-            prepare = dict[str, Any]
+            prepare = _PLAIN
         if is_nonblocking(function):
             return self._answer_now(call, kind, function, prepare)
         return self._start(call, self._answer(call, kind, function, prepare))
@@ -132,7 +136,7 @@ class Handlers:
 
     async def _answer_params(self, call: Call, function: Callable[[Desk, dict[str, Any]], Any]) -> None:
         try:
-            params = self._read(call.params, dict[str, Any])
+            params = self._read(call.params, _PLAIN)
         except (ValueError, RecursionError) as error:
             self._refuse_unreadable(call, error)
             return
@@ -207,8 +211,9 @@ class Handlers:
         self._desk.answers.refuse(call, INVALID_PARAMS, text)
 
     def _read(self, params: msgspec.Raw, prepare: type[Any]) -> Any:
-        question = msgspec.json.decode(params, type=prepare) if bytes(params) else prepare()
-        return question
+        if not bytes(params):
+            return prepare()
+        return _plain.decode(params) if prepare is _PLAIN else msgspec.json.decode(params, type=prepare)
 
     def _refuse_failed(self, call: Call, error: BaseException) -> None:
         if not call.is_open:
