@@ -72,7 +72,7 @@ def session_params(options: SessionOptions) -> dict[str, Any]:
         value = getattr(options, option)
         if value is not None:
             params[member] = value
-    if options.available_tools is not None and options.excluded_tools is not None:
+    if options.available_tools is not None and options.excluded_tools:
         # Else runtimes forget what is excluded where something else is named as available.
         params["toolFilterPrecedence"] = "excluded"
     if options.provider is not None:
