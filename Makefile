@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 UNIT_CHECKS := $(addprefix tests/unit/test_,layers.py sizes.py exports.py import.py errors.py docs_shape.py repository.py)
 # What differs between Pythons is the event loop, the types and the pickling; none of these needs a runtime.
-CORE_TESTS := tests/unit \
+CORE_TESTS := $(filter-out $(UNIT_CHECKS),$(wildcard tests/unit/test_*.py)) \
 	$(addprefix tests/property/test_,calls.py framing.py history_merge.py inbox.py messages.py routes.py) \
 	$(addprefix tests/integration/test_,answers.py cloud_creation.py connection.py dispatch.py early_traffic.py \
 	handlers.py hooks.py streams.py tools_calls.py turns.py)
@@ -64,6 +64,8 @@ schema: $(RUNTIMES) ## Take schema/ anew from the tested runtimes
 lock: $(PACKAGE) ## Pin all requirements anew, with hashes and without addresses
 	$(LOCK) --upgrade requirements/build.in -o requirements/build.txt
 	$(LOCK) --upgrade pyproject.toml requirements/dev.in --extra all -o requirements/dev.txt
+	$(LOCK) pyproject.toml requirements/test.in --extra cli --extra control --extra testing \
+		--constraint requirements/dev.txt -o requirements/test.txt
 
 runtimes: $(RUNTIMES) ## Install the tested runtimes into .cache
 	@$(PROGRAM) runtime list

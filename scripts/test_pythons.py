@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = [ROOT / "requirements" / name for name in ("build.txt", "dev.txt")]
+LOCKS = [ROOT / "requirements" / name for name in ("build.txt", "test.txt")]
 
 
 def find_python(version: str) -> str | None:

@@ -95,7 +95,7 @@ class Page:
             if problem := check_command(command):
                 return problem
             program = program_of(command)
-            done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+            done = subprocess.run(program, capture_output=True, text=True, timeout=200, check=False)
             differs = unlike_picture if command == "make demo" else difference
             if problem := differs(expected, done.stdout):
                 return f"{command}: {problem}\n{done.stderr}"

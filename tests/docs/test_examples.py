@@ -20,7 +20,7 @@ QUESTION = "May the agent shell 'pytest -q'?"
 def run(name: str, *arguments: str, said: str = "") -> str:
     """Run an example; return what it prints."""
     command = [sys.executable, str(EXAMPLES / name), *arguments]
-    done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     return done.stdout

@@ -22,7 +22,7 @@ def test_the_examples_of_the_guide_pass(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_guide.py")
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
     assert f"{count} passed" in done.stdout, done.stdout + done.stderr
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLES = {"from 1.0.81 on": "MISSIONLINK_TEST_RUNTIME_N", "up to 1.0.71": "MISSIONLINK_TEST_RUNTIME_O"}
-WAIT_S = 60
+WAIT_S = 120
 """How long a real runtime may take for anything, on a machine that has other work to do."""
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 _ARGUMENTS = ("--headless", "--no-auto-update", "--log-level", "error")
 _TOKEN_VARIABLE = "COPILOT_SDK_AUTH_TOKEN"
 

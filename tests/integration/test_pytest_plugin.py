@@ -77,7 +77,7 @@ def test_the_fixtures_work_under_each_way_to_run_async_tests(tmp_path: Path, ext
     command = (sys.executable, "-m", "pytest", *options, *extra, *selected)
     environment = _environment()
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
     passed = 6 if extra else 7
     deselected = ", 1 deselected" if extra else ""

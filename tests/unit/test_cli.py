@@ -46,7 +46,7 @@ code = main({list(arguments)!r})
 sys.stderr.write("\\n".join(sys.modules))
 sys.exit(code)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200)
     return set(done.stderr.split()), done.stdout
 
 
@@ -84,7 +84,7 @@ def test_python_dash_m_is_the_same_program():
 
 def test_without_click_one_line_says_what_to_install():
     code = "import sys; sys.modules['click'] = None; from missionlink.cli import main; sys.exit(main(['--help']))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "error: the command line needs optional packages: pip install 'missionlink[cli]'"

@@ -23,7 +23,7 @@ PACKAGE = "missionlink.protocol.generated"
 def generated_after(code: str) -> set[str]:
     """The generated modules that are loaded once ``code`` has run in a fresh interpreter, tables too."""
     script = f"{code}\nimport sys\nprint(*(x for x in sys.modules if x.startswith({PACKAGE!r})))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=200)
     return {name.removeprefix(PACKAGE).removeprefix(".") for name in done.stdout.split()} - {""}
 
 
