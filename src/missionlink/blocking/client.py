@@ -65,7 +65,7 @@ class Client(Sessions):
             env=env,
             transport=transport,
         )
-        self.options = inner.options
+        self.options: ClientOptions = inner.options
         if inner.options.on_error is not None:
             # In a thread like the other functions of the program: it may block, and use the client.
             on_error = Delivery(inner.options.on_error, _on_error_failed)

@@ -53,7 +53,7 @@ class OutputForm(Generic[_Output]):
             wrapped = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
             schema = {**wrapped, "additionalProperties": False, **parts}
             form = msgspec.defstruct("Answer", [("value", form)])
-        self.schema = schema
+        self.schema: dict[str, Any] = schema
         """JSON schema with an object at its root."""
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(form, dec_hook=decode_other)
 
