@@ -23,13 +23,14 @@ def read(file: Path, protocol: Protocol) -> Descriptions:
     """Read the texts.
 
     Raises:
-        ValueError: A text describes what is not in the protocol, or an event has none.
+        ValueError: A text describes what is not in the protocol, or what users may need has none.
     """
     source = tomllib.loads(file.read_text())
     texts = Descriptions(source["events"], source["methods"])
     unknown = (texts.events.keys() - protocol.events.keys()) | (texts.methods.keys() - protocol.methods.keys())
-    if unknown or protocol.events.keys() - texts.events.keys():
-        missing = protocol.events.keys() - texts.events.keys()
+    public = {wire for wire, method in protocol.methods.items() if "internal" not in method.marks}
+    missing = (protocol.events.keys() - texts.events.keys()) | (public - texts.methods.keys())
+    if unknown or missing:
         raise ValueError(f"{file.name}: not in the protocol: {sorted(unknown)}; not described: {sorted(missing)}")
     return texts
 

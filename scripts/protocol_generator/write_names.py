@@ -16,10 +16,10 @@ from protocol_generator.write_types import HEADER, PACKAGE, import_line
 EXTRAS = {
     "events": {
         "missionlink.protocol.envelope": ("Event", "EventsLost", "UnknownEvent"),
-        "missionlink.protocol.model": ("decode_json", "encode_json"),
+        "missionlink.protocol.model": ("Raw", "decode_json", "encode_json"),
     },
     "rpc": {
-        "missionlink.protocol.model": ("decode_json", "encode_json"),
+        "missionlink.protocol.model": ("Raw", "decode_json", "encode_json"),
         "missionlink.protocol.namespace": ("Caller", "Timeout"),
     },
 }

@@ -1893,5 +1893,5 @@ from missionlink.protocol.generated.types_user import (
     UserToolSessionApprovalWorkflow as UserToolSessionApprovalWorkflow,
     UserToolSessionApprovalWrite as UserToolSessionApprovalWrite,
 )
-from missionlink.protocol.model import decode_json as decode_json, encode_json as encode_json
+from missionlink.protocol.model import Raw as Raw, decode_json as decode_json, encode_json as encode_json
 from missionlink.protocol.namespace import Caller as Caller, Timeout as Timeout

@@ -657,23 +657,23 @@ class ClientAzureMlRpc:
     """Methods ``azureMl.*``."""
 
     def acquire_family(self, *, registry: AzureMlRegistry, name: str, timeout: Timeout = UNSET) -> AzureMlFamilyLeaseResult:
-        """Call ``azureMl.acquireFamily``."""
+        """Hold a family of local models, so that nobody removes its files."""
     def cancel(self, *, request_id: str, timeout: Timeout = UNSET) -> bool:
-        """Call ``azureMl.cancel``."""
+        """Stop a download of a local model."""
     def catalog(self, *, include_dev: bool, retry_mode: AzureMlCatalogRetryMode | None | UnsetType = UNSET, timeout: Timeout = None) -> AzureMlCatalogResult:
-        """Call ``azureMl.catalog``."""
+        """List the models that can be downloaded from Azure ML."""
     def discard(self, *, destination: str, lease_id: str | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> HostEmptyResult:
-        """Call ``azureMl.discard``."""
+        """Delete the files of a downloaded model."""
     def download(self, *, request_id: str, registry: AzureMlRegistry, name: str, version: str, destination: str, lease_id: str | None | UnsetType = UNSET, timeout: Timeout = None) -> AzureMlDownloadResult:
-        """Call ``azureMl.download``."""
+        """Download a model from Azure ML to a folder."""
     def latest(self, *, registry: AzureMlRegistry, name: str, timeout: Timeout = UNSET) -> AzureMlModel:
-        """Call ``azureMl.latest``."""
+        """Return the newest version of a model."""
     def release_family(self, *, lease_id: str, registry: AzureMlRegistry, name: str, timeout: Timeout = UNSET) -> HostEmptyResult:
-        """Call ``azureMl.releaseFamily``."""
+        """Let go of a family of local models."""
     def resolve(self, *, registry: AzureMlRegistry, name: str, version: str, timeout: Timeout = UNSET) -> AzureMlResolveResult:
-        """Call ``azureMl.resolve``."""
+        """Return the files and the size of a version of a model."""
     def status(self, *, request_id: str, timeout: Timeout = UNSET) -> AzureMlDownloadStatus | None:
-        """Call ``azureMl.status``."""
+        """Return how far a download has come, or nothing for one that is unknown."""
 
 class ClientCatalogRpc:
     """Methods ``catalog.*``."""

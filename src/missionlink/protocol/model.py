@@ -20,6 +20,7 @@ __all__ = (
     "JsonObject",
     "Maybe",
     "OpenJsonObject",
+    "Raw",
     "decode_json",
     "decoder_for",
     "encode_json",

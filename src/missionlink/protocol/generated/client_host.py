@@ -31,7 +31,7 @@ class HostEventParams(JsonObject, frozen=True, kw_only=True):
 
 
 class HostExitedParams(JsonObject, frozen=True, kw_only=True):
-    """Parameters of ``host.exited``.
+    """Tells that a supervised runtime has ended.
 
     Notification ``host.exited`` of the runtime.
     """

@@ -9,7 +9,7 @@ from missionlink.protocol.model import JsonObject
 
 
 class UiThreadRunParams(JsonObject, frozen=True, kw_only=True):
-    """Parameters of ``uiThread.run``.
+    """Asks to run something on the client's user interface thread.
 
     Request ``uiThread.run`` of the runtime.
     """

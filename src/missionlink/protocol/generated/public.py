@@ -202,7 +202,7 @@ PUBLIC: Final[dict[str, dict[str, str]]] = {
             "Event EventsLost UnknownEvent"
         ),
         "missionlink.protocol.model": (
-            "decode_json encode_json"
+            "Raw decode_json encode_json"
         ),
         "types_attachment": (
             "Attachment AttachmentBlob AttachmentDirectory AttachmentExtensionContext AttachmentFile "
@@ -344,7 +344,7 @@ PUBLIC: Final[dict[str, dict[str, str]]] = {
             "WorkflowAbortParams WorkflowExecuteParams WorkflowExecuteResult"
         ),
         "missionlink.protocol.model": (
-            "decode_json encode_json"
+            "Raw decode_json encode_json"
         ),
         "missionlink.protocol.namespace": (
             "Caller Timeout"

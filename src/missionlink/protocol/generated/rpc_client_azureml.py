@@ -98,7 +98,7 @@ class ClientAzureMlRpc(Namespace):
         name: str,
         timeout: Timeout = UNSET,
     ) -> AzureMlFamilyLeaseResult:
-        """Call ``azureMl.acquireFamily``.
+        """Hold a family of local models, so that nobody removes its files.
 
         Newer than 1.0.60.
         """
@@ -110,7 +110,7 @@ class ClientAzureMlRpc(Namespace):
         )
 
     async def cancel(self, *, request_id: str, timeout: Timeout = UNSET) -> bool:
-        """Call ``azureMl.cancel``.
+        """Stop a download of a local model.
 
         Newer than 1.0.60.
         """
@@ -123,7 +123,7 @@ class ClientAzureMlRpc(Namespace):
         retry_mode: AzureMlCatalogRetryMode | None | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> AzureMlCatalogResult:
-        """Call ``azureMl.catalog``.
+        """List the models that can be downloaded from Azure ML.
 
         Newer than 1.0.60. No time limit by default.
         """
@@ -141,7 +141,7 @@ class ClientAzureMlRpc(Namespace):
         lease_id: str | None | UnsetType = UNSET,
         timeout: Timeout = UNSET,
     ) -> HostEmptyResult:
-        """Call ``azureMl.discard``.
+        """Delete the files of a downloaded model.
 
         Newer than 1.0.60.
         """
@@ -163,7 +163,7 @@ class ClientAzureMlRpc(Namespace):
         lease_id: str | None | UnsetType = UNSET,
         timeout: Timeout = None,
     ) -> AzureMlDownloadResult:
-        """Call ``azureMl.download``.
+        """Download a model from Azure ML to a folder.
 
         Newer than 1.0.60. No time limit by default.
         """
@@ -182,7 +182,7 @@ class ClientAzureMlRpc(Namespace):
         )
 
     async def latest(self, *, registry: AzureMlRegistry, name: str, timeout: Timeout = UNSET) -> AzureMlModel:
-        """Call ``azureMl.latest``.
+        """Return the newest version of a model.
 
         Newer than 1.0.60.
         """
@@ -196,7 +196,7 @@ class ClientAzureMlRpc(Namespace):
         name: str,
         timeout: Timeout = UNSET,
     ) -> HostEmptyResult:
-        """Call ``azureMl.releaseFamily``.
+        """Let go of a family of local models.
 
         Newer than 1.0.60.
         """
@@ -215,7 +215,7 @@ class ClientAzureMlRpc(Namespace):
         version: str,
         timeout: Timeout = UNSET,
     ) -> AzureMlResolveResult:
-        """Call ``azureMl.resolve``.
+        """Return the files and the size of a version of a model.
 
         Newer than 1.0.60.
         """
@@ -227,7 +227,7 @@ class ClientAzureMlRpc(Namespace):
         )
 
     async def status(self, *, request_id: str, timeout: Timeout = UNSET) -> AzureMlDownloadStatus | None:
-        """Call ``azureMl.status``.
+        """Return how far a download has come, or nothing for one that is unknown.
 
         Newer than 1.0.60.
         """
