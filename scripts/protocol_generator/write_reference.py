@@ -35,8 +35,8 @@ def event_reference(protocol: Protocol, layout: Layout, texts: Descriptions) -> 
         f"- **Since**: `{oldest}` for events that both runtimes have, `{newest}` for newer ones; `+` marks newer",
         "  fields. Runtimes between the two were not compared.",
         "- **Standing**: `internal` events serve the runtime's own programs, `experimental` ones may change,",
-        "  `deprecated` ones may go; nothing means stable. `unlisted` ones are in no schema: they are described by what",
-        "  was seen.",
+        "  `deprecated` ones may go; nothing means stable. `unlisted` ones are in no schema: they are described by",
+        "  what was seen.",
         "",
     ]
     families: dict[str, list[str]] = {}
