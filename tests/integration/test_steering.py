@@ -9,6 +9,7 @@ import pytest
 
 from missionlink import QueuedPrompt
 from missionlink.errors import InvalidOption, RequestRefused, UnsupportedByRuntime
+from missionlink.session import leftover
 
 from .raw_peer import Peer, open_client, open_session, rounds, within
 from .test_turns import Agent, both_families
@@ -374,3 +375,56 @@ async def test_attachments_are_checked_before_any_byte():
             with pytest.raises(InvalidOption):
                 await within(session.send("look", attachments=wrong))
         assert peer.requests("session.send") == []
+
+
+# Prompts that are gone without a word.
+
+
+@both_families
+async def test_a_turn_whose_prompt_the_runtime_dropped_ends(names_prompts: bool, monkeypatch: pytest.MonkeyPatch):
+    """E4: another client has emptied the queue."""
+    monkeypatch.setattr(leftover, "_QUIET_SECONDS", 0.01)
+    async with open_session() as (session, peer):
+        agent = Agent(peer, names_prompts=names_prompts)
+        first, second = [await within(session.send(prompt)) for prompt in ("one", "two")]
+        Waiting(peer)
+        peer.on["session.metadata.activity"] = lambda params: {"abortable": False, "hasActiveWork": False}
+        agent.whole_turn("one", 1, "first")
+        assert (await within(first)).text == "first"
+        assert (await within(second)).status == "aborted"
+        third = await within(session.send("three"))
+        agent.whole_turn("three", 3, "third")
+        assert (await within(third)).text == "third"
+        assert len(peer.requests(ITEMS)) == 1
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["it works", "it has it in the queue"])
+async def test_a_turn_whose_prompt_the_runtime_has_is_left_alone(works: bool, monkeypatch: pytest.MonkeyPatch):
+    """The idle was on its way when the prompt was accepted."""
+    monkeypatch.setattr(leftover, "_QUIET_SECONDS", 0.01)
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turn = await within(session.send("one"))
+        Waiting(peer, *([] if works else ["one"]))
+        peer.on["session.metadata.activity"] = lambda params: {"hasActiveWork": works}
+        agent.idle()
+        await peer.request("session.metadata.activity" if works else ITEMS)
+        await peer.settled()
+        assert not turn.is_done
+        agent.whole_turn("one", 1, "done")
+        assert (await within(turn)).text == "done"
+
+
+async def test_a_runtime_that_cannot_say_what_waits_is_not_asked_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(leftover, "_QUIET_SECONDS", 0.01)
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turn = await within(session.send("one"))
+        peer.on["session.metadata.activity"] = lambda params: ...
+        agent.idle()
+        peer.refuse(await peer.request("session.metadata.activity"), -32601)
+        await peer.settled()
+        assert not turn.is_done
+        agent.whole_turn("one", 1, "done")
+        assert (await within(turn)).text == "done"
+        assert len(peer.requests("session.metadata.activity")) == 1

@@ -17,6 +17,8 @@ from missionlink.protocol.envelope import PIECES
 from missionlink.session.turn_state import TurnState, decode_or_default
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from missionlink.protocol.envelope import Event
 
 __all__ = ("TurnTracker",)
@@ -54,9 +56,11 @@ class TurnTracker:
     Args:
         session_id: The session.
         is_cloud: Whether prompts may come back twice (the local echo and the remote copy).
+        left_over: Called when the session is idle though a prompt was accepted and has not come back.
     """
 
-    def __init__(self, session_id: str, *, is_cloud: bool) -> None:
+    def __init__(self, session_id: str, *, is_cloud: bool, left_over: Callable[[], None] = lambda: None) -> None:
+        self._left_over = left_over
         self._session_id = session_id
         self._is_cloud = is_cloud
         self._turns: list[TurnState] = []
@@ -217,6 +221,19 @@ class TurnTracker:
             self._aborting = ()
         for turn in begun:
             turn.was_aborted |= aborted
+            self._finish(turn)
+        if not self._is_cloud and self.has_waiting:
+            self._left_over()
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether the prompt of a turn was accepted and has not come back."""
+        return any(turn.id and not turn.copies_seen for turn in self._turns)
+
+    def drop_waiting(self) -> None:
+        """End the turns whose prompts were accepted and have not come back."""
+        for turn in [turn for turn in self._turns if turn.id and not turn.copies_seen]:
+            turn.was_aborted = True
             self._finish(turn)
 
     def _finish(self, turn: TurnState) -> None:

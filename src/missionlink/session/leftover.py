@@ -1,0 +1,68 @@
+"""Ends turns that nobody will ever work on: their prompts left the runtime's queue without a word.
+
+Another client may have taken them out, or something in the runtime. Nothing is said of that; all that can be seen is a
+session that is idle although a prompt of ours was accepted and has not come back. An idle that was on its way when the
+prompt was accepted looks the same for a moment, so that the runtime is asked, after some silence.
+
+Source: ``session.metadata.activity`` and ``session.queue.pendingItems``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from missionlink.errors import MissionlinkError
+from missionlink.protocol.results import read_result
+
+if TYPE_CHECKING:
+    from missionlink.session.core import SessionCore
+    from missionlink.session.tracker import TurnTracker
+
+__all__ = ("end_left_over",)
+
+_log = logging.getLogger("missionlink.session")
+
+_QUIET_SECONDS = 10.0
+"""A runtime that has work to do says something in this time, or does not answer either."""
+
+
+class _Activity(msgspec.Struct, rename="camel"):
+    has_active_work: bool = True
+
+
+class _Items(msgspec.Struct, rename="camel"):
+    items: list[msgspec.Raw] = []
+    steering_messages: list[str] = []
+
+
+async def end_left_over(core: SessionCore, tracker: TurnTracker) -> None:
+    """Wait for silence, ask the runtime, and end the turns that wait for nothing."""
+    try:
+        while tracker.has_waiting:
+            quiet_since = tracker.last_activity()
+            await asyncio.sleep(_QUIET_SECONDS)
+            if tracker.last_activity() != quiet_since:
+                continue
+            if await _has_work(core):
+                # It will be idle again, and then this is looked at again.
+                return
+            if tracker.last_activity() == quiet_since:
+                _log.warning("session %r: the runtime has dropped a prompt that it had accepted", core.id)
+                tracker.drop_waiting()
+    except MissionlinkError as error:
+        # The session or the connection has ended, and with it every turn; or the runtime does not know the methods.
+        _log.info("session %r: what waits was not looked at: %s", core.id, error)
+
+
+async def _has_work(core: SessionCore) -> bool:
+    method = "session.metadata.activity"
+    activity: _Activity = read_result(method, await core.call(method, {"sessionId": core.id}), _Activity)
+    if activity.has_active_work:
+        return True
+    method = "session.queue.pendingItems"
+    waiting: _Items = read_result(method, await core.call(method, {"sessionId": core.id}), _Items)
+    return bool(waiting.items or waiting.steering_messages)
