@@ -26,6 +26,7 @@ from missionlink.session.consumer import wire_types
 from missionlink.session.dispatch import Dispatcher
 from missionlink.session.facts import TELLING, Facts
 from missionlink.session.history import decode_history, merge, open_questions
+from missionlink.session.leftover import LeftOver
 from missionlink.session.tracker import TurnTracker
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class SessionCore:
     """
 
     __slots__ = (
-        "__weakref__", "_closed", "_closing", "_left_over", "_rpc", "_tracker", "cloud", "dispatcher", "facts",
+        "__weakref__", "_closed", "_closing", "_rpc", "_tracker", "cloud", "dispatcher", "facts",
         "handlers", "id", "link", "options",
     )  # fmt: skip
 
@@ -78,7 +79,6 @@ class SessionCore:
         self._closing: asyncio.Task[None] | None = None
         self._tracker: TurnTracker | None = None
         self._rpc: SessionRpc | None = None
-        self._left_over: asyncio.Task[None] | None = None
         if options.on_event is not None:
             self.subscribe((), options.on_event)
 
@@ -122,16 +122,9 @@ class SessionCore:
     def track_turns(self) -> TurnTracker:
         """Return what follows the session's turns, made with the first one."""
         if self._tracker is None:
-            self._tracker = TurnTracker(self.id, is_cloud=self.cloud is not None, left_over=self._look_at_left_over)
+            self._tracker = TurnTracker(self.id, is_cloud=self.cloud is not None, left_over=LeftOver(self))
             self.dispatcher.attach(self._tracker, tracks=True)
         return self._tracker
-
-    def _look_at_left_over(self) -> None:
-        # Imported here: it hardly ever happens.
-        from missionlink.session.leftover import end_left_over
-
-        if self._tracker is not None and (self._left_over is None or self._left_over.done()):
-            self._left_over = self.link.tasks.start(end_left_over(self, self._tracker))
 
     async def wait_ready(self, timeout: float | None) -> None:
         """Wait until the remote worker takes prompts."""

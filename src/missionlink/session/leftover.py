@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from missionlink.session.core import SessionCore
     from missionlink.session.tracker import TurnTracker
 
-__all__ = ("end_left_over",)
+__all__ = ("LeftOver",)
 
 _log = logging.getLogger("missionlink.session")
 
@@ -39,7 +39,22 @@ class _Items(msgspec.Struct, rename="camel"):
     steering_messages: list[str] = []
 
 
-async def end_left_over(core: SessionCore, tracker: TurnTracker) -> None:
+class LeftOver:
+    """Looks after the turns of one session that are left over; called when there are some."""
+
+    __slots__ = ("_core", "_looking")
+
+    def __init__(self, core: SessionCore) -> None:
+        self._core = core
+        self._looking: asyncio.Task[None] | None = None
+
+    def __call__(self) -> None:
+        """Begin to look, if nobody does."""
+        if self._looking is None or self._looking.done():
+            self._looking = self._core.link.tasks.start(_end(self._core, self._core.track_turns()))
+
+
+async def _end(core: SessionCore, tracker: TurnTracker) -> None:
     """Wait for silence, ask the runtime, and end the turns that wait for nothing."""
     try:
         while tracker.has_waiting:
