@@ -45,7 +45,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "testing": (INNER | {"session", "client", "events", "runtime"}, CORE | {"anyio", "pytest", "starlette", "uvicorn"}),
     "mission_control": (PUBLIC, CORE | {"starlette", "uvicorn"}),
     "fleet": (PUBLIC, CORE | {"dbos"}),
-    "cli": (PUBLIC | {"mission_control", "fleet"}, CORE | {"click", "rich"}),
+    "cli": (PUBLIC | {"mission_control", "fleet"}, CORE | {"click", "rich", "prompt_toolkit"}),
     "missionlink": (INNER | {"session", "client", "lifecycle", "blocking", "events", "rpc"}, set()),
     "__main__": ({"cli"}, set()),
 }

@@ -35,6 +35,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "run": ("missionlink.cli.commands.run:run", "Send one prompt to an agent and print its answer."),
+    "chat": ("missionlink.cli.commands.chat:chat", "Talk with an agent at the terminal."),
     "runtime": ("missionlink.cli.commands.runtime:runtime", "Install, list and find the agent runtime."),
     "control": (
         "missionlink.cli.commands.control:control",

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from missionlink import AsyncClient, ClientOptions, Provider, Repository, Session, SessionOptions
+from missionlink import Provider, Repository, Session, SessionOptions
 from missionlink.cli.answers import Answers
+from missionlink.cli.opening import Place, provider_of
 from missionlink.cli.transcript import Transcript, transcript_for
-from missionlink.errors import InvalidOption, MissionlinkError
+from missionlink.errors import MissionlinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from missionlink import Opening, Turn, TurnResult
+    from missionlink import Turn, TurnResult
 
 __all__ = ("run",)
 
@@ -29,21 +30,18 @@ class _Wanted:
     """What the command line asked for."""
 
     prompt: str
-    cloud: Repository | None
-    embedded: bool
-    resume: str | None
+    place: Place
     model: str | None
     provider: Provider | None
     allow_all: bool
     timeout: float | None
-    runtime: str | None
     provider_options: Sequence[str]
 
     def way_back(self, session_id: str) -> str | None:
         """Return the command that goes on with the session; one on a Mission Control of this command is gone."""
-        if self.embedded:
+        if self.place.embedded:
             return None
-        where = ["--cloud", str(self.cloud)] if self.cloud is not None else []
+        where = ["--cloud", str(self.place.cloud)] if self.place.cloud is not None else []
         return shlex.join(["missionlink", "run", *where, *self.provider_options, "--resume", session_id, "PROMPT"])
 
 
@@ -82,16 +80,16 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
 
     Exit codes: 0 answered, 1 failed, 2 wrong arguments, 130 interrupted.
     """
+    place = Place(
+        cloud=None if cloud is None else Repository.parse(cloud), embedded=embedded, resume=resume, runtime=runtime
+    )
     wanted = _Wanted(
         prompt=sys.stdin.read() if prompt == "-" else prompt,
-        cloud=None if cloud is None else Repository.parse(cloud),
-        embedded=embedded,
-        resume=resume,
+        place=place,
         model=model,
-        provider=_provider(provider_url, provider_key_env),
+        provider=provider_of(provider_url, provider_key_env),
         allow_all=allow_all,
         timeout=timeout,
-        runtime=runtime,
         provider_options=[
             word
             for option, value in (("--provider-url", provider_url), ("--provider-key-env", provider_key_env))
@@ -99,44 +97,25 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
             for word in (option, value)
         ],
     )
-    if cloud is not None and embedded:
-        raise click.UsageError("--cloud and --embedded exclude each other")
-    if resume is not None and embedded:
-        raise click.UsageError("--resume finds nothing with --embedded: its sessions end with the command")
+    place.check()
     result = asyncio.run(_run(wanted, transcript_for(as_json=as_json)))
     return 0 if result.status == "completed" else 1
 
 
 async def _run(wanted: _Wanted, transcript: Transcript) -> TurnResult:
     async with contextlib.AsyncExitStack() as stack:
-        env: Mapping[str, str] | None = None
-        if wanted.embedded:
-            from missionlink.mission_control import serve
-
-            control = await stack.enter_async_context(serve())
-            env = control.environment()
-        client = await stack.enter_async_context(AsyncClient(ClientOptions(runtime=wanted.runtime, env=env)))
+        client = await wanted.place.client(stack)
         answers = Answers(transcript, allow_all=wanted.allow_all)
-        session = await stack.enter_async_context(_open(client, wanted, answers))
+        options = SessionOptions(
+            model=wanted.model,
+            streaming=True,
+            provider=wanted.provider,
+            on_permission=answers.permission,
+            on_user_input=answers.question if answers.can_ask else None,
+        )
+        session = await stack.enter_async_context(wanted.place.open(client, options))
         transcript.opened(session)
         return await _turn(session, wanted, transcript)
-
-
-def _open(client: AsyncClient, wanted: _Wanted, answers: Answers) -> Opening:
-    options = SessionOptions(
-        model=wanted.model,
-        streaming=True,
-        provider=wanted.provider,
-        on_permission=answers.permission,
-        on_user_input=answers.question if answers.can_ask else None,
-    )
-    if wanted.cloud is not None or wanted.embedded:
-        if wanted.resume is not None:
-            return client.resume_cloud_session(wanted.resume, options)
-        return client.create_cloud_session(wanted.cloud, options)
-    if wanted.resume is not None:
-        return client.resume_session(wanted.resume, options)
-    return client.create_session(options)
 
 
 async def _turn(session: Session, wanted: _Wanted, transcript: Transcript) -> TurnResult:
@@ -156,18 +135,3 @@ async def _show(turn: Turn, transcript: Transcript) -> None:
     with contextlib.suppress(MissionlinkError):
         async for event in turn:
             transcript.event(event)
-
-
-def _provider(url: str | None, key_variable: str | None) -> Provider | None:
-    import os
-
-    if url is None:
-        if key_variable is not None:
-            raise click.UsageError("--provider-key-env needs --provider-url")
-        return None
-    key = None
-    if key_variable is not None:
-        key = os.environ.get(key_variable)
-        if not key:
-            raise InvalidOption("--provider-key-env", f"the environment variable {key_variable!r} is not set")
-    return Provider(base_url=url, api_key=key)

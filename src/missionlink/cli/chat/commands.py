@@ -1,0 +1,90 @@
+"""What begins with a slash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from rich.text import Text
+
+from missionlink.cli.chat.picture import markdown, printable, said
+from missionlink.errors import MissionlinkError
+
+if TYPE_CHECKING:
+    from missionlink import AsyncClient, Event, Session
+    from missionlink.cli.chat.screen import Screen
+
+__all__ = ("HELP", "Commands")
+
+HELP = """\
+/model [NAME]   say which model answers, and which there are; or change it
+/history        print what was said in this session
+/abort          stop the agent (Ctrl-C does it too)
+/help           print this
+/quit           leave (Ctrl-C or Ctrl-D at the empty prompt do it too)
+
+What you type while the agent works steers it. Alt-Enter begins a new line."""
+
+
+class _Abortable(Protocol):
+    async def abort(self) -> None: ...
+
+
+class Commands:
+    """The commands of a conversation."""
+
+    def __init__(self, client: AsyncClient, session: Session, screen: Screen, conversation: _Abortable) -> None:
+        self._client = client
+        self._session = session
+        self._screen = screen
+        self._conversation = conversation
+        self.has_quit = False
+        """Whether the person wants to leave."""
+
+    async def run(self, text: str) -> None:
+        """Carry out a command."""
+        name, _, rest = text[1:].partition(" ")
+        try:
+            match name:
+                case "help":
+                    await self._screen.show([Text(HELP)])
+                case "quit" | "exit":
+                    self.has_quit = True
+                case "abort":
+                    await self._conversation.abort()
+                case "history":
+                    await self._history()
+                case "model":
+                    await self._model(rest.strip())
+                case _:
+                    await self._screen.show(
+                        [Text(f"There is no command /{printable(name)}; see /help", style="yellow")]
+                    )
+        except MissionlinkError as error:
+            await self._screen.show([Text(f"error: {printable(str(error))}", style="bold red")])
+
+    async def _history(self) -> None:
+        parts = [part for event in await self._session.history() for part in self._past(event)]
+        await self._screen.show(parts or [Text("Nothing was said yet.", style="dim")])
+
+    @staticmethod
+    def _past(event: Event) -> list[object]:
+        content = getattr(event.data, "content", None)
+        if event.agent_id is not None or not isinstance(content, str) or not content.strip():
+            return []
+        if event.type == "user.message":
+            return [Text(""), said(content)]
+        return [markdown(content)] if event.type == "assistant.message" else []
+
+    async def _model(self, wanted: str) -> None:
+        if wanted:
+            await self._session.rpc.model.switch_to(model_id=wanted)
+            return
+        current = (await self._session.rpc.model.get_current()).model_id
+        lines = [Text(f"model: {printable(current or 'the default one')}")]
+        try:
+            found = await self._client.rpc.models.list()
+        except MissionlinkError as error:
+            lines.append(Text(f"The list of models cannot be had: {printable(str(error))}", style="dim"))
+        else:
+            lines += [Text(f"  {printable(model.id)}  {printable(model.name)}", style="dim") for model in found.models]
+        await self._screen.show(lines)

@@ -1,0 +1,139 @@
+"""A conversation at the terminal: what is typed goes to the agent, what the agent does is drawn."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from missionlink.cli.chat.commands import Commands
+from missionlink.cli.chat.picture import printable, said
+from missionlink.errors import MissionlinkError, RequestRefused
+
+if TYPE_CHECKING:
+    from missionlink import AsyncClient, Session, Turn
+    from missionlink.cli.chat.picture import Picture
+    from missionlink.cli.chat.questions import Questions
+    from missionlink.cli.chat.screen import Screen
+
+__all__ = ("Conversation",)
+
+
+class Conversation:
+    """One session at one terminal.
+
+    Args:
+        client: The client.
+        session: The session.
+        screen: The terminal.
+        picture: What the conversation looks like.
+        questions: What the agent asks.
+    """
+
+    def __init__(
+        self, client: AsyncClient, session: Session, screen: Screen, picture: Picture, questions: Questions
+    ) -> None:
+        self._session = session
+        self._screen = screen
+        self._picture = picture
+        self._questions = questions
+        self._turns: set[Turn] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_aborting = False
+        self._failure: MissionlinkError | None = None
+        self._commands = Commands(client, session, screen, self)
+
+    async def run(self) -> None:
+        """Talk until the person leaves.
+
+        Raises:
+            ConnectionFailed, SessionClosed: The runtime or the session went away.
+        """
+        drawing = asyncio.create_task(self._draw())
+        try:
+            async for line in self._screen.lines():
+                if self._questions.is_open:
+                    await self._questions.take(line)
+                elif line.strip():
+                    await self._typed(line.strip())
+                if self._failure is not None or self._commands.has_quit:
+                    break
+        finally:
+            drawing.cancel()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait({drawing, *self._tasks})
+        if self._failure is not None:
+            raise self._failure
+
+    def interrupt(self) -> bool:
+        """Stop the agent; say whether to leave instead: it does nothing, or is being stopped already."""
+        if self._is_aborting or not (self._picture.is_busy or self._turns):
+            return True
+        self._is_aborting = True
+        self._start(self.abort())
+        return False
+
+    async def abort(self) -> None:
+        """Stop what the agent is doing."""
+        try:
+            await self._session.abort()
+        except MissionlinkError as error:
+            await self._complain(error)
+            self._is_aborting = False
+
+    async def _typed(self, text: str) -> None:
+        if text.startswith("/"):
+            await self._commands.run(text)
+            return
+        await self._screen.show([Text(""), said(text)])
+        self._picture.expect(text)
+        self._start(self._send(text))
+
+    async def _send(self, text: str) -> None:
+        """Begin a turn, or steer the one under way, and wait for its end."""
+        running = next((turn for turn in self._turns if not turn.is_done), None)
+        try:
+            if running is not None:
+                try:
+                    await running.steer(text)
+                    return
+                except RequestRefused:
+                    # It ended in this very moment, so this is the next prompt.
+                    pass
+            turn = await self._session.send(text)
+        except MissionlinkError as error:
+            await self._complain(error)
+            return
+        self._turns.add(turn)
+        turn.ignore_events()
+        try:
+            await turn.wait()
+        except MissionlinkError:
+            # What went wrong is among the events, or ends the drawing.
+            pass
+        finally:
+            self._turns.discard(turn)
+            self._is_aborting = False
+
+    async def _draw(self) -> None:
+        try:
+            async for event in self._session.events():
+                if event.type == "session.idle":
+                    self._is_aborting = False
+                await self._screen.show(self._picture.take(event))
+                self._screen.redraw()
+        except MissionlinkError as error:
+            self._failure = error
+        if self._session.is_closed and self._failure is None:
+            await self._screen.show([Text("The session has ended.", style="yellow")])
+        self._screen.leave()
+
+    async def _complain(self, error: MissionlinkError) -> None:
+        await self._screen.show([*self._picture.rest(), Text(f"error: {printable(str(error))}", style="bold red")])
+
+    def _start(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

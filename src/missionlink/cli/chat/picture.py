@@ -1,0 +1,277 @@
+"""What a conversation looks like: events in, lines for the terminal out. Knows no terminal and no input."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.console import Group
+from rich.markdown import Markdown
+from rich.padding import Padding
+from rich.text import Text
+
+from missionlink.cli.chat.blocks import Blocks
+from missionlink.cli.printable import printable as without_controls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from missionlink import Event
+
+__all__ = ("Picture", "markdown", "printable", "said", "shortened")
+
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+# Of what is still being written only the end is drawn: it stands above the input line.
+_TAIL_LINES = 12
+_THOUGHT_LINES = 4
+
+
+def printable(text: str) -> str:
+    """Return text of several lines that a terminal can only show."""
+    return without_controls(text.replace("\r\n", "\n")).expandtabs(4)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return text on one line, with an end that says that it goes on where it is longer than ``width``."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
+
+
+def markdown(text: str) -> RenderableType:
+    """Return Markdown to draw. Its links show where they lead, and are none for the terminal."""
+    return Markdown(printable(text), code_theme="ansi_dark", hyperlinks=False)
+
+
+def said(prompt: str) -> RenderableType:
+    """Return how a prompt of a person is drawn."""
+    lines = printable(prompt).split("\n")
+    return Text("\n".join(["> " + lines[0], *("  " + line for line in lines[1:])]), style="bold cyan")
+
+
+class Picture:
+    """The conversation as far as it is known.
+
+    Args:
+        clock: Seconds; a test has one of its own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._message = ""
+        self._blocks: Blocks | None = None
+        self._thought = ""
+        self._thought_id = ""
+        self._tools: dict[str, tuple[str, float, str]] = {}
+        self._prompts: set[str] = set()
+        self._since: float | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the agent is at work."""
+        return self._since is not None
+
+    def expect(self, prompt: str) -> None:
+        """Note a prompt that was typed here, and is drawn already."""
+        self._prompts.add(prompt.strip())
+        self.busy()
+
+    def busy(self) -> None:
+        """Note that the agent is at work."""
+        if self._since is None:
+            self._since = self._clock()
+
+    def rest(self) -> list[RenderableType]:
+        """Note that the agent has stopped; return what was still being written."""
+        out = [*self._end_thought(), *self._end_message("")]
+        self._tools.clear()
+        self._since = None
+        return out
+
+    # Events.
+
+    def take(self, event: Event) -> list[RenderableType]:
+        """Take an event; return what is to be printed for good."""
+        draw = _DRAWN.get(event.type)
+        if draw is None or (event.agent_id is not None and not event.type.startswith("tool.")):
+            return []
+        return draw(self, _members(event), event.agent_id is not None)
+
+    def _delta(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        self.busy()
+        out = self._end_thought()
+        name = str(data.get("messageId"))
+        if self._blocks is None or name != self._message:
+            # Without its end the one before broke off, and the model was asked again.
+            self._blocks = Blocks(self._blocks.printed if self._blocks is not None else "")
+            self._message = name
+        blocks = self._blocks
+        out += [markdown(block) for block in blocks.add(str(data.get("deltaContent", "")))]
+        if blocks.has_diverged:
+            blocks.has_diverged = False
+            out.insert(0, Text("The model was asked again:", style="dim"))
+        return out
+
+    def _whole(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        out = self._end_thought()
+        content = str(data.get("content") or "")
+        if self._blocks is not None and str(data.get("messageId")) == self._message:
+            return out + self._end_message(content)
+        blocks = Blocks(self._blocks.printed if self._blocks is not None else "")
+        self._blocks = None
+        return out + [markdown(block) for block in blocks.finish(content)]
+
+    def _end_message(self, content: str) -> list[RenderableType]:
+        blocks, self._blocks = self._blocks, None
+        return [] if blocks is None else [markdown(block) for block in blocks.finish(content)]
+
+    def _think(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        self.busy()
+        name = str(data.get("reasoningId"))
+        if name != self._thought_id:
+            self._thought, self._thought_id = "", name
+        self._thought += str(data.get("deltaContent", ""))
+        return []
+
+    def _thought_whole(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        self._thought = str(data.get("content") or "") or self._thought
+        return self._end_thought()
+
+    def _end_thought(self) -> list[RenderableType]:
+        thought, self._thought = self._thought.strip(), ""
+        return [Text(printable(thought), style="dim italic"), Text("")] if thought else []
+
+    def _tool(self, data: dict[str, Any], is_sub_agents: bool) -> list[RenderableType]:
+        self.busy()
+        out: list[RenderableType] = [] if is_sub_agents else [*self._end_thought()]
+        title = ("  " if is_sub_agents else "") + _title(data)
+        self._tools[str(data.get("toolCallId"))] = (title, self._clock(), "")
+        return out
+
+    def _progress(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        key = str(data.get("toolCallId"))
+        if key in self._tools:
+            title, started, _old = self._tools[key]
+            self._tools[key] = (title, started, str(data.get("progressMessage", "")))
+        return []
+
+    def _tool_done(self, data: dict[str, Any], is_sub_agents: bool) -> list[RenderableType]:
+        title, started, _ = self._tools.pop(str(data.get("toolCallId")), ("a tool", self._clock(), ""))
+        mark, style = ("✓ ", "green") if data.get("success") else ("✗ ", "red")
+        line = Text.assemble((mark, style), (title, "dim"), (f"  {_seconds(self._clock() - started)}", "dim"))
+        error = data.get("error")
+        if isinstance(error, dict) and error.get("message"):
+            line.append(f"  {shortened(str(error['message']), 200)}", style="red")
+        return [line]
+
+    def _error(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        return [Text(f"error: {printable(str(data.get('message', '')))}", style="bold red")]
+
+    def _warning(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        return [Text(printable(str(data.get("message", ""))), style="yellow")]
+
+    def _info(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        if data.get("infoType") == "cancellation":
+            return []
+        url = f" {data['url']}" if data.get("url") else ""
+        return [Text(printable(f"{data.get('message', '')}{url}".strip()), style="dim")]
+
+    def _model(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        return [Text(printable(f"model: {data.get('newModel')}"), style="dim")]
+
+    def _user(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        prompt = str(data.get("content") or "")
+        return [] if not prompt or prompt.strip() in self._prompts else [said(prompt)]
+
+    def _abort(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        return [*self.rest(), Text("aborted", style="yellow")]
+
+    def _idle(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        return self.rest()
+
+    def _lost(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
+        return [Text("Events were lost here: this terminal was too slow.", style="yellow")]
+
+    # What is still moving.
+
+    def live(self, height: int, width: int) -> RenderableType | None:
+        """Return what stands above the input line for now; ``None`` for nothing.
+
+        Args:
+            height: Most lines.
+            width: Columns, for lines that must not be wrapped.
+        """
+        parts: list[RenderableType] = []
+        if self._thought.strip():
+            lines = printable(self._thought).strip().splitlines()[-_THOUGHT_LINES:]
+            parts.append(Text("\n".join(shortened(line, width - 1) for line in lines), style="dim italic"))
+        tail = self._blocks.tail if self._blocks is not None else ""
+        if tail:
+            parts.append(markdown(self._end_of(tail, min(_TAIL_LINES, height - len(self._tools)))))
+        now = self._clock()
+        frame = _FRAMES[int(now * 5) % len(_FRAMES)]
+        for title, started, progress in list(self._tools.values())[-max(height - 1, 1) :]:
+            elapsed = _seconds(now - started)
+            text = shortened(f"{title}  {progress}" if progress else title, width - len(elapsed) - 5)
+            indent = len(title) - len(title.lstrip())
+            parts.append(Text(f"{' ' * indent}{frame} {text}  {elapsed}", style="yellow"))
+        if self._since is not None and not parts:
+            parts.append(Text(f"{frame} working  {_seconds(now - self._since)}", style="dim"))
+        return Padding(Group(*parts), 0) if parts else None
+
+    def _end_of(self, tail: str, count: int) -> str:
+        lines = tail.splitlines()
+        if len(lines) <= count:
+            return tail
+        end = lines[-max(count, 1) :]
+        blocks = self._blocks
+        if blocks is not None and blocks.is_open_fence and blocks.fence not in end:
+            end.insert(0, blocks.fence)
+        return "\n".join(end)
+
+
+_DRAWN: dict[str, Callable[[Picture, dict[str, Any], bool], list[RenderableType]]] = {
+    "assistant.message_delta": Picture._delta,
+    "assistant.message": Picture._whole,
+    "assistant.reasoning_delta": Picture._think,
+    "assistant.reasoning": Picture._thought_whole,
+    "tool.execution_start": Picture._tool,
+    "tool.execution_progress": Picture._progress,
+    "tool.execution_complete": Picture._tool_done,
+    "user.message": Picture._user,
+    "session.error": Picture._error,
+    "session.warning": Picture._warning,
+    "session.info": Picture._info,
+    "session.model_change": Picture._model,
+    "session.idle": Picture._idle,
+    "missionlink.events_lost": Picture._lost,
+    "abort": Picture._abort,
+}
+
+
+def _title(data: dict[str, Any]) -> str:
+    """Say in one line what a tool call does."""
+    name = shortened(str(data.get("toolTitle") or data.get("toolName") or "a tool"), 40)
+    arguments = data.get("arguments")
+    known = arguments if isinstance(arguments, dict) else {}
+    first = next((known[key] for key in _TELLING if isinstance(known.get(key), str)), None)
+    if first is None and known:
+        first = ", ".join(f"{key}={value}" for key, value in known.items())
+    return f"{name}  {shortened(str(first), 160)}" if first else name
+
+
+_TELLING = ("command", "path", "file_path", "url", "query", "pattern", "question", "description")
+
+
+def _seconds(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02} min"
+
+
+def _members(event: Event) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(event.data_json, type=dict[str, Any])
+    except ValueError:
+        return {}

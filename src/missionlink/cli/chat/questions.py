@@ -1,0 +1,177 @@
+"""What the agent asks, put to the person at the input line, one question after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.syntax import Syntax
+from rich.text import Text
+
+from missionlink import Allow, Answer, Decision, Deny, PlanAnswer
+from missionlink.cli.chat.picture import markdown, printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from rich.console import RenderableType
+
+    from missionlink import PermissionRequest, Plan, Question
+
+__all__ = ("Questions",)
+
+_DIFF_LINES = 40
+
+
+@dataclass(eq=False)
+class _Asked:
+    shown: Sequence[RenderableType]
+    label: str
+    read: Callable[[str], Any]
+    """Returns the answer for what was typed; ``None`` asks again."""
+    hint: str
+    answer: asyncio.Future[Any]
+
+
+class Questions:
+    """The open questions.
+
+    Args:
+        show: Prints something for good.
+        ask: Lets the input line ask; with ``None`` no more.
+        allow_all: Whether every permission is given without asking.
+    """
+
+    def __init__(
+        self,
+        show: Callable[[Sequence[RenderableType]], Awaitable[None]],
+        ask: Callable[[str | None], None],
+        *,
+        allow_all: bool = False,
+    ) -> None:
+        self._show = show
+        self._ask = ask
+        self._allow_all = allow_all
+        self._waiting: deque[_Asked] = deque()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what is typed next is an answer."""
+        return bool(self._waiting)
+
+    async def take(self, text: str) -> None:
+        """Take what was typed as the answer to the first question."""
+        asked = self._waiting[0]
+        answer = asked.read(text.strip())
+        if answer is None:
+            await self._show([Text(asked.hint, style="yellow")])
+        elif not asked.answer.done():
+            await self._show([Text(f"  {shortened(text, 200)}", style="cyan")])
+            asked.answer.set_result(answer)
+
+    async def permission(self, request: PermissionRequest) -> Decision:
+        """Ask whether the agent may do something."""
+        what = request.command or request.path or request.url or request.tool_name or request.intention or ""
+        subject = Text.assemble(("Permission  ", "bold yellow"), (f"{request.kind} ", "yellow"), printable(what))
+        if self._allow_all and not request.needs_person:
+            await self._show([Text(f"allowed: {request.kind} {shortened(what, 200)}", style="dim")])
+            return Allow.once()
+        shown: list[RenderableType] = [subject]
+        if request.intention and request.intention != what:
+            shown.append(Text(f"  {printable(request.intention)}", style="dim"))
+        shown += _warnings(request)
+        can_repeat = request.session_approval() is not None
+        always = ", a(lways in this session)" if can_repeat else ""
+
+        def read(text: str) -> Decision | None:
+            choice = text.lower()
+            if choice in ("y", "yes"):
+                return Allow.once()
+            if choice in ("a", "always") and can_repeat:
+                return Allow.for_session()
+            if choice in ("n", "no", ""):
+                return Deny("The user does not allow this.")
+            if choice.startswith(("n ", "no ")):
+                return Deny(text.partition(" ")[2])
+            return None
+
+        hint = f"Type y(es){always}, or n(o), which may have a reason: n use the other folder"
+        decision: Decision = await self._answered(shown, f"Allow? [y/{'a/' if can_repeat else ''}N] ", read, hint)
+        return decision
+
+    async def question(self, question: Question) -> Answer:
+        """Ask what the agent wants to know."""
+        choices = question.choices
+        shown: list[RenderableType] = [
+            Text.assemble(("Question  ", "bold yellow"), printable(question.question)),
+            *(Text(f"  {number}  {shortened(choice, 200)}") for number, choice in enumerate(choices, 1)),
+        ]
+
+        def read(text: str) -> Answer | None:
+            if text.isdigit() and 0 < int(text) <= len(choices):
+                return Answer(choices[int(text) - 1])
+            if text in choices:
+                return Answer(text)
+            return Answer(text, was_freeform=True) if text and question.allow_freeform else None
+
+        hint = "Type a number" if choices and not question.allow_freeform else "Type an answer"
+        answer: Answer = await self._answered(shown, "Answer: ", read, hint)
+        return answer
+
+    async def plan(self, plan: Plan) -> PlanAnswer:
+        """Ask whether a plan is good."""
+        shown: list[RenderableType] = [
+            Text("The agent has made a plan", style="bold yellow"),
+            markdown(plan.plan_content or plan.summary),
+        ]
+
+        def read(text: str) -> PlanAnswer | None:
+            if text.lower() in ("y", "yes"):
+                return PlanAnswer(approved=True, selected_action=plan.recommended_action)
+            if text.lower() in ("n", "no"):
+                return PlanAnswer(approved=False)
+            return PlanAnswer(approved=False, feedback=text) if text else None
+
+        hint = "Type y(es), n(o), or what should be otherwise"
+        answer: PlanAnswer = await self._answered(shown, "Go on with this plan? [y/n/what else] ", read, hint)
+        return answer
+
+    async def _answered(
+        self, shown: Sequence[RenderableType], label: str, read: Callable[[str], Any], hint: str
+    ) -> Any:
+        asked = _Asked(shown, label, read, hint, asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        try:
+            if self._waiting[0] is asked:
+                await self._begin(asked)
+            return await asked.answer
+        finally:
+            was_first = self._waiting[0] is asked
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(asked)
+            if was_first:
+                self._ask(None)
+                if self._waiting:
+                    await self._begin(self._waiting[0])
+
+    async def _begin(self, asked: _Asked) -> None:
+        await self._show(asked.shown)
+        self._ask(asked.label)
+
+
+def _warnings(request: PermissionRequest) -> list[RenderableType]:
+    """Return what a person must see before deciding: a warning of the runtime, a change of files."""
+    found: list[RenderableType] = []
+    warning = request.details.get("warning")
+    if isinstance(warning, str) and warning:
+        found.append(Text(f"  {printable(warning)}", style="bold red"))
+    diff = request.details.get("diff")
+    if isinstance(diff, str) and diff.strip():
+        lines = printable(diff).splitlines()
+        found.append(Syntax("\n".join(lines[:_DIFF_LINES]), "diff", theme="ansi_dark", background_color="default"))
+        if len(lines) > _DIFF_LINES:
+            found.append(Text(f"  … {len(lines) - _DIFF_LINES} more lines", style="dim"))
+    return found

@@ -1,0 +1,164 @@
+"""The terminal: an input line at the bottom, what moves above it, and above that what has been said.
+
+What has been said is printed once and belongs to the terminal's own scrolling. Only the input line and what stands
+directly above it are drawn anew.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from prompt_toolkit import ANSI, PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.key_binding import KeyBindings
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.theme import Theme
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from prompt_toolkit.key_binding import KeyPressEvent
+    from rich.console import RenderableType
+
+__all__ = ("Screen",)
+
+# How often what moves is drawn, in seconds: a spinner needs no more, and a slow line can take it.
+_REDRAW_SECONDS = 0.2
+
+# Markdown is padded to the width of the terminal; in what is kept that would wrap when it gets narrower.
+_PROMPT = "> "
+
+# Empty lines round a block, colours or not.
+_EDGES = re.compile(r"\A(?:(?:\x1b\[[0-9;]*m|[ ])*\n)+|(?:\n(?:\x1b\[[0-9;]*m|[ ])*)+\Z")
+
+# Without the backgrounds that would stand out on a light terminal.
+_THEME = Theme({"markdown.code": "bold cyan", "markdown.code_block": "cyan"})
+
+_PADDING = re.compile(r"[ ]+((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
+
+
+class Screen:
+    """A terminal in use.
+
+    Args:
+        live: Returns what stands above the input line, for a height and a width.
+    """
+
+    def __init__(self, live: Callable[[int, int], RenderableType | None]) -> None:
+        self.on_interrupt: Callable[[], bool] = lambda: True
+        """Called for Ctrl-C where there is nothing to clear; says whether to leave."""
+        self._live = live
+        self._kept = ""
+        self._ends_empty = False
+        self._label = _PROMPT
+        self._session: PromptSession[str] = PromptSession(
+            message=self._above,
+            key_bindings=self._bindings(),
+            multiline=True,
+            prompt_continuation="  ",
+            erase_when_done=True,
+            refresh_interval=_REDRAW_SECONDS,
+        )
+
+    async def lines(self) -> AsyncIterator[str]:
+        """Yield what is typed, until the person leaves."""
+        while True:
+            try:
+                yield await self._session.prompt_async()
+            except (EOFError, KeyboardInterrupt):
+                return
+
+    async def show(self, parts: Sequence[RenderableType]) -> None:
+        """Print something for good, above the input line."""
+        if not parts:
+            return
+        text = "".join(self._kept_form(part) for part in parts)
+
+        def write() -> None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+        if self._session.app.is_running:
+            await run_in_terminal(write)
+        else:
+            write()
+
+    def redraw(self) -> None:
+        """Draw what moves, soon."""
+        if self._session.app.is_running:
+            self._session.app.invalidate()
+
+    def ask(self, label: str | None) -> None:
+        """Let the input line ask something; what was being typed is kept until it asks no more (``None``)."""
+        buffer = self._session.default_buffer
+        self._label = label or _PROMPT
+        if label is None:
+            if self._kept and not buffer.text:
+                buffer.insert_text(self._kept)
+                self._kept = ""
+        elif buffer.text:
+            self._kept = buffer.text
+            buffer.reset()
+        self.redraw()
+
+    def leave(self) -> None:
+        """End ``lines``."""
+        if self._session.app.is_running:
+            self._session.app.exit(exception=EOFError)
+
+    # Drawing.
+
+    def _kept_form(self, part: RenderableType) -> str:
+        """Draw what is printed for good: one empty line after Markdown, and where an empty text stands."""
+        text = self._drawn(part, self._width())
+        if isinstance(part, Markdown):
+            self._ends_empty = True
+            return _EDGES.sub("", text) + "\n\n"
+        if not text.strip():
+            text = "" if self._ends_empty else "\n"
+        self._ends_empty = not text.strip()
+        return text
+
+    def _above(self) -> ANSI:
+        size = self._session.app.output.get_size()
+        width = max(size.columns - 1, 10)
+        moving = self._live(max(size.rows - 4, 1), width)
+        above = "" if moving is None else self._drawn(moving, width)
+        return ANSI(above + f"\x1b[1;36m{self._label}\x1b[0m")
+
+    def _drawn(self, part: RenderableType, width: int) -> str:
+        # The colours are those that this terminal has, as rich finds out from the environment.
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, highlight=False, theme=_THEME)
+        with console.capture() as captured:
+            console.print(part)
+        return _PADDING.sub(r"\1", captured.get())
+
+    @staticmethod
+    def _width() -> int:
+        return max(shutil.get_terminal_size().columns - 1, 10)
+
+    def _bindings(self) -> KeyBindings:
+        bindings = KeyBindings()
+
+        @bindings.add("enter")
+        def submit(event: KeyPressEvent) -> None:
+            event.current_buffer.validate_and_handle()
+
+        @bindings.add("escape", "enter")
+        def new_line(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        @bindings.add("c-c")
+        @bindings.add("<sigint>")
+        def interrupt(event: KeyPressEvent) -> None:
+            if event.current_buffer.text:
+                event.current_buffer.reset()
+            elif self.on_interrupt():
+                event.app.exit(exception=EOFError)
+
+        return bindings

@@ -1,0 +1,119 @@
+"""``missionlink chat``: a conversation with an agent at the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from missionlink import Repository, SessionOptions
+from missionlink.cli.opening import Place, provider_of
+from missionlink.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from missionlink import Provider
+
+__all__ = ("chat",)
+
+
+@click.command()
+@click.option("--cloud", metavar="OWNER/NAME[@BRANCH]", help="Talk in a cloud session on this repository.")
+@click.option("--embedded", is_flag=True, help="Talk in a cloud session of a Mission Control inside this command.")
+@click.option("--resume", metavar="ID", help="Go on with a stored session; with --cloud, a cloud one.")
+@click.option("--model", help="Name of the model.")
+@click.option("--provider-url", metavar="URL", help="A model server of your own that speaks OpenAI's protocol.")
+@click.option("--provider-key-env", metavar="NAME", help="Environment variable with the key for --provider-url.")
+@click.option("--allow-all", is_flag=True, help="Give every permission that the agent asks for.")
+@click.option("--runtime", metavar="PATH", help="The runtime's program, instead of searching for it.")
+def chat(
+    *,
+    cloud: str | None,
+    embedded: bool,
+    resume: str | None,
+    model: str | None,
+    provider_url: str | None,
+    provider_key_env: str | None,
+    allow_all: bool,
+    runtime: str | None,
+) -> int:
+    """Talk with an agent at the terminal.
+
+    What you type while the agent works steers it; /help lists the commands. Ctrl-C stops the agent, a second one, or
+    one at the empty prompt, leaves. For pipes and scripts there is "missionlink run".
+
+    Exit codes: 0 left, 1 failed, 2 wrong arguments or no terminal, 130 interrupted before the session was open.
+    """
+    place = Place(
+        cloud=None if cloud is None else Repository.parse(cloud), embedded=embedded, resume=resume, runtime=runtime
+    )
+    place.check()
+    provider = provider_of(provider_url, provider_key_env)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("chat needs a terminal; in pipes and scripts use: missionlink run PROMPT")
+    try:
+        import prompt_toolkit  # noqa: F401 - asked for before anything is started
+    except ModuleNotFoundError as error:
+        raise MissingExtra("cli", "missionlink chat") from error
+    session_id = asyncio.run(_chat(place, model, provider, allow_all=allow_all))
+    if not embedded:
+        where = ["--cloud", str(place.cloud)] if place.cloud is not None else []
+        words = ["missionlink", "chat", *where, "--resume", session_id]
+        click.secho(f"go on with: {shlex.join(words)}", dim=True)
+    return 0
+
+
+async def _chat(place: Place, model: str | None, provider: Provider | None, *, allow_all: bool) -> str:
+    from rich.text import Text
+
+    from missionlink.cli.chat.conversation import Conversation
+    from missionlink.cli.chat.picture import Picture, printable
+    from missionlink.cli.chat.questions import Questions
+    from missionlink.cli.chat.screen import Screen
+
+    picture = Picture()
+    screen = Screen(picture.live)
+    questions = Questions(screen.show, screen.ask, allow_all=allow_all)
+    options = SessionOptions(
+        model=model,
+        streaming=True,
+        provider=provider,
+        on_permission=questions.permission,
+        on_user_input=questions.question,
+        on_exit_plan=questions.plan,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        click.secho("starting …", dim=True)
+        client = await place.client(stack)
+        session = await stack.enter_async_context(place.open(client, options))
+        conversation = Conversation(client, session, screen, picture, questions)
+        screen.on_interrupt = conversation.interrupt
+        where = f", {session.remote_url}" if session.remote_url else ""
+        kind = "cloud session" if session.is_cloud else "session"
+        await screen.show([Text(printable(f"{kind} {session.id}{where}; /help lists the commands"), style="dim")])
+        with _left_in_order(screen.leave):
+            await conversation.run()
+        return session.id
+
+
+@contextlib.contextmanager
+def _left_in_order(leave: Callable[[], None]) -> Generator[None, None, None]:
+    """Let the signals that end a program leave the conversation, so that the terminal is as it was before."""
+    loop = asyncio.get_running_loop()
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    added: list[signal.Signals] = []
+    for number in numbers:
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(number, leave)
+            added.append(number)
+    try:
+        yield
+    finally:
+        for number in added:
+            loop.remove_signal_handler(number)
