@@ -10,6 +10,8 @@ from missionlink.cli.chat.picture import markdown, printable, said
 from missionlink.errors import MissionlinkError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from missionlink import AsyncClient, Event, Session
     from missionlink.cli.chat.screen import Screen
 
@@ -67,7 +69,7 @@ class Commands:
         await self._screen.show(parts or [Text("Nothing was said yet.", style="dim")])
 
     @staticmethod
-    def _past(event: Event) -> list[object]:
+    def _past(event: Event) -> list[RenderableType]:
         content = getattr(event.data, "content", None)
         if event.agent_id is not None or not isinstance(content, str) or not content.strip():
             return []
@@ -80,7 +82,7 @@ class Commands:
             await self._session.rpc.model.switch_to(model_id=wanted)
             return
         current = (await self._session.rpc.model.get_current()).model_id
-        lines = [Text(f"model: {printable(current or 'the default one')}")]
+        lines: list[RenderableType] = [Text(f"model: {printable(current or 'the default one')}")]
         try:
             found = await self._client.rpc.models.list()
         except MissionlinkError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -12,6 +12,8 @@ from missionlink.cli.chat.picture import printable, said
 from missionlink.errors import MissionlinkError, RequestRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from missionlink import AsyncClient, Session, Turn
     from missionlink.cli.chat.picture import Picture
     from missionlink.cli.chat.questions import Questions
@@ -133,7 +135,7 @@ class Conversation:
     async def _complain(self, error: MissionlinkError) -> None:
         await self._screen.show([*self._picture.rest(), Text(f"error: {printable(str(error))}", style="bold red")])
 
-    def _start(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

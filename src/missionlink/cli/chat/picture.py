@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from rich.console import Group
@@ -67,6 +67,20 @@ class Picture:
         self._tools: dict[str, tuple[str, float, str]] = {}
         self._prompts: set[str] = set()
         self._since: float | None = None
+        self._asks_again = False
+        self._drawers: dict[str, Callable[[dict[str, Any], bool], list[RenderableType]]] = {
+            "assistant.message_delta": self._delta,
+            "assistant.message": self._whole,
+            "assistant.reasoning_delta": self._think,
+            "assistant.reasoning": self._thought_whole,
+            "tool.execution_start": self._tool,
+            "tool.execution_progress": self._progress,
+            "tool.execution_complete": self._tool_done,
+            "user.message": self._user,
+            "session.info": self._info,
+            "session.idle": self._idle,
+            "abort": self._abort,
+        }
 
     @property
     def is_busy(self) -> bool:
@@ -94,17 +108,21 @@ class Picture:
 
     def take(self, event: Event) -> list[RenderableType]:
         """Take an event; return what is to be printed for good."""
-        draw = _DRAWN.get(event.type)
-        if draw is None or (event.agent_id is not None and not event.type.startswith("tool.")):
+        draw = self._drawers.get(event.type)
+        if event.agent_id is not None and not event.type.startswith("tool."):
             return []
-        return draw(self, _members(event), event.agent_id is not None)
+        if draw is None:
+            return _remark(event)
+        return draw(_members(event), event.agent_id is not None)
 
     def _delta(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
         self.busy()
         out = self._end_thought()
         name = str(data.get("messageId"))
-        if self._blocks is None or name != self._message:
-            # Without its end the one before broke off, and the model was asked again.
+        if self._blocks is None or name != self._message or self._asks_again:
+            # Without its end the one before broke off, and the model was asked again: by newer runtimes under
+            # another name, by older ones with a note.
+            self._asks_again = False
             self._blocks = Blocks(self._blocks.printed if self._blocks is not None else "")
             self._message = name
         blocks = self._blocks
@@ -125,6 +143,7 @@ class Picture:
 
     def _end_message(self, content: str) -> list[RenderableType]:
         blocks, self._blocks = self._blocks, None
+        self._asks_again = False
         return [] if blocks is None else [markdown(block) for block in blocks.finish(content)]
 
     def _think(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
@@ -161,25 +180,17 @@ class Picture:
         title, started, _ = self._tools.pop(str(data.get("toolCallId")), ("a tool", self._clock(), ""))
         mark, style = ("✓ ", "green") if data.get("success") else ("✗ ", "red")
         line = Text.assemble((mark, style), (title, "dim"), (f"  {_seconds(self._clock() - started)}", "dim"))
-        error = data.get("error")
-        if isinstance(error, dict) and error.get("message"):
+        error = cast("dict[str, Any]", data.get("error") or {})
+        if error.get("message"):
             line.append(f"  {shortened(str(error['message']), 200)}", style="red")
         return [line]
-
-    def _error(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
-        return [Text(f"error: {printable(str(data.get('message', '')))}", style="bold red")]
-
-    def _warning(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
-        return [Text(printable(str(data.get("message", ""))), style="yellow")]
 
     def _info(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
         if data.get("infoType") == "cancellation":
             return []
+        self._asks_again |= data.get("infoType") == "model_retry" and self._blocks is not None
         url = f" {data['url']}" if data.get("url") else ""
         return [Text(printable(f"{data.get('message', '')}{url}".strip()), style="dim")]
-
-    def _model(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
-        return [Text(printable(f"model: {data.get('newModel')}"), style="dim")]
 
     def _user(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
         prompt = str(data.get("content") or "")
@@ -190,9 +201,6 @@ class Picture:
 
     def _idle(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
         return self.rest()
-
-    def _lost(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
-        return [Text("Events were lost here: this terminal was too slow.", style="yellow")]
 
     # What is still moving.
 
@@ -206,7 +214,10 @@ class Picture:
         parts: list[RenderableType] = []
         if self._thought.strip():
             lines = printable(self._thought).strip().splitlines()[-_THOUGHT_LINES:]
-            parts.append(Text("\n".join(shortened(line, width - 1) for line in lines), style="dim italic"))
+            for one in lines:
+                thought = Text(one, style="dim italic")
+                thought.truncate(width, overflow="ellipsis")
+                parts.append(thought)
         tail = self._blocks.tail if self._blocks is not None else ""
         if tail:
             parts.append(markdown(self._end_of(tail, min(_TAIL_LINES, height - len(self._tools)))))
@@ -214,9 +225,12 @@ class Picture:
         frame = _FRAMES[int(now * 5) % len(_FRAMES)]
         for title, started, progress in list(self._tools.values())[-max(height - 1, 1) :]:
             elapsed = _seconds(now - started)
-            text = shortened(f"{title}  {progress}" if progress else title, width - len(elapsed) - 5)
             indent = len(title) - len(title.lstrip())
-            parts.append(Text(f"{' ' * indent}{frame} {text}  {elapsed}", style="yellow"))
+            line = Text(f"{' ' * indent}{frame} {title.lstrip()}", style="yellow")
+            if progress:
+                line.append(f"  {shortened(progress, width)}")
+            line.truncate(max(width - len(elapsed) - 2, 1), overflow="ellipsis")
+            parts.append(line.append(f"  {elapsed}"))
         if self._since is not None and not parts:
             parts.append(Text(f"{frame} working  {_seconds(now - self._since)}", style="dim"))
         return Padding(Group(*parts), 0) if parts else None
@@ -232,30 +246,27 @@ class Picture:
         return "\n".join(end)
 
 
-_DRAWN: dict[str, Callable[[Picture, dict[str, Any], bool], list[RenderableType]]] = {
-    "assistant.message_delta": Picture._delta,
-    "assistant.message": Picture._whole,
-    "assistant.reasoning_delta": Picture._think,
-    "assistant.reasoning": Picture._thought_whole,
-    "tool.execution_start": Picture._tool,
-    "tool.execution_progress": Picture._progress,
-    "tool.execution_complete": Picture._tool_done,
-    "user.message": Picture._user,
-    "session.error": Picture._error,
-    "session.warning": Picture._warning,
-    "session.info": Picture._info,
-    "session.model_change": Picture._model,
-    "session.idle": Picture._idle,
-    "missionlink.events_lost": Picture._lost,
-    "abort": Picture._abort,
-}
+def _remark(event: Event) -> list[RenderableType]:
+    """Return a line about what is neither text nor work."""
+    match event.type:
+        case "session.error":
+            text, style = f"error: {_members(event).get('message')}", "bold red"
+        case "session.warning":
+            text, style = str(_members(event).get("message")), "yellow"
+        case "session.model_change":
+            text, style = f"model: {_members(event).get('newModel')}", "dim"
+        case "missionlink.events_lost":
+            text, style = "Events were lost here: this terminal was too slow.", "yellow"
+        case _:
+            return []
+    return [Text(printable(text), style=style)]
 
 
 def _title(data: dict[str, Any]) -> str:
     """Say in one line what a tool call does."""
     name = shortened(str(data.get("toolTitle") or data.get("toolName") or "a tool"), 40)
     arguments = data.get("arguments")
-    known = arguments if isinstance(arguments, dict) else {}
+    known = cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
     first = next((known[key] for key in _TELLING if isinstance(known.get(key), str)), None)
     if first is None and known:
         first = ", ".join(f"{key}={value}" for key, value in known.items())

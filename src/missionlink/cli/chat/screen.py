@@ -127,8 +127,11 @@ class Screen:
     def _above(self) -> ANSI:
         size = self._session.app.output.get_size()
         width = max(size.columns - 1, 10)
-        moving = self._live(max(size.rows - 4, 1), width)
-        above = "" if moving is None else self._drawn(moving, width)
+        height = max(size.rows - 4, 1)
+        moving = self._live(height, width)
+        lines = [] if moving is None else self._drawn(moving, width).splitlines(keepends=True)
+        # More than the terminal has would scroll away, and come again with every redrawing.
+        above = "".join(lines[-height:])
         return ANSI(above + f"\x1b[1;36m{self._label}\x1b[0m")
 
     def _drawn(self, part: RenderableType, width: int) -> str:

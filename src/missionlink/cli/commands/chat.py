@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import shlex
 import signal
 import sys
@@ -57,10 +58,9 @@ def chat(
     provider = provider_of(provider_url, provider_key_env)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("chat needs a terminal; in pipes and scripts use: missionlink run PROMPT")
-    try:
-        import prompt_toolkit  # noqa: F401 - asked for before anything is started
-    except ModuleNotFoundError as error:
-        raise MissingExtra("cli", "missionlink chat") from error
+    # Asked before anything is started.
+    if importlib.util.find_spec("prompt_toolkit") is None:
+        raise MissingExtra("cli", "missionlink chat")
     session_id = asyncio.run(_chat(place, model, provider, allow_all=allow_all))
     if not embedded:
         where = ["--cloud", str(place.cloud)] if place.cloud is not None else []
