@@ -1,0 +1,52 @@
+"""The picture in the guide to ``missionlink chat`` is what a person sees who types that."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("termios", reason="needs a POSIX terminal")
+
+from .page import difference
+
+if TYPE_CHECKING:
+    from .conftest import Reader
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def terminal_class() -> Any:
+    """The terminal of the integration tests, which are a package of their own."""
+    spec = importlib.util.spec_from_file_location("terminal_for_docs", ROOT / "tests" / "integration" / "terminal.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Terminal
+
+
+def test_the_picture_of_a_chat_is_what_is_seen(reader: Reader) -> None:
+    """D1."""
+    (picture,) = re.findall(r"```\n(> .*?)```", (ROOT / "docs" / "chat.md").read_text(), re.DOTALL)
+    assert reader.folder.is_dir()
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT / "tests" / "docs")])}
+    with terminal_class()([sys.executable, "-m", "missionlink", "chat"], env) as terminal:
+        terminal.wait(lambda shown: shown.endswith(">"), "the prompt")
+        for line in picture.splitlines():
+            if line.startswith("> "):
+                terminal.wait(lambda shown: shown.endswith("\n>"), "the prompt")
+                terminal.type(line[2:] + "\r")
+                terminal.see("\n" + line)
+            elif re.fullmatch(r"  \w", line):
+                terminal.wait(lambda shown: not shown.rpartition("\n")[2].startswith(">"), "a question")
+                terminal.type(line.strip() + "\r")
+        shown = terminal.see("User selected")
+        shown = terminal.wait(lambda shown: shown.endswith("\n>"), "the end")
+        begin = shown.index("\n> ") + 1
+        assert not (problem := difference(picture, shown[begin:].removesuffix("\n>").rstrip())), problem
