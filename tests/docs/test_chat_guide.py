@@ -37,16 +37,26 @@ def test_the_picture_of_a_chat_is_what_is_seen(reader: Reader) -> None:
     assert reader.folder.is_dir()
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT / "tests" / "docs")])}
     with terminal_class()([sys.executable, "-m", "missionlink", "chat"], env) as terminal:
-        terminal.wait(lambda shown: shown.endswith(">"), "the prompt")
         for line in picture.splitlines():
             if line.startswith("> "):
-                terminal.wait(lambda shown: shown.endswith("\n>"), "the prompt")
+                terminal.wait(is_idle, "the prompt")
                 terminal.type(line[2:] + "\r")
                 terminal.see("\n" + line)
             elif re.fullmatch(r"  \w", line):
-                terminal.wait(lambda shown: not shown.rpartition("\n")[2].startswith(">"), "a question")
+                terminal.wait(asks, "a question")
                 terminal.type(line.strip() + "\r")
-        shown = terminal.see("User selected")
-        shown = terminal.wait(lambda shown: shown.endswith("\n>"), "the end")
+                terminal.wait(lambda shown: not asks(shown), "the answer")
+        shown = terminal.wait(is_idle, "the end")
         begin = shown.index("\n> ") + 1
-        assert not (problem := difference(picture, shown[begin:].removesuffix("\n>").rstrip())), problem
+        problem = difference(picture, shown[begin:].removesuffix("\n>").rstrip())
+        assert not problem, problem
+
+
+def is_idle(shown: str) -> bool:
+    """Whether there is only the empty prompt: under the first line, or an empty one."""
+    return bool(re.search(r"(commands|\n)\n>$", shown))
+
+
+def asks(shown: str) -> bool:
+    """Whether the input line asks something."""
+    return not shown.rpartition("\n")[2].startswith(">")

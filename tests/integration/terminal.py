@@ -16,7 +16,7 @@ import pyte
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-PATIENCE_S = 60
+PATIENCE_S = 30
 
 
 class _Screen(pyte.HistoryScreen):
