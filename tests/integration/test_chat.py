@@ -52,11 +52,16 @@ def is_empty(shown: str) -> bool:
     return shown.rpartition("\n")[2].rstrip() == ">"
 
 
+def is_idle(shown: str) -> bool:
+    """Whether nothing moves between an answer and the empty prompt."""
+    return shown.rstrip().endswith("\n\n>")
+
+
 def test_an_answer_is_drawn_once_and_leaves_no_residue(chat: Callable[..., Terminal]) -> None:
     terminal = chat()
     terminal.type("markdown\r")
     terminal.see("end.")
-    shown = terminal.wait(is_empty, "an empty prompt")
+    shown = terminal.wait(is_idle, "the end of the turn")
     lines = [line.rstrip() for line in shown.splitlines()]
     for line in ("> markdown", "Let me think.", "Here is a summary:", ' print("a line of code")'):
         assert lines.count(line) == 1, shown
@@ -121,7 +126,7 @@ def test_ctrl_c_clears_then_aborts_then_leaves(chat: Callable[..., Terminal]) ->
     terminal.see("aborted")
     terminal.type("hello\r")
     terminal.see("You said: hello")
-    terminal.wait(is_empty, "an empty prompt")
+    terminal.wait(is_idle, "the end of the turn")
     terminal.type("\x03")
     assert terminal.end() == 0
     assert terminal.after == terminal.before
