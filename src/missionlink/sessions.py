@@ -1,4 +1,7 @@
-"""The part of a client that opens, lists and removes sessions."""
+"""The part of a client that opens, lists and removes sessions.
+
+What sessions are made of is imported in the methods: the client loads it while the runtime boots (see ``startup``).
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,7 @@ from msgspec import UNSET, UnsetType
 from missionlink.errors import InvalidOption, MissionlinkError, SessionNotFound
 from missionlink.lifecycle import SessionInfo, check_deleted, read_sessions
 from missionlink.options.checks import check_positive
-from missionlink.options.encode import check_cloud
 from missionlink.options.merge import checked_id, options_of, session_options
-from missionlink.options.session import SessionOptions
-from missionlink.session.conversation import new_session_id
-from missionlink.session.local import LocalCreation, Resumption
-from missionlink.session.opening import Opening
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,8 +22,10 @@ if TYPE_CHECKING:
     from missionlink.options.attachments import Attachment
     from missionlink.options.client import ClientOptions
     from missionlink.options.cloud import CloudOptions, Repository
+    from missionlink.options.session import SessionOptions
     from missionlink.protocol.namespace import Timeout
     from missionlink.session.link import Link
+    from missionlink.session.opening import Opening
     from missionlink.session.turn import TurnResult
 
 __all__ = ("Sessions",)
@@ -66,6 +66,10 @@ class Sessions(ABC):
         """
         if "cloud" in fields:
             raise InvalidOption("cloud", "a cloud session is created by create_cloud_session()")
+        from missionlink.session.conversation import new_session_id
+        from missionlink.session.local import LocalCreation
+        from missionlink.session.opening import Opening
+
         wanted = session_options(options, fields)
         name = checked_id(session_id) if session_id is not None else new_session_id()
         return Opening(self._running_link, lambda link: LocalCreation(link, wanted, name), self._limit(timeout))
@@ -90,6 +94,9 @@ class Sessions(ABC):
             timeout: Seconds for opening; the client's ``create_timeout`` if not given.
             fields: Any field of ``SessionOptions``.
         """
+        from missionlink.session.local import Resumption
+        from missionlink.session.opening import Opening
+
         wanted, name = session_options(options, fields), checked_id(session_id)
 
         def make(link: Link) -> Resumption:
@@ -121,9 +128,10 @@ class Sessions(ABC):
         if "session_id" in fields:
             raise InvalidOption("session_id", "the runtime assigns the id of a cloud session")
         wanted = session_options(options, fields)
-        # Imported here and below: a program without cloud sessions pays for none.
         from missionlink.options.cloud import CloudOptions, Repository
+        from missionlink.options.encode import check_cloud
         from missionlink.session.cloud import CloudCreation
+        from missionlink.session.opening import Opening
 
         check_cloud(wanted)
         place = Repository.parse(repository) if isinstance(repository, str) else repository
@@ -157,7 +165,9 @@ class Sessions(ABC):
             fields: Any field of ``SessionOptions``.
         """
         from missionlink.options.cloud import CloudOptions
+        from missionlink.options.encode import check_cloud
         from missionlink.session.cloud import CloudResumption
+        from missionlink.session.opening import Opening
 
         wanted, name, settings = (
             session_options(options, fields),

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from missionlink._io.connection import Connection
-from missionlink._io.router import Router
-from missionlink._io.tasks import Tasks
 from missionlink.errors import ConnectionLost, RequestRejected, RuntimeStartFailed
-from missionlink.handlers.invoke import HandlerPool
-from missionlink.protocol.index import payload_decoder
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.protocol.versions import Handshake, read_handshake
-from missionlink.session.link import Link
 
 if TYPE_CHECKING:
+    from missionlink._io.connection import Connection
     from missionlink._io.router import ClientPort
     from missionlink._io.transport import Transport
     from missionlink.options.client import ClientOptions
+    from missionlink.session.link import Link
 
 __all__ = ("CLIENT_CALLS", "establish", "release")
 
@@ -67,6 +64,13 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
         AuthenticationFailed: The connection token is missing or wrong.
         ConnectionFailed: The connection ended during the handshake.
     """
+    # Imported here: importing the client has to be quick, and waiting for a runtime leaves time enough.
+    from missionlink._io.connection import Connection
+    from missionlink._io.router import Router
+    from missionlink._io.tasks import Tasks
+    from missionlink.handlers.invoke import HandlerPool
+    from missionlink.session.link import Link
+
     token = options.connection_token
     is_ours = transport is None and options.url is None
     if transport is None:
@@ -86,9 +90,8 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
             async with asyncio.timeout(timeout):
                 await connection.open()
                 handshaking = link.tasks.start(_shake_hands(connection, token), logged=False)
-                if is_ours:
-                    await asyncio.sleep(0)
-                    _import_while_it_boots()
+                await asyncio.sleep(0)
+                _import_while_it_boots(with_events=is_ours)
                 handshake = await handshaking
         except TimeoutError as error:
             raise RuntimeStartFailed(f"the runtime was not usable within {timeout:g} s") from error
@@ -108,10 +111,19 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
     return link, handshake
 
 
-def _import_while_it_boots() -> None:
-    """Load the types of a turn's events while the runtime starts: the first events would have to wait for them."""
-    for event_type in _EVENTS_OF_A_TURN:
-        payload_decoder(event_type)
+def _import_while_it_boots(*, with_events: bool) -> None:
+    """Load what the first session would have to wait for, while the runtime starts or answers.
+
+    Args:
+        with_events: Whether there is time for the types of a turn's events, too.
+    """
+    for module in ("options.session", "session.conversation", "session.local", "session.opening"):
+        import_module("missionlink." + module)
+    if with_events:
+        from missionlink.protocol.index import payload_decoder
+
+        for event_type in _EVENTS_OF_A_TURN:
+            payload_decoder(event_type)
 
 
 async def _shake_hands(connection: Connection, token: str | None) -> Handshake:

@@ -50,6 +50,13 @@ def test_the_client_loads_no_server_no_command_line_and_no_generated_namespace()
     assert not {name for name in loaded if name.startswith("missionlink.protocol.generated")}
 
 
+def test_what_sessions_and_connections_are_made_of_is_loaded_while_the_runtime_boots():
+    """L1: importing the client stays quick; the wait for the runtime is long enough for the rest."""
+    loaded = loaded_by("from missionlink import AsyncClient")
+    late = {"missionlink.session.core", "missionlink._io.connection", "missionlink.handlers.registry"}
+    assert not (late | {"missionlink.options.session", "concurrent.futures.thread", "pathlib"}) & loaded
+
+
 def test_every_name_of_the_root_can_be_loaded_first():
     """No name depends on another one having been imported before it."""
     import missionlink

@@ -6,10 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.errors import InvalidOption
-from missionlink.options.session import SessionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from missionlink.options.session import SessionOptions
 
 __all__ = ("checked_id", "options_of", "session_options", "with_fields")
 
@@ -47,6 +48,9 @@ def session_options(options: SessionOptions | None, fields: Mapping[str, Any]) -
     Raises:
         InvalidOption: A keyword is no field, or a value is wrong.
     """
+    # Imported here: a client that is only imported needs no options of sessions.
+    from missionlink.options.session import SessionOptions
+
     wanted = options_of(SessionOptions, options)
     return wanted.replace(**fields) if fields else wanted
 
