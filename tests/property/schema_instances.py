@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schema"
@@ -81,6 +82,22 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_nulls(x) for key, x in value.items() if x is not None}
     return [without_nulls(x) for x in value] if isinstance(value, list) else value
+
+
+def holds(decoded: Any, value: Any) -> bool:
+    """Whether what was decoded has all of some JSON for which its types have a place, unchanged."""
+    if isinstance(decoded, msgspec.Raw):
+        return json.loads(bytes(decoded)) == value
+    if isinstance(decoded, msgspec.Struct):
+        if not isinstance(value, dict):
+            return False
+        named = {field.encode_name: getattr(decoded, field.name) for field in msgspec.structs.fields(decoded)}
+        return all(holds(inner, value.get(name)) for name, inner in named.items())
+    if isinstance(decoded, dict) and isinstance(value, dict):
+        return decoded.keys() == value.keys() and all(holds(inner, value[name]) for name, inner in decoded.items())
+    if isinstance(decoded, list) and isinstance(value, list):
+        return len(decoded) == len(value) and all(map(holds, decoded, value))
+    return bool(decoded == value)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
