@@ -9,7 +9,7 @@ Source: ``session.event`` notifications and the history methods.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -73,6 +73,13 @@ class EventsLost(msgspec.Struct, frozen=True):
     """Which buffer was full."""
 
 
+if TYPE_CHECKING:
+    _NotOnTheWire = Any
+else:
+    # Whatever the wire said under the name of such a field is an error, for which the event becomes an UnknownEvent.
+    _NotOnTheWire = None
+
+
 class Event(msgspec.Struct, rename="camel", gc=False):
     """One event of a session.
 
@@ -99,7 +106,7 @@ class Event(msgspec.Struct, rename="camel", gc=False):
     source: Any = msgspec.field(default=b"", name=" source")
     size: int = msgspec.field(default=0, name=" size")
     """Bytes of the message that brought the event, for the bounds of queues."""
-    payload: Any = msgspec.field(default=None, name=" payload")
+    payload: _NotOnTheWire = msgspec.field(default=None, name=" payload")
     """What ``data`` returns, once it has been decoded; read ``data`` instead."""
 
     @property
@@ -199,7 +206,12 @@ def decode_event_params(params: msgspec.Raw) -> tuple[str | None, Event]:
         loose = _loose_params.decode(params)
     except (ValueError, RecursionError) as error:
         return None, _salvage(params, str(error))
-    return _text_or_none(loose.session_id), decode_event(loose.event)
+    session_id = _text_or_none(loose.session_id)
+    if loose.event is NO_JSON:
+        odd = Event(source=params, size=memoryview(params).nbytes)
+        odd.payload = UnknownEvent("", bytes(params), "the notification has no event")
+        return session_id, odd
+    return session_id, decode_event(loose.event)
 
 
 def _salvage(raw: msgspec.Raw, problem: str) -> Event:

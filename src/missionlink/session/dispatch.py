@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from missionlink._io.tasks import STARTS_AT_ONCE
 from missionlink._wire.calls import Call
 from missionlink._wire.inbox import Inbox
-from missionlink.protocol.envelope import LOST_TYPE, Event, lost_marker
+from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -191,7 +191,7 @@ class Dispatcher:
         return concerns_owner and act and self._owner.act_on(event)
 
     def _keep_for_first(self, event: Event, backlog: Inbox[Event]) -> None:
-        if event.type == LOST_TYPE:
+        if event.type == LOST_TYPE and isinstance(event.data, EventsLost):
             backlog.note_lost(event.data.count)
             return
         fallen = backlog.push(event, event.size)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from missionlink.errors import ConsumerOverflow, InvalidOption, MissionlinkError
 from missionlink.options.checks import check_positive
-from missionlink.protocol.envelope import LOST_TYPE, Event, lost_marker
+from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class EventQueue:
         """Queue an event."""
         if self.has_ended or (self._types is not None and event.type not in self._types and event.type != LOST_TYPE):
             return
-        if event.type == LOST_TYPE and not self._queue:
+        if event.type == LOST_TYPE and not self._queue and isinstance(event.data, EventsLost):
             # A gap in front of an empty queue needs no room.
             self._lost += event.data.count
         else:
@@ -219,7 +219,7 @@ class EventQueue:
         while len(self._queue) > self._max_events or self._bytes > self._max_bytes:
             event = self._queue.popleft()
             self._bytes -= event.size
-            self._lost += event.data.count if event.type == LOST_TYPE else 1
+            self._lost += event.data.count if isinstance(event.payload, EventsLost) else 1
 
     def _give_up_waiting(self) -> None:
         _log.warning(
