@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from missionlink.errors import ConnectionLost, RequestRejected, RuntimeStartFailed
+from missionlink.errors import ConnectionLost, MissionlinkError, RequestRejected, RuntimeStartFailed
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.protocol.versions import Handshake, read_handshake
 
@@ -83,6 +84,8 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
         transport, router, max_frame_bytes=options.max_frame_bytes, coalesce_reads=options.coalesce_reads
     )
     router.attach(connection)
+    connection.secrets.learn((options.github_token, token))
+    connection.secrets.learn_from({**(os.environ if is_ours and options.inherit_env else {}), **(options.env or {})})
     link = Link(connection, router, Tasks(), HandlerPool(options.handler_threads), options)
     timeout = options.start_timeout
     try:
@@ -100,7 +103,9 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
                 raise
             text = "the runtime ended before it could be used"
             raise RuntimeStartFailed(text, exit_code=error.exit_code, stderr=error.stderr) from error
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, MissionlinkError):
+            connection.secrets.clean(error)
         releasing = asyncio.ensure_future(release(link))
         while not releasing.done():
             # Bounded by the client's close_timeout; a second cancellation must not leave a process behind.

@@ -10,6 +10,8 @@ import pytest
 from tests.integration.raw_peer import Peer, answered, event, open_client, open_session, pack, request, rounds, within
 
 from missionlink import EventsLost
+from missionlink._io.coalescing import Coalescer
+from missionlink._wire.calls import Calls
 from missionlink.errors import ConnectionFailed, MissionlinkError, RemoteProtocolError, RequestTimeout
 from missionlink.protocol.envelope import LOST_TYPE
 
@@ -263,3 +265,15 @@ async def _read(stream: Any) -> BaseException | None:
     except MissionlinkError as error:
         return error
     return None
+
+
+async def test_reading_never_rests_within_a_message() -> None:
+    pauses: list[object] = []
+
+    class Gate:
+        pause = resume = pauses.append
+
+    coalescer = Coalescer(Gate(), Calls())  # type: ignore[arg-type]
+    for _ in range(100):
+        coalescer.small_read(0, [])
+    assert not pauses

@@ -52,7 +52,8 @@ class Coalescer:
         now = self._loop.time()
         is_hot = now - self._last_read < _HOT_SECONDS
         self._last_read = now
-        if not is_hot or len(items) != messages or self._calls.waiting or self._calls.open:
+        # A read that completes no message may be a part of anything.
+        if not is_hot or not messages or len(items) != messages or self._calls.waiting or self._calls.open:
             self._hot_reads = 0
             return
         for _, item in items:

@@ -17,7 +17,8 @@ from missionlink._io.outlet import Gate, Outlet
 from missionlink._io.waiter import Waiter
 from missionlink._wire.calls import Calls
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES, FrameDecoder
-from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RequestTimeout
+from missionlink._wire.secrets import Secrets
+from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RequestRejected, RequestTimeout
 from missionlink.protocol.messages import INTERNAL_ERROR, encode_notification
 
 if TYPE_CHECKING:
@@ -51,13 +52,20 @@ class Connection:
         coalesce_reads: bool = False,
     ) -> None:
         self.counts: Counts = Counts()
+        self.secrets: Secrets = Secrets()
         self._transport = transport
         self._inbound = inbound
         self._calls: Calls[Waiter] = Calls()
         self._outlet = Outlet(transport)
         self._coalescer = Coalescer(self._outlet, self._calls) if coalesce_reads else None
         self._intake = Intake(
-            FrameDecoder(max_frame_bytes), self._calls, self._outlet, inbound, self.counts, coalescer=self._coalescer
+            FrameDecoder(max_frame_bytes),
+            self._calls,
+            self._outlet,
+            inbound,
+            self.counts,
+            self.secrets,
+            coalescer=self._coalescer,
         )
         self._deadlines = Deadlines()
         # The gate that consumers and dispatchers close is the outlet's.
@@ -145,7 +153,11 @@ class Connection:
             if self._coalescer is not None:
                 self._coalescer.read_on()
             return await future
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, RequestRejected):
+                # Runtimes quote what they were given.
+                self.secrets.learn_from(params)
+                self.secrets.clean(error)
             # Nobody waits any more: a deadline must not settle it later.
             future.cancel()
             self._calls.forget(identity)
@@ -202,7 +214,7 @@ class Connection:
     def _end(self, error: MissionlinkError) -> None:
         if self._ended is not None:
             return
-        self._ended = error
+        self._ended = self.secrets.clean(error)
         self._end_known.set()
         waiters, unanswered = self._calls.close()
         for waiter in waiters:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from missionlink._io.waiter import Waiter
     from missionlink._wire.calls import Calls
     from missionlink._wire.framing import FrameDecoder
+    from missionlink._wire.secrets import Secrets
     from missionlink.errors import RemoteProtocolError
     from missionlink.protocol.envelope import Event
 
@@ -57,6 +58,7 @@ class Intake:
         outlet: The way of answers.
         inbound: Gets what is no answer.
         counts: Kept up to date.
+        secrets: What must not get into the log.
         coalescer: Told of small reads, if there is one.
     """
 
@@ -67,6 +69,7 @@ class Intake:
         outlet: Outlet,
         inbound: Inbound,
         counts: Counts,
+        secrets: Secrets,
         *,
         coalescer: Coalescer | None,
     ) -> None:
@@ -75,6 +78,7 @@ class Intake:
         self._outlet = outlet
         self._inbound = inbound
         self._counts = counts
+        self._secrets = secrets
         self._coalescer = coalescer
         self._batches = Batches()
 
@@ -140,9 +144,8 @@ class Intake:
             self._take_notification(message, size)
         elif isinstance(message, Malformed):
             self._counts.malformed += 1
-            _log.warning(
-                "a message of the runtime was dropped: %s; it begins with %r", message.problem, message.excerpt
-            )
+            excerpt = self._secrets.text(repr(message.excerpt))
+            _log.warning("a message of the runtime was dropped: %s; it begins with %s", message.problem, excerpt)
             if message.reply_code is not None:
                 self._outlet.send(encode_error(message.reply_id, message.reply_code, message.problem))
 
@@ -172,7 +175,7 @@ class Intake:
             _log.debug("a response came for request %r, which had been given up", response.id)
             return
         self._counts.unknown_responses += 1
-        text = response.error.message if response.error else ""
+        text = self._secrets.text(response.error.message if response.error else "")
         _log.warning("the runtime sent a response to nothing that was asked: id %r %s", response.id[:80], text[:200])
 
     def _cancel_call(self, params: msgspec.Raw) -> None:

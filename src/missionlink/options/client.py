@@ -129,5 +129,7 @@ def parse_address(url: str) -> tuple[str, int]:
     text = url.removeprefix("tcp://").removesuffix("/")
     host, _, port = text.rpartition(":")
     if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise InvalidOption("url", f"{url!r} is not of the form 'host:port'")
+        # What stands before an "@" may be a password.
+        shown = f"***@{url.rpartition('@')[2]}" if "@" in url else url
+        raise InvalidOption("url", f"{shown!r} is not of the form 'host:port'")
     return host.strip("[]") or "127.0.0.1", int(port)

@@ -44,6 +44,7 @@ class CloudCreation(ConversationBase):
         self._options = options
         self._cloud = cloud
         self._params = cloud_params(options, repository, cloud)
+        link.connection.secrets.learn_from(self._params)
         self._session: SessionCore | None = None
         self._is_lean = False
         self._late_id: str | None = None

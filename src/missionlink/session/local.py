@@ -35,6 +35,7 @@ class LocalCreation(ConversationBase):
         self._session = SessionCore(session_id, link, options)
         self._params = {"sessionId": session_id, **session_params(options)}
         register_new(link, self._session)
+        link.connection.secrets.learn_from(self._params)
 
     async def run(self) -> SessionCore:
         """Create the session."""

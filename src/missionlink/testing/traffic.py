@@ -12,6 +12,8 @@ from typing import Any, Literal, cast, overload
 
 import msgspec
 
+from missionlink._wire.secrets import Secrets
+
 __all__ = ("Entry", "Traffic", "redact")
 
 Direction = Literal["→", "←"]
@@ -122,11 +124,21 @@ class Traffic:
 
     def __str__(self) -> str:
         several = len({entry.peer for entry in self._entries}) > 1
-        return "\n".join(f"{entry.peer}{entry}" if several else str(entry) for entry in self._entries)
+        lines = "\n".join(f"{entry.peer}{entry}" if several else str(entry) for entry in self._entries)
+        return self._secrets().text(lines)
 
     def script(self) -> str:
         """Return the conversation as a text that ``FakeRuntime(script=...)`` replays."""
-        return "".join(f"{entry.line()}\n" for entry in self._entries if entry.kind != "bytes")
+        lines = "".join(f"{entry.line()}\n" for entry in self._entries if entry.kind != "bytes")
+        return self._secrets().text(lines)
+
+    def _secrets(self) -> Secrets:
+        """Return the secrets that were sent by name: answers may quote them anywhere."""
+        secrets = Secrets()
+        for entry in self._entries:
+            if entry.kind == "request":
+                secrets.learn_from(entry.params)
+        return secrets
 
     def add(self, entry: Entry) -> None:
         """Append an entry."""

@@ -1,0 +1,55 @@
+"""What is taken for a secret, and what becomes of it (G2)."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from missionlink._wire.secrets import Secrets
+from missionlink.errors import ConnectionLost, RemoteProtocolError, RequestRejected
+
+TOKEN = "ghp_0123456789"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"gitHubToken": TOKEN},
+        {"GITHUB_TOKEN": TOKEN},
+        {"provider": {"apiKey": TOKEN}},
+        {"provider": {"headers": {"X-Anything": TOKEN}}},
+        {"provider": {"headers": {"Authorization": f"Bearer {TOKEN}"}}},
+        {"mcpServers": [{"env": {"API_KEY": TOKEN}}]},
+        {"client-secret": (TOKEN,)},
+    ],
+)
+def test_what_stands_under_the_name_of_a_secret_is_one(members: object) -> None:
+    secrets = Secrets()
+    secrets.learn_from(members)
+    assert secrets.text(f"no {TOKEN} here") == "no *** here"
+
+
+@pytest.mark.parametrize(
+    "members", [{"model": TOKEN}, {"env": {"NODE_ENV": TOKEN}}, {"token": "short"}, TOKEN, None, 5]
+)
+def test_other_words_are_none(members: object) -> None:
+    secrets = Secrets()
+    secrets.learn_from(members)
+    assert secrets.text(f"{TOKEN} short") == f"{TOKEN} short"
+
+
+def test_an_error_loses_them_in_all_that_it_says() -> None:
+    secrets = Secrets()
+    secrets.learn((TOKEN, None))
+    for error in (
+        RequestRejected("m", -1, f"bad {TOKEN}", {"a": [f"x{TOKEN}"]}),
+        RemoteProtocolError("noise", excerpt=f"Authorization: {TOKEN}".encode()),
+        ConnectionLost("gone", stderr=f"trace\n{TOKEN}"),
+    ):
+        cleaned = secrets.clean(error)
+        assert cleaned is error
+        for one in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+            assert TOKEN not in f"{one} {one!r} {vars(one)} {one.args}"
+    assert TOKEN not in repr(secrets)
