@@ -8,6 +8,8 @@ PROGRAM := $(BIN)/missionlink
 NEWEST := .cache/missionlink/.newest
 RUNTIMES := .cache/missionlink/.all
 JOBS ?= 2
+HARDER ?= 10
+SECONDS ?= 60
 PYTHONS ?= 3.12 3.13
 ARGS ?=
 
@@ -26,7 +28,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --universal 
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pythons check format generate schema lock runtimes bench clean
+.PHONY: help demo test torture soak fuzz pythons check format generate schema lock runtimes bench clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -42,6 +44,18 @@ test: $(RUNTIMES) ## Run all tests, on both real runtimes too (ARGS="tests/unit 
 
 pythons: $(PACKAGE) ## Run the tests of the core on other Pythons of this machine (PYTHONS="3.11 3.12 3.13")
 	@$(BIN)/python scripts/test_pythons.py $(PYTHONS) -- -n $(JOBS) $(CORE_TESTS)
+
+torture: $(PACKAGE) ## Hostile runtimes, careless users and bad days, harder than in CI (HARDER=10)
+	@MISSIONLINK_TORTURE=$(HARDER) $(BIN)/pytest -q --timeout 0 tests/torture $(ARGS)
+
+soak: $(PACKAGE) ## Half an hour of conversations; draws the memory into .cache/soak.svg
+	@mkdir -p .cache
+	@MISSIONLINK_TORTURE=450 MISSIONLINK_SOAK_PLOT=.cache/soak.svg $(BIN)/pytest -q --timeout 0 tests/torture/test_soak.py
+
+fuzz: $(PACKAGE) ## Fuzz the frame decoder and the message codec by coverage (SECONDS=60 each)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	$(BIN)/python -m tests.torture.fuzz framing -max_total_time=$(SECONDS)
+	$(BIN)/python -m tests.torture.fuzz messages -max_total_time=$(SECONDS)
 
 check: $(PACKAGE) ## Check style, types, layers, sizes and generated code, in seconds
 	$(BIN)/ruff check
