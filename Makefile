@@ -8,8 +8,6 @@ PROGRAM := $(BIN)/missionlink
 NEWEST := .cache/missionlink/.newest
 RUNTIMES := .cache/missionlink/.all
 JOBS ?= 2
-HARDER ?= 10
-SECONDS ?= 60
 PYTHONS ?= 3.12 3.13
 ARGS ?=
 
@@ -17,6 +15,16 @@ ARGS ?=
 export MISSIONLINK_CACHE := $(CURDIR)/.cache/missionlink
 # Without byte code every start is several times slower.
 unexport PYTHONDONTWRITEBYTECODE
+
+# More time than in CI by this factor; a soak draws the memory into .cache/soak.svg; SECONDS are for each fuzz target.
+HARDER ?= 10
+SECONDS ?= 60
+WHAT ?= all
+TORTURE_all = MISSIONLINK_TORTURE=$(HARDER) $(BIN)/pytest -q --timeout 0 tests/torture $(ARGS)
+TORTURE_soak = mkdir -p .cache; MISSIONLINK_TORTURE=450 MISSIONLINK_SOAK_PLOT=.cache/soak.svg \
+	$(BIN)/pytest -q --timeout 0 tests/torture/test_soak.py $(ARGS)
+TORTURE_fuzz = $(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q 'atheris>=3,<4'; \
+	for target in framing messages; do $(BIN)/python -m tests.torture.fuzz $$target -max_total_time=$(SECONDS) || exit 1; done
 
 UNIT_CHECKS := $(addprefix tests/unit/test_,layers.py sizes.py exports.py import.py errors.py docs_shape.py repository.py)
 # What differs between Pythons is the event loop, the types and the pickling; none of these needs a runtime.
@@ -28,7 +36,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --universal 
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture soak fuzz pythons check format generate schema lock runtimes bench clean
+.PHONY: help demo test torture pythons check format generate schema lock runtimes bench clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -45,17 +53,8 @@ test: $(RUNTIMES) ## Run all tests, on both real runtimes too (ARGS="tests/unit 
 pythons: $(PACKAGE) ## Run the tests of the core on other Pythons of this machine (PYTHONS="3.11 3.12 3.13")
 	@$(BIN)/python scripts/test_pythons.py $(PYTHONS) -- -n $(JOBS) $(CORE_TESTS)
 
-torture: $(PACKAGE) ## Hostile runtimes, careless users and bad days, harder than in CI (HARDER=10)
-	@MISSIONLINK_TORTURE=$(HARDER) $(BIN)/pytest -q --timeout 0 tests/torture $(ARGS)
-
-soak: $(PACKAGE) ## Half an hour of conversations; draws the memory into .cache/soak.svg
-	@mkdir -p .cache
-	@MISSIONLINK_TORTURE=450 MISSIONLINK_SOAK_PLOT=.cache/soak.svg $(BIN)/pytest -q --timeout 0 tests/torture/test_soak.py
-
-fuzz: $(PACKAGE) ## Fuzz the frame decoder and the message codec by coverage (SECONDS=60 each)
-	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
-	$(BIN)/python -m tests.torture.fuzz framing -max_total_time=$(SECONDS)
-	$(BIN)/python -m tests.torture.fuzz messages -max_total_time=$(SECONDS)
+torture: $(PACKAGE) ## Hostile runtimes and bad days, harder than in CI (WHAT=all, soak for half an hour, fuzz)
+	@$(TORTURE_$(WHAT))
 
 check: $(PACKAGE) ## Check style, types, layers, sizes and generated code, in seconds
 	$(BIN)/ruff check

@@ -85,6 +85,7 @@ CLIENT_PLACES: dict[str, Callable[[str], Mapping[str, Any]]] = {
 @pytest.mark.parametrize("place", SESSION_PLACES)
 @given(token=tokens)
 def test_options_of_sessions_do_not_show_them(place: str, token: str) -> None:
+    """G2."""
     everything = Everything()
     fields = SESSION_PLACES[place](token)
     options = SessionOptions(**fields)
@@ -98,6 +99,7 @@ def test_options_of_sessions_do_not_show_them(place: str, token: str) -> None:
 @pytest.mark.parametrize("place", CLIENT_PLACES)
 @given(token=tokens)
 def test_options_of_clients_do_not_show_them(place: str, token: str) -> None:
+    """G2."""
     everything = Everything()
     options = ClientOptions(**CLIENT_PLACES[place](token))
     everything.add(options)
@@ -134,6 +136,7 @@ def test_options_of_clients_do_not_show_them(place: str, token: str) -> None:
 )
 @given(token=tokens)
 def test_what_is_said_of_wrong_options_does_not_show_them(wrong: Callable[[str], object], token: str) -> None:
+    """G2."""
     everything = Everything()
     try:
         everything.add(wrong(token))
@@ -195,6 +198,7 @@ def _cloud(fields: Mapping[str, Any]) -> dict[str, Any]:
 @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(token=tokens)
 async def test_a_conversation_shows_them_to_the_runtime_only(place: str, token: str) -> None:
+    """G2."""
     everything = Everything()
     with logs_in(everything):
         await conversation(token, place, everything)

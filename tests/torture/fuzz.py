@@ -1,4 +1,4 @@
-"""What must hold for any bytes of a runtime, for coverage-guided fuzzing: ``make fuzz``, or by hand
+"""What must hold for any bytes of a runtime, for coverage-guided fuzzing: ``make torture WHAT=fuzz``, or by hand
 
     python -m tests.torture.fuzz framing -max_total_time=600
 

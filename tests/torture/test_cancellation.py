@@ -66,6 +66,7 @@ async def cancelled(work: Awaitable[Any], cancel_at: int | None) -> tuple[int, B
 
 
 async def test_the_whole_program_can_be_cancelled_at_any_step() -> None:
+    """C2, C4, P8: nothing is left, and every question is answered once."""
     rounds, outcome = await cancelled(program(client_of(await connected(Runtime())), Ends()), None)
     assert outcome is None
     for cancel_at in range(1, rounds):
@@ -148,6 +149,7 @@ class ResumableRuntime(Runtime):
 async def test_the_client_works_on_after_a_call_was_cancelled_at_any_step(
     work: Callable[[AsyncClient], Awaitable[None]],
 ) -> None:
+    """P10, C2: what was given up is ended at the runtime too."""
     cancel_at = 0
     while True:
         cancel_at += 1
@@ -200,6 +202,7 @@ async def test_closing_can_be_cancelled_at_any_step() -> None:
 
 
 async def test_another_task_can_close_the_client_at_any_step() -> None:
+    """E6, C4, P8."""
     close_at = 0
     while True:
         close_at += 1
@@ -223,6 +226,7 @@ async def test_another_task_can_close_the_client_at_any_step() -> None:
 
 
 async def test_a_restart_and_a_close_at_any_step_of_it_leave_a_closed_client() -> None:
+    """C4, C7."""
     close_at = 0
     while True:
         close_at += 1

@@ -33,6 +33,7 @@ async def test_the_conversation_is_whole_where_nobody_dies() -> None:
 
 
 async def test_the_runtime_may_die_after_any_byte() -> None:
+    """C2, E4, P8: every wait ends typed, whatever byte was the last."""
     whole, _, _ = await whole_conversation(None)
     frames = set(whole.frames)
     for budget in range(1, whole.sent):

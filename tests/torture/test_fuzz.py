@@ -39,10 +39,12 @@ def bent(name: str) -> st.SearchStrategy[bytes]:
 @settings(max_examples=_EXAMPLES, deadline=None)
 @given(bent("framing"))
 async def test_any_bytes_are_frames_and_at_most_one_failure(data: bytes) -> None:
+    """C1."""
     framing(data)
 
 
 @settings(max_examples=_EXAMPLES, deadline=None)
 @given(bent("messages"))
 async def test_any_body_is_a_message_or_says_why_not(data: bytes) -> None:
+    """C1, E1."""
     messages(data)

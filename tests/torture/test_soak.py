@@ -1,6 +1,6 @@
 """Conversations, floods, deaths and cancellations for as long as one likes; memory stays where it is (C2, C4, E2).
 
-Some seconds in CI. ``make soak`` takes 30 minutes and draws the memory into ``.cache/soak.svg``.
+Some seconds in CI. ``make torture WHAT=soak`` takes 30 minutes and draws the memory into ``.cache/soak.svg``.
 """
 
 from __future__ import annotations

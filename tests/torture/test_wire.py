@@ -36,6 +36,7 @@ ODD_BODIES = [
 
 
 async def test_ids_of_every_kind_come_back_or_are_refused() -> None:
+    """P8, C1."""
     async with open_session() as (_, peer):
         for identity in IDS:
             assert (await peer.asked("no.such.method", identity=identity))["error"]["code"] == -32601
@@ -48,6 +49,7 @@ async def test_ids_of_every_kind_come_back_or_are_refused() -> None:
 
 
 async def test_odd_bodies_in_any_order_cost_nothing_but_themselves() -> None:
+    """C1, E1."""
     rnd = random.Random(4)
     async with open_session() as (session, peer):
         seen: list[str] = []
@@ -74,6 +76,7 @@ async def test_unknown_and_doubled_responses_change_nothing() -> None:
 
 
 async def test_an_event_under_the_name_of_our_own_marker_is_an_event() -> None:
+    """E1, E2."""
     async with open_session() as (session, peer):
         for data in ({}, {"count": "many"}, {"count": 5}, None):
             peer.send(event("s", LOST_TYPE, id=f"w{data}", data=data))
@@ -129,6 +132,8 @@ class _Pieces:
 
 
 async def test_a_thousand_requests_at_once_both_ways() -> None:
+    """P8, C3."""
+
     async def slow(question: Any) -> str:
         await asyncio.sleep(0)
         return "yes"
@@ -146,6 +151,7 @@ async def test_a_thousand_requests_at_once_both_ways() -> None:
 
 
 async def test_a_subscriber_that_never_reads_costs_a_bounded_place(factor: float) -> None:
+    """E2."""
     text = "x" * 10_000
     count = int(20_000 * factor)
     async with open_session() as (session, peer):
@@ -171,6 +177,7 @@ async def test_a_subscriber_that_never_reads_costs_a_bounded_place(factor: float
 
 
 async def test_a_peer_that_stops_reading_makes_requests_time_out_and_nothing_grow() -> None:
+    """C2, C3."""
     async with open_client(close_timeout=0.2) as (client, peer):
         peer.end.pause_reading()
         before = resident_bytes()
