@@ -24,7 +24,7 @@ class Blocks:
         self._done = 0
         self._scanned = 0
         self._fence = ""
-        self.has_diverged = False
+        self.has_diverged: bool = False
         """Whether the message is another one than what was printed before it; true once, when that is found."""
 
     @property

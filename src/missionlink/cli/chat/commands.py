@@ -39,7 +39,7 @@ class Commands:
         self._session = session
         self._screen = screen
         self._conversation = conversation
-        self.has_quit = False
+        self.has_quit: bool = False
         """Whether the person wants to leave."""
 
     async def run(self, text: str) -> None:
