@@ -214,9 +214,9 @@ class Ends:
         self.is_leaving = False
         """Whether all turns had ended, and only farewells were left to say."""
 
-    async def watch(self, name: str, work: Any) -> None:
+    async def watch(self, name: str, work: Callable[..., Any], *arguments: object) -> None:
         try:
-            await work
+            await work(*arguments)
         except BaseException as error:
             self.outcomes[name] = error
             if isinstance(error, asyncio.CancelledError):
@@ -264,13 +264,13 @@ async def drained(stream: Any) -> None:
 async def program(client: AsyncClient, ends: Ends) -> None:
     """Have the whole conversation: cloud and local, questions, tools, hooks, an abort, the end."""
     async with client, asyncio.TaskGroup() as group:
-        group.create_task(ends.watch("lifecycle", drained(client.lifecycle())))
-        group.create_task(ends.watch("closed", client.wait_closed()))
+        group.create_task(ends.watch("lifecycle", drained, client.lifecycle()))
+        group.create_task(ends.watch("closed", client.wait_closed))
         async with client.create_cloud_session("octo/hello", on_event=_seen, **HANDLERS) as cloud:
-            group.create_task(ends.watch("cloud events", drained(cloud.events())))
-            await ends.watch("cloud turn", cloud.run(PROMPT_WITH_EVERYTHING))
+            group.create_task(ends.watch("cloud events", drained, cloud.events()))
+            await ends.watch("cloud turn", cloud.run, PROMPT_WITH_EVERYTHING)
             async with client.create_session(session_id=LOCAL, **local_handlers()) as local:
-                group.create_task(ends.watch("local events", drained(local.events())))
+                group.create_task(ends.watch("local events", drained, local.events()))
                 turn = await local.send(PROMPT_WITH_EVERYTHING)
                 async for _ in turn:
                     pass
