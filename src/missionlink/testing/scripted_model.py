@@ -18,7 +18,6 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
-from anyio.from_thread import start_blocking_portal
 
 from missionlink.errors import MissingExtra, ScriptMismatch
 from missionlink.options.model import Provider
@@ -214,6 +213,9 @@ def serve_in_thread(
 ) -> Generator[ModelServer]:
     """Run a scripted model in an event loop of its own, for tests that have none; nothing is checked at the end."""
     server = ModelServer(script, model=model, port=port)
+    # Imported here: what the server stands on brings it, and it is told first if that is missing.
+    from anyio.from_thread import start_blocking_portal
+
     with start_blocking_portal("asyncio") as portal:
         portal.call(server.start)
         try:
