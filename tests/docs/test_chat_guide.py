@@ -58,5 +58,5 @@ def is_idle(shown: str) -> bool:
 
 
 def asks(shown: str) -> bool:
-    """Whether the input line asks something."""
-    return not shown.rpartition("\n")[2].startswith(">")
+    """Whether the input line asks something; while it is drawn anew, it is nothing at all."""
+    return shown.rpartition("\n")[2].startswith(("Allow?", "Answer:"))

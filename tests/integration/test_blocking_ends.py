@@ -26,7 +26,9 @@ from missionlink import Allow, Client, ClientOptions
 from missionlink.errors import *
 
 def say(text):
-    print(text, flush=True)
+    # In one piece: several threads say something.
+    sys.stdout.write(f"{text}\\n")
+    sys.stdout.flush()
 """
 
 
