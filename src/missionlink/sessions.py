@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from msgspec import UNSET, UnsetType
 
 from missionlink.errors import InvalidOption, MissionlinkError, SessionNotFound
 from missionlink.lifecycle import SessionInfo, check_deleted, read_sessions
-from missionlink.options.checks import check_positive
+from missionlink.options.checks import check_positive, check_text
 from missionlink.options.merge import checked_id, options_of, session_options
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from missionlink.options.attachments import Attachment
     from missionlink.options.client import ClientOptions
     from missionlink.options.cloud import CloudOptions, Repository
+    from missionlink.options.fields import SessionFields
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.namespace import Timeout
     from missionlink.session.link import Link
@@ -51,7 +52,7 @@ class Sessions(ABC):
         *,
         session_id: str | None = None,
         timeout: Timeout = UNSET,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> Opening:
         """Open a new local session: ``await`` it, or enter it with ``async with``.
 
@@ -82,7 +83,7 @@ class Sessions(ABC):
         continue_pending: bool = False,
         quiet: bool = False,
         timeout: Timeout = UNSET,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> Opening:
         """Open a stored local session again; handlers and providers are not stored and must be given again.
 
@@ -111,7 +112,7 @@ class Sessions(ABC):
         *,
         cloud: CloudOptions | None = None,
         timeout: Timeout = UNSET,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> Opening:
         """Open a new session on compute that Mission Control reserves; the runtime assigns its id.
 
@@ -150,7 +151,7 @@ class Sessions(ABC):
         cloud: CloudOptions | None = None,
         history: bool = False,
         timeout: Timeout = UNSET,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> Opening:
         """Come back to a cloud session, after a disconnect, a timed-out creation or from a new process.
 
@@ -169,12 +170,9 @@ class Sessions(ABC):
         from missionlink.session.cloud import CloudResumption
         from missionlink.session.opening import Opening
 
-        wanted, name, settings = (
-            session_options(options, fields),
-            checked_id(session_id),
-            options_of(CloudOptions, cloud),
-        )
+        wanted, name = session_options(options, fields), checked_id(session_id)
         check_cloud(wanted)
+        settings = options_of(CloudOptions, cloud)
 
         def make(link: Link) -> CloudResumption:
             return CloudResumption(link, wanted, name, settings, history=history)
@@ -191,7 +189,7 @@ class Sessions(ABC):
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> TurnResult: ...
     @overload
     async def run(
@@ -203,7 +201,7 @@ class Sessions(ABC):
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> TurnResult[_Output]: ...
     @overload
     async def run(
@@ -215,7 +213,7 @@ class Sessions(ABC):
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> TurnResult[Any]: ...
 
     async def run(
@@ -227,7 +225,7 @@ class Sessions(ABC):
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> TurnResult[Any]:
         """Send one prompt in a local session of its own, and return the result; the session is deleted afterwards.
 
@@ -260,15 +258,31 @@ class Sessions(ABC):
                 # What counts is how the turn ended; a lost connection takes the session with it.
                 _log.info("the session of a single prompt was not deleted: %s", error)
 
-    async def list_sessions(self, **filters: str) -> list[SessionInfo]:
-        """Return the stored local sessions.
+    async def list_sessions(
+        self,
+        *,
+        cwd: str | None = None,
+        git_root: str | None = None,
+        repository: str | None = None,
+        branch: str | None = None,
+    ) -> list[SessionInfo]:
+        """Return the stored local sessions: all, or those that were opened in a certain place.
 
         Args:
-            filters: Any of ``cwd``, ``git_root``, ``repository`` and ``branch``.
+            cwd: Working directory.
+            git_root: Root of the working tree.
+            repository: ``"owner/name"``.
+            branch: Name of the branch.
+
+        Raises:
+            InvalidOption: An argument is no text; nothing was sent.
         """
+        given = {"cwd": cwd, "git_root": git_root, "repository": repository, "branch": branch}
+        for name, value in given.items():
+            check_text(name, value)
         wire = {"git_root": "gitRoot"}
-        params = {"filter": {wire.get(name, name): value for name, value in filters.items()}} if filters else {}
-        result = await self._running_link().call("session.list", params)
+        wanted = {wire.get(name, name): value for name, value in given.items() if value is not None}
+        result = await self._running_link().call("session.list", {"filter": wanted} if wanted else {})
         return read_sessions(result)
 
     async def delete_session(self, session_id: str, *, missing_ok: bool = False) -> None:

@@ -41,6 +41,8 @@ async def test_the_life_of_a_session_is_played(connect: Connect, family: str) ->
         client = await connect(fake)
         session = await client.create_session(session_id="s-1")
         assert await client.list_sessions() == []
+        with pytest.raises(errors.InvalidOption, match="git_root"):
+            await client.list_sessions(git_root=3)  # type: ignore[arg-type]
         await session.run("remember this", timeout=PATIENCE_S)
         assert [info.session_id for info in await client.list_sessions()] == ["s-1"]
         await session.disconnect()

@@ -14,6 +14,7 @@ from missionlink.errors import InvalidOption
 from missionlink.options.client import ClientOptions, parse_address
 from missionlink.options.cloud import CloudOptions, Repository
 from missionlink.options.encode import check_cloud, cloud_params, lean, session_params, unserved
+from missionlink.options.fields import SessionFields
 from missionlink.options.model import Provider, SystemMessage
 from missionlink.options.session import SessionOptions
 
@@ -508,3 +509,9 @@ def test_what_is_excluded_stays_excluded_whatever_is_available():
     assert session_params(both)["toolFilterPrecedence"] == "excluded"
     for one in (SessionOptions(available_tools=["view"]), SessionOptions(excluded_tools=["bash"]), SessionOptions()):
         assert "toolFilterPrecedence" not in session_params(one)
+
+
+def test_the_keywords_that_editors_know_are_the_fields_of_the_options() -> None:
+    declared = {one.name: one.type for one in dataclasses.fields(SessionOptions)}
+    assert SessionFields.__annotations__.keys() == declared.keys()
+    assert {name: kind.__forward_arg__ for name, kind in SessionFields.__annotations__.items()} == declared

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from msgspec import UNSET
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from missionlink.options.attachments import Attachment
     from missionlink.options.client import ClientOptions
     from missionlink.options.cloud import CloudOptions, Repository
+    from missionlink.options.fields import SessionFields
     from missionlink.protocol.namespace import Timeout
     from missionlink.session.opening import Opening
     from missionlink.session.turn import TurnResult
@@ -49,7 +50,7 @@ class Sessions:
         *,
         session_id: str | None = None,
         timeout: Timeout = UNSET,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> Session:
         """Open a new local session.
 
@@ -75,7 +76,7 @@ class Sessions:
         continue_pending: bool = False,
         quiet: bool = False,
         timeout: Timeout = UNSET,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> Session:
         """Open a stored local session again; handlers and providers are not stored and must be given again.
 
@@ -103,7 +104,7 @@ class Sessions:
         *,
         cloud: CloudOptions | None = None,
         timeout: Timeout = UNSET,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> Session:
         """Open a new session on compute that Mission Control reserves; the runtime assigns its id.
 
@@ -130,7 +131,7 @@ class Sessions:
         cloud: CloudOptions | None = None,
         history: bool = False,
         timeout: Timeout = UNSET,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> Session:
         """Come back to a cloud session, after a disconnect, a timed-out creation or from a new process.
 
@@ -161,7 +162,7 @@ class Sessions:
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> TurnResult: ...
     @overload
     def run(
@@ -173,7 +174,7 @@ class Sessions:
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> TurnResult[_Output]: ...
     @overload
     def run(
@@ -185,7 +186,7 @@ class Sessions:
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> TurnResult[Any]: ...
 
     def run(
@@ -197,7 +198,7 @@ class Sessions:
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
-        **fields: Any,
+        **fields: Unpack[SessionFields],
     ) -> TurnResult[Any]:
         """Send one prompt in a local session of its own, and return the result; the session is deleted afterwards.
 
@@ -228,13 +229,27 @@ class Sessions:
                 )
             )
 
-    def list_sessions(self, **filters: str) -> list[SessionInfo]:
-        """Return the stored local sessions.
+    def list_sessions(
+        self,
+        *,
+        cwd: str | None = None,
+        git_root: str | None = None,
+        repository: str | None = None,
+        branch: str | None = None,
+    ) -> list[SessionInfo]:
+        """Return the stored local sessions: all, or those that were opened in a certain place.
 
         Args:
-            filters: Any of ``cwd``, ``git_root``, ``repository`` and ``branch``.
+            cwd: Working directory.
+            git_root: Root of the working tree.
+            repository: ``"owner/name"``.
+            branch: Name of the branch.
+
+        Raises:
+            InvalidOption: An argument is no text; nothing was sent.
         """
-        return self._shared.portal.run(self._inner.list_sessions, **filters)
+        place = {"cwd": cwd, "git_root": git_root, "repository": repository, "branch": branch}
+        return self._shared.portal.run(self._inner.list_sessions, **place)
 
     def delete_session(self, session_id: str, *, missing_ok: bool = False) -> None:
         """Remove a stored session that is not open here.

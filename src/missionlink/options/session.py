@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.permissions import PermissionHandler
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from missionlink.handlers.commands import Command, CommandCall
     from missionlink.handlers.hooks import Hooks
     from missionlink.handlers.tools import Tool
+    from missionlink.options.fields import SessionFields
     from missionlink.options.model import Provider, SystemMessage
 
 __all__ = ("EventHandler", "SessionOptions")
@@ -183,7 +184,7 @@ class SessionOptions:
                 hint = "; create_cloud_session() opens a cloud session" if member == "cloud" else ""
                 raise InvalidOption("extra", f"{member!r} is set by the method that opens the session{hint}")
 
-    def replace(self, **changes: Any) -> SessionOptions:
+    def replace(self, **changes: Unpack[SessionFields]) -> SessionOptions:
         """Return a copy with some fields changed.
 
         Raises:

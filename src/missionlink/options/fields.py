@@ -1,0 +1,65 @@
+"""The fields of ``SessionOptions`` as keywords, for type checkers and editors: ``create_session(model=…)``.
+
+A test keeps the two the same. Nothing imports this when a program runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from missionlink.handlers.commands import Command, CommandCall
+    from missionlink.handlers.hooks import Hooks
+    from missionlink.handlers.permissions import PermissionHandler
+    from missionlink.handlers.ports import RequestHandler
+    from missionlink.handlers.questions import (
+        AutoModeSwitchHandler,
+        ElicitationHandler,
+        ExitPlanHandler,
+        UserInputHandler,
+    )
+    from missionlink.handlers.tools import Tool
+    from missionlink.options.model import Provider, SystemMessage
+    from missionlink.options.session import EventHandler
+
+__all__ = ("SessionFields",)
+
+
+class SessionFields(TypedDict, total=False):
+    """Any field of ``SessionOptions``, which says what each means."""
+
+    model: str | None
+    reasoning_effort: str | None
+    provider: Provider | None
+    system_message: SystemMessage | None
+    streaming: bool | None
+    sub_agent_streaming: bool | None
+    name: str | None
+    client_name: str | None
+    working_directory: str | os.PathLike[str] | None
+    additional_directories: Sequence[str] | None
+    config_directory: str | os.PathLike[str] | None
+    available_tools: Sequence[str] | None
+    excluded_tools: Sequence[str] | None
+    mcp_servers: Mapping[str, Mapping[str, Any]] | None
+    github_token: str | None
+    tools: Sequence[Tool[..., Any] | Callable[..., Any]] | tuple[()]
+    hooks: Hooks | None
+    commands: Mapping[str, Command | Callable[[CommandCall], Any]]
+    transforms: Mapping[str, Callable[[str], Any]]
+    on_provider_token: Callable[[str], Any] | None
+    on_permission: PermissionHandler | None
+    permission_timeout: float | None
+    on_user_input: UserInputHandler | None
+    on_elicitation: ElicitationHandler | None
+    on_exit_plan: ExitPlanHandler | None
+    on_auto_mode_switch: AutoModeSwitchHandler | None
+    on_request: Mapping[str, RequestHandler]
+    on_event: EventHandler | None
+    backlog_events: int
+    backlog_bytes: int
+    extra: Mapping[str, Any]
