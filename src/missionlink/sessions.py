@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 from msgspec import UNSET, UnsetType
 
 from missionlink.errors import InvalidOption, MissionlinkError, SessionNotFound
-from missionlink.lifecycle import SessionInfo, check_deleted, read_sessions
-from missionlink.options.checks import check_positive, check_text
+from missionlink.lifecycle import SessionInfo, check_deleted, list_params, read_sessions
+from missionlink.options.checks import check_positive
 from missionlink.options.merge import checked_id, options_of, session_options
 
 if TYPE_CHECKING:
@@ -277,13 +277,8 @@ class Sessions(ABC):
         Raises:
             InvalidOption: An argument is no text; nothing was sent.
         """
-        given = {"cwd": cwd, "git_root": git_root, "repository": repository, "branch": branch}
-        for name, value in given.items():
-            check_text(name, value)
-        wire = {"git_root": "gitRoot"}
-        wanted = {wire.get(name, name): value for name, value in given.items() if value is not None}
-        result = await self._running_link().call("session.list", {"filter": wanted} if wanted else {})
-        return read_sessions(result)
+        params = list_params(cwd=cwd, git_root=git_root, repository=repository, branch=branch)
+        return read_sessions(await self._running_link().call("session.list", params))
 
     async def delete_session(self, session_id: str, *, missing_ok: bool = False) -> None:
         """Remove a stored session that is not open here.
