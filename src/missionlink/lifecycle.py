@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from missionlink.errors import MissionlinkError, RequestRefused, SessionNotFound
-from missionlink.options.checks import check_text
 from missionlink.protocol.results import Success, read_result
 
 if TYPE_CHECKING:
@@ -48,18 +47,6 @@ class SessionInfo(msgspec.Struct, rename="camel", frozen=True):
 
 class _Listed(msgspec.Struct):
     sessions: list[SessionInfo]
-
-
-def list_params(*, git_root: str | None, **place: str | None) -> dict[str, Any]:
-    """Return the parameters of ``session.list`` for the sessions of a certain place.
-
-    Raises:
-        InvalidOption: Something is no text.
-    """
-    for name, value in {"git_root": git_root, **place}.items():
-        check_text(name, value)
-    wanted = {name: value for name, value in {"gitRoot": git_root, **place}.items() if value is not None}
-    return {"filter": wanted} if wanted else {}
 
 
 def read_sessions(result: msgspec.Raw) -> list[SessionInfo]:

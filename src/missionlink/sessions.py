@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 from msgspec import UNSET, UnsetType
 
 from missionlink.errors import InvalidOption, MissionlinkError, SessionNotFound
-from missionlink.lifecycle import SessionInfo, check_deleted, list_params, read_sessions
+from missionlink.lifecycle import SessionInfo, check_deleted, read_sessions
 from missionlink.options.checks import check_positive
-from missionlink.options.merge import checked_id, options_of, session_options
+from missionlink.options.merge import checked_id, list_params, options_of, session_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

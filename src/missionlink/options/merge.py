@@ -6,13 +6,14 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.errors import InvalidOption
+from missionlink.options.checks import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from missionlink.options.session import SessionOptions
 
-__all__ = ("checked_id", "options_of", "session_options", "with_fields")
+__all__ = ("checked_id", "list_params", "options_of", "session_options", "with_fields")
 
 _Options = TypeVar("_Options")
 
@@ -64,3 +65,15 @@ def checked_id(session_id: object) -> str:
     if not isinstance(session_id, str) or not session_id:
         raise InvalidOption("session_id", "must be a text that is not empty")
     return session_id
+
+
+def list_params(*, git_root: str | None, **place: str | None) -> dict[str, Any]:
+    """Return the parameters of ``session.list`` for the sessions of a certain place.
+
+    Raises:
+        InvalidOption: Something is no text.
+    """
+    for name, value in {"git_root": git_root, **place}.items():
+        check_text(name, value)
+    wanted = {name: value for name, value in {"gitRoot": git_root, **place}.items() if value is not None}
+    return {"filter": wanted} if wanted else {}
