@@ -15,15 +15,7 @@ from missionlink.protocol.results import Success, read_result
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = (
-    "LifecycleEvent",
-    "LifecycleStream",
-    "LifecycleStreams",
-    "SessionInfo",
-    "check_deleted",
-    "list_params",
-    "read_sessions",
-)
+__all__ = ("LifecycleEvent", "LifecycleStream", "LifecycleStreams", "SessionInfo", "check_deleted", "read_sessions")
 
 # Runtimes send one for every persisted event; a reader that far behind wants the newest.
 _MOST_WAITING = 4096
