@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
@@ -13,6 +14,15 @@ settings.load_profile("patient")
 
 # Where the tests run in the background, SIGINT is ignored, and the programs that they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector off what lives as long as the run: modules and thousands of tests.
+
+    Each of its full rounds goes through all of that otherwise, many times in every second of the torture tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

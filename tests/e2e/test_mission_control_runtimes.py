@@ -257,21 +257,6 @@ async def test_creation_that_is_held_back_succeeds_when_it_is_let_go(rig: Rig) -
     await rig.control.tasks.get(await creating)
 
 
-async def test_task_that_never_starts_fails_the_creation_and_can_be_rescued(rig: Rig) -> None:
-    rig.control.delay_start(None)
-    before = {task.id for task in await rig.control.tasks.all()}
-    with pytest.raises(Rejected, match="No events found for task"):
-        await rig.create()
-    (task_id,) = {task.id for task in await rig.control.tasks.all()} - before
-    rig.control.delay_start(0)
-    await rig.control.tasks.until(task_id, lambda task: task.state == "in_progress")
-    connected = await rig.probe.call("sessions.connect", sessionId=task_id)
-    assert connected["sessionId"] == task_id
-    await rig.send(task_id, "rescued")
-    await rig.probe.event(task_id, "session.idle")
-    assert "You said: rescued" in _text(rig.probe.events(task_id), "assistant.message", "content")
-
-
 async def test_events_of_the_start_batch_are_in_the_history_of_a_created_session(rig: Rig) -> None:
     rig.control.start_batch([("session.info", {"infoType": "test", "message": f"number {n}"}) for n in range(20)])
     session_id = await rig.create()
@@ -292,35 +277,6 @@ async def test_events_published_while_polls_fail_arrive_afterwards(rig: Rig) -> 
 
     await rig.probe.until(lambda: len(told()) == 5)
     assert told() == ["0", "1", "2", "3", "4"]
-
-
-async def test_thirty_sessions_are_created_at_once(rig: Rig) -> None:
-    session_ids = await asyncio.gather(*(rig.create() for _ in range(30)))
-    assert len(set(session_ids)) == 30
-    await asyncio.gather(*(rig.send(session_id, f"I am {session_id}") for session_id in session_ids))
-    for session_id in session_ids:
-        await rig.probe.event(session_id, "session.idle")
-        (message,) = _text(rig.probe.events(session_id), "assistant.message", "content")
-        assert message == f"You said: I am {session_id}"
-
-
-async def test_second_runtime_connects_to_the_session_of_the_first(rig: Rig, tmp_path: Path) -> None:
-    session_id = await rig.create()
-    await rig.send(session_id, "from the first")
-    await rig.probe.event(session_id, "session.idle")
-    async with _rig(rig.control, rig.command, tmp_path) as second:
-        connected = await second.probe.call("sessions.connect", sessionId=session_id)
-        assert connected["sessionId"] == session_id
-        history = await second.history(session_id)
-        assert _text(history, "assistant.message", "content") == ["You said: from the first"]
-        await second.send(session_id, "from the second")
-        await second.probe.until(
-            lambda: (
-                "You said: from the second" in _text(second.probe.events(session_id), "assistant.message", "content")
-            )
-        )
-    # The first one sees the answer to the second one too.
-    await rig.probe.event(session_id, "assistant.message", number=2)
 
 
 async def test_unknown_task_is_reported_as_not_found(rig: Rig) -> None:

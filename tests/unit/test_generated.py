@@ -27,12 +27,11 @@ def generated_after(code: str) -> set[str]:
     return {name.removeprefix(PACKAGE).removeprefix(".") for name in done.stdout.split()} - {""}
 
 
-@pytest.mark.parametrize("seed", ["0", "1"])
-def test_the_files_are_what_the_generator_makes(seed: str) -> None:
-    """T1: Contract: the output depends on the schemas alone, not on the order of a set."""
+def test_the_files_are_what_the_generator_makes() -> None:
+    """T1: Contract: the output depends on the schemas alone, not on the order of a set: each run has another."""
     command = [sys.executable, "scripts/generate_protocol.py", "--check"]
     done = subprocess.run(
-        command, cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=ROOT, env={"PYTHONHASHSEED": "random"}, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout == ""
     assert done.returncode == 0, done.stderr
