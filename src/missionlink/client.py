@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from missionlink._io.tasks import is_being_cancelled
+from missionlink.client_traffic import ClientTraffic
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError
-from missionlink.lifecycle import LifecycleStream, LifecycleStreams
 from missionlink.options.client import ClientOptions
 from missionlink.options.merge import options_of, with_fields
-from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.protocol.results import read_result
 from missionlink.sessions import Sessions
-from missionlink.startup import CLIENT_CALLS, establish, release
+from missionlink.startup import establish, release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from missionlink._io.inbound import Counts
     from missionlink._io.transport import Transport
-    from missionlink._wire.calls import Call
+    from missionlink.lifecycle import LifecycleStream
     from missionlink.protocol.compat import Compat
-    from missionlink.protocol.messages import Notification
     from missionlink.protocol.versions import Handshake
     from missionlink.rpc import ClientRpc
     from missionlink.session.link import Link
 
 __all__ = ("AsyncClient", "ClientState")
-
-_log = logging.getLogger("missionlink.client")
 
 ClientState = Literal["new", "starting", "running", "closing", "closed", "lost"]
 
@@ -78,7 +73,7 @@ class AsyncClient(Sessions):
         self._link: Link | None = None
         self._handshake: Handshake | None = None
         self._rpc: ClientRpc | None = None
-        self._lifecycle = LifecycleStreams()
+        self._traffic = ClientTraffic(self._connection_ended)
 
     def __repr__(self) -> str:
         version = self.runtime_version
@@ -187,7 +182,7 @@ class AsyncClient(Sessions):
             self._waiting_for_start -= 1
 
     async def _start(self) -> None:
-        self._link, self._handshake = await establish(self.options, self._given_transport, self)
+        self._link, self._handshake = await establish(self.options, self._given_transport, self._traffic)
         self._state = "running"
 
     async def close(self) -> None:
@@ -246,7 +241,7 @@ class AsyncClient(Sessions):
     def lifecycle(self) -> LifecycleStream:
         """Return an iterator over the comings and goings of all sessions of the runtime."""
         self._running_link()
-        return self._lifecycle.open()
+        return self._traffic.lifecycle.open()
 
     # Questions to the runtime.
 
@@ -265,28 +260,9 @@ class AsyncClient(Sessions):
         """Return who is logged in, for example ``{"isAuthenticated": True, …}``."""
         return read_result("auth.getStatus", await self._running_link().call("auth.getStatus", {}), dict[str, Any])
 
-    # Called by the router.
-
-    def takes_call(self, method: str) -> bool:
-        """Whether requests of this kind are for no session."""
-        return method in CLIENT_CALLS
-
-    def call_received(self, call: Call) -> None:
-        """Answer a request that is for no session."""
-        self._running_link().connection.refuse(call, METHOD_NOT_FOUND, f"no handler for {call.method} is installed")
-
-    def notification_received(self, notification: Notification) -> None:
-        """Hand lifecycle notifications on; others mean nothing to us."""
-        if notification.method != "session.lifecycle":
-            _log.debug("notification %s is not used", notification.method)
-        else:
-            self._lifecycle.take(notification.params)
-
-    def connection_ended(self, error: MissionlinkError) -> None:
-        """Note the end of the connection."""
+    def _connection_ended(self, error: MissionlinkError) -> None:
         if self._state == "running":
             self._state = "lost" if not isinstance(error, ConnectionClosed) else self._state
-        self._lifecycle.end(error)
 
     def _running_link(self) -> Link:
         if self._state == "running" and self._link is not None:

@@ -19,23 +19,7 @@ if TYPE_CHECKING:
     from missionlink.options.client import ClientOptions
     from missionlink.session.link import Link
 
-__all__ = ("CLIENT_CALLS", "establish", "release")
-
-# Requests that concern the whole client even where they name a session.
-CLIENT_CALLS = frozenset(
-    {
-        "extensionLaunchProvider.resolve",
-        "gitHubToken.getToken",
-        "host.materializeSession",
-        "host.registerSession",
-        "host.shutdown",
-        "host.unregisterSession",
-        "installations.confirm",
-        "llmInference.httpRequestChunk",
-        "llmInference.httpRequestStart",
-        "uiThread.run",
-    }
-)
+__all__ = ("establish", "release")
 
 _EVENTS_OF_A_TURN = (
     "session.start",

@@ -416,3 +416,20 @@ async def test_a_start_that_is_cancelled_stops_its_process(tmp_path: pathlib.Pat
     pid = int(sign.read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_requests_and_notifications_during_the_handshake_are_answered_and_taken():
+    """P8: the client itself is asked before it is running."""
+    transport, peer = await memory_peer()
+    peer.on["connect"] = lambda params: ...
+    client = AsyncClient(transport=transport)
+    starting = asyncio.create_task(client.start())
+    hello = await within(peer.request("connect"))
+    for method in ("gitHubToken.getToken", "host.shutdown", "userInput.request", "no.such.method"):
+        assert (await within(peer.asked(method, {"sessionId": "s"})))["error"]["code"] in (-32601, -32602)
+    peer.send({"jsonrpc": "2.0", "method": "session.lifecycle", "params": {"type": "session.created"}})
+    peer.event("s", "session.start")
+    peer.answer(hello, HELLO)
+    await within(starting)
+    assert client.counts.events_unclaimed == 1
+    await client.close()

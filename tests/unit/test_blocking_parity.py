@@ -47,7 +47,6 @@ NAMES = {
 """What is called otherwise."""
 
 INNER: dict[type, set[str]] = {
-    AsyncClient: {"takes_call", "call_received", "notification_received", "connection_ended"},
     LifecycleStream: {"push", "end"},
 }
 """What the package calls itself; not for programs."""

@@ -69,8 +69,8 @@ class ClientPort(Protocol):
         """Whether requests of this kind are the client's, whatever session they name."""
         ...
 
-    def call_received(self, call: Call) -> None:
-        """Take a request of a kind that the client takes."""
+    def call_received(self, call: Call, connection: Connection) -> None:
+        """Take a request of a kind that the client takes, to be answered on the connection."""
         ...
 
     def notification_received(self, notification: Notification) -> None:
@@ -189,7 +189,7 @@ class Router:
     def call_received(self, call: Call) -> SessionPort | None:
         """Return the session that answers a request; else hand it to the client, hold it, or refuse it."""
         if self._client.takes_call(call.method):
-            self._client.call_received(call)
+            self._client.call_received(call, self.connection)
             return None
         session_id = call.session_id
         if session_id is None:
