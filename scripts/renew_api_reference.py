@@ -72,10 +72,10 @@ def _entry(name: str, thing: Any) -> str:
             lines += ["| member | what it is |", "| --- | --- |"]
             lines += [f"| `{_cell(form)}` | {_cell(what)} |" for form, what in members]
             lines.append("")
-    elif callable(thing):
+    elif inspect.isfunction(thing):
         lines.append(f"`{name}{_signature(thing)}`: {_paragraph(thing.__doc__)}\n")
     else:
-        lines.append(f"{_paragraph(_docs_of_assignments(_source_of(name)).get(name, type(thing).__doc__))}\n")
+        lines.append(f"{_paragraph(_doc_of_constant('missionlink', name))}\n")
     return "\n".join(lines)
 
 
@@ -87,7 +87,8 @@ def _members(kind: type) -> Iterator[Member]:
             continue
         described = _attributes(base)
         for name in {**dict.fromkeys(_fields_of(base)), **described}:
-            found[name] = Member(name, _paragraph(described.get(name)))
+            if name in described or name not in found:
+                found[name] = Member(name, _paragraph(described.get(name)))
         for name, value in vars(base).items():
             member = _member(name, value)
             if member is not None:
@@ -133,12 +134,14 @@ def _attributes(kind: type) -> dict[str, str]:
     return {name: what for name, what in _documented(body) if not name.startswith("_")}
 
 
-def _docs_of_assignments(source: str) -> dict[str, str]:
-    return dict(_documented(ast.parse(source).body))
-
-
-def _source_of(name: str) -> str:
-    return inspect.getsource(importlib.import_module(f"missionlink.{missionlink._MODULES[name]}"))
+def _doc_of_constant(package: str, name: str) -> str | None:
+    """Return the docstring of a constant, from that module of a package which makes it."""
+    for module in [one for path, one in sys.modules.items() if f"{path}.".startswith(f"{package}.")]:
+        if name in vars(module):
+            found = dict(_documented(ast.parse(inspect.getsource(module)).body))
+            if name in found:
+                return found[name]
+    return None
 
 
 def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
@@ -152,8 +155,8 @@ def _module(module: Any) -> str:
     lines = [f"## {module.__name__}\n", f"{_paragraph(module.__doc__)}\n", "| name | what it is |", "| --- | --- |"]
     for name in sorted(module.__all__, key=str.lower):
         thing = getattr(module, name)
-        documented = inspect.isclass(thing) or inspect.isfunction(thing)
-        what = thing.__doc__ if documented else _docs_of_assignments(inspect.getsource(module)).get(name)
+        described = inspect.isclass(thing) or inspect.isfunction(thing)
+        what = thing.__doc__ if described else _doc_of_constant(module.__name__, name)
         lines.append(f"| `{name}` | {_cell(_paragraph(what))} |")
     return "\n".join([*lines, ""])
 

@@ -25,14 +25,19 @@ class SessionInfo(msgspec.Struct, rename="camel", frozen=True):
     """A stored session."""
 
     session_id: str
+    """For ``resume_session`` and ``delete_session``."""
     start_time: str | None = None
     """ISO 8601."""
     modified_time: str | None = None
     """ISO 8601."""
     summary: str | None = None
+    """What it was about, in the words of the runtime."""
     name: str | None = None
+    """The name that it was given."""
     client_name: str | None = None
+    """The program that opened it, as it called itself."""
     is_remote: bool = False
+    """Whether its agent runs elsewhere."""
     context: dict[str, Any] | None = None
     """Working directory and repository, in wire spelling."""
 
@@ -70,7 +75,9 @@ class LifecycleEvent(msgspec.Struct, rename="camel", frozen=True):
     type: str = ""
     """``"session.created"``, ``"session.updated"``, ``"session.deleted"`` or newer; some come twice."""
     session_id: str = ""
+    """The session; empty if the notification named none."""
     metadata: dict[str, Any] | None = None
+    """What the runtime tells of it, in wire spelling."""
 
     @classmethod
     def read(cls, params: msgspec.Raw) -> LifecycleEvent:

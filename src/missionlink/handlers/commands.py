@@ -35,7 +35,9 @@ class CommandCall(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """Somebody has given a command."""
 
     request_id: str
+    """Names the call in the answer."""
     session_id: str = ""
+    """The session in which it was given."""
     name: str = msgspec.field(default="", name="commandName")
     """Without the slash."""
     args: str = ""

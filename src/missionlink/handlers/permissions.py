@@ -41,9 +41,11 @@ class PermissionRequest(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = field(name="requestId")
     """Names the request in the answer."""
     session_id: str = field(name=" session")
+    """The session that asks."""
     kind: str
     """``"shell"``, ``"write"``, ``"read"``, ``"mcp"``, ``"url"``, ``"memory"``, ``"custom-tool"``, ``"hook"``, …"""
     tool_call_id: str | None = field(default=None, name="toolCallId")
+    """The model's own id of the call that needs it; ``None`` where there is none."""
     intention: str | None = None
     """The agent's own words for why."""
     command: str | None = None
@@ -85,6 +87,7 @@ class ShellCommand(msgspec.Struct, frozen=True):
     identifier: str
     """What session-wide approvals are made for; runtimes without a parser give the whole line."""
     read_only: bool = field(default=False, name="readOnly")
+    """Whether the runtime takes it to change nothing."""
 
 
 class ShellPermission(PermissionRequest, frozen=True, kw_only=True):
@@ -96,6 +99,7 @@ class ShellPermission(PermissionRequest, frozen=True, kw_only=True):
     possible_paths: list[str] = field(default_factory=list[str], name="possiblePaths")
     """Files that may be touched, as far as the runtime sees them."""
     has_write_redirection: bool = field(default=False, name="hasWriteFileRedirection")
+    """Whether the line writes into a file by ``>`` or the like."""
     warning: str | None = None
     """What the runtime warns of."""
 
@@ -113,6 +117,7 @@ class WritePermission(PermissionRequest, frozen=True, kw_only=True):
     diff: str = ""
     """The change as a unified diff."""
     new_contents: str | None = field(default=None, name="newFileContents")
+    """The whole file as it will be; ``None`` where the runtime does not send it."""
     file_edits: list[dict[str, Any]] | None = field(default=None, name="fileEdits")
     """``before`` and ``after`` of each file, each with ``path`` and ``content``; not from every runtime."""
 
@@ -136,6 +141,7 @@ class UrlPermission(PermissionRequest, frozen=True, kw_only=True):
 
     url: str = field(name="url")
     redirected_from: str | None = field(default=None, name="redirectedFrom")
+    """The address that led here; ``None`` if this one was asked for."""
 
     def session_approval(self) -> dict[str, Any] | None:
         """Return an approval of the address's domain."""
@@ -152,9 +158,11 @@ class McpPermission(PermissionRequest, frozen=True, kw_only=True):
     """Call a tool of an MCP server."""
 
     server: str = field(name="serverName")
+    """Name of the server."""
     tool_name: str = field(name="toolName")
     """The tool as the agent sees it, ``server-tool``; ``tool`` is the server's own name for it."""
     arguments: Any = field(default=None, name="args")
+    """What the tool is called with, decoded."""
     read_only: bool = field(default=False, name="readOnly")
     """Whether the server says that the tool only reads."""
 
@@ -172,9 +180,13 @@ class MemoryPermission(PermissionRequest, frozen=True, kw_only=True):
     """Remember something beyond the session."""
 
     fact: str
+    """What is to be remembered."""
     action: str | None = None
+    """What is done with it, in wire spelling."""
     subject: str | None = None
+    """What it is about."""
     scope: str | None = None
+    """For whom it is remembered, in wire spelling."""
 
     def session_approval(self) -> dict[str, Any] | None:
         """Return an approval of all remembering."""
@@ -186,6 +198,7 @@ class ToolPermission(PermissionRequest, frozen=True, kw_only=True):
 
     tool_name: str = field(name="toolName")
     arguments: Any = field(default=None, name="args")
+    """What the tool is called with, decoded."""
 
     def session_approval(self) -> dict[str, Any] | None:
         """Return an approval of this tool."""
@@ -197,6 +210,7 @@ class HookPermission(PermissionRequest, frozen=True, kw_only=True):
 
     tool_name: str = field(name="toolName")
     arguments: Any = field(default=None, name="toolArgs")
+    """What the tool is called with, decoded."""
     message: str | None = field(default=None, name="hookMessage")
     """The hook's reason."""
 

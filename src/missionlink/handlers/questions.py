@@ -39,11 +39,13 @@ class Question(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """The agent asks the user something."""
 
     question: str = ""
+    """The text."""
     choices: list[str] = []
     """Offered answers; may be empty."""
     allow_freeform: bool = True
     """Whether an answer outside ``choices`` is welcome."""
     session_id: str = ""
+    """The session that asks."""
     request_id: str | None = None
     """Set where the question can also be answered later by its id."""
 
@@ -52,6 +54,7 @@ class Answer(msgspec.Struct, rename="camel", frozen=True):
     """The user's answer."""
 
     answer: str
+    """The text, or one of the choices."""
     was_freeform: bool = False
     """Whether it is none of the offered choices."""
 
@@ -60,20 +63,26 @@ class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """The agent, or one of its tools, asks for structured data (an *elicitation*)."""
 
     message: str = ""
+    """What is asked, in words."""
     requested_schema: dict[str, Any] = {}
     """JSON schema of the data."""
     mode: str | None = None
     """``"form"`` or ``"url"`` where the runtime says it."""
     url: str | None = None
+    """Where the user is to go; only with the mode ``"url"``."""
     tool_call_id: str | None = None
+    """The model's own id of the call that asks; ``None`` where there is none."""
     session_id: str = ""
+    """The session that asks."""
     request_id: str = ""
+    """Names the form in the answer."""
 
 
 class FormAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to a form."""
 
     action: Literal["accept", "decline", "cancel"]
+    """What the user did with it."""
     content: dict[str, Any] | None = None
     """The data; only with ``"accept"``."""
 
@@ -82,32 +91,43 @@ class Plan(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """The agent has made a plan and wants to leave the plan mode."""
 
     summary: str = ""
+    """The plan in a few words."""
     plan_content: str | None = None
     """The whole plan in Markdown."""
     actions: list[str] = []
     """What the user may choose, for example ``"interactive"`` or ``"autopilot"``."""
     recommended_action: str | None = None
+    """One of ``actions``: the agent's advice."""
     session_id: str = ""
+    """The session that asks."""
     request_id: str | None = None
+    """Names the plan in the answer."""
 
 
 class PlanAnswer(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
     """The answer to a plan."""
 
     approved: bool
+    """Whether the agent may go on."""
     selected_action: str | None = None
     """One of the plan's ``actions``."""
     feedback: str | None = None
+    """What the agent is told; with a refusal it plans again by it."""
     auto_approve_edits: bool | None = None
+    """Whether changes of files need no further permission."""
 
 
 class AutoModeSwitch(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """A rate limit was met; the runtime asks whether to go on with an automatically chosen model."""
 
     error_code: str | None = None
+    """The runtime's name of the limit."""
     retry_after_seconds: float | None = None
+    """Seconds until the model can be used again, where it is known."""
     session_id: str = ""
+    """The session that asks."""
     request_id: str | None = None
+    """Names the offer in the answer."""
 
 
 UserInputHandler = Callable[[Question], Answer | str | Awaitable[Answer | str]]

@@ -30,6 +30,7 @@ class Binary(msgspec.Struct, frozen=True):
     """Bytes for the model: an image or a file."""
 
     data: bytes
+    """The bytes themselves."""
     mime_type: str = ""
     """Found out for common images if not given, else ``"application/octet-stream"``."""
     description: str | None = None

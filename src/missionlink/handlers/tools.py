@@ -34,17 +34,21 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     """Names the call in the answer."""
     session_id: str
+    """The session whose agent calls."""
     call_id: str
     """The model's own id of the call."""
     tool_name: str
+    """Name of the tool."""
     arguments: Any = None
     """As the model wrote them, decoded."""
     agent_id: str | None = None
     """The sub-agent that calls; ``None`` for the main agent."""
     working_directory: str | None = None
+    """Where the agent works."""
     traceparent: str | None = None
     """W3C trace context, where the runtime traces."""
     tracestate: str | None = None
+    """The second part of the trace context."""
 
     def __repr__(self) -> str:
         return f"ToolCall({self.tool_name!r}, request_id={self.request_id!r})"
@@ -118,15 +122,23 @@ class Tool(Generic[_P, _R]):
     """
 
     name: str
+    """Name for the model."""
     description: str
+    """What it does, for the model."""
     schema: Mapping[str, Any] = field(repr=False)
     """JSON schema of the arguments."""
     function: Callable[_P, _R] | None = None
+    """What runs; ``None`` for a tool that is only declared."""
     timeout: float | None = None
+    """Seconds after which the model is told that it took too long; ``None`` for no limit."""
     skip_permission: bool = False
+    """Whether it runs without a permission request."""
     override: bool = False
+    """Whether it takes the place of a tool of the runtime with the same name."""
     defer: Literal["auto", "never"] | None = None
+    """Whether the runtime may keep it from the model until it is searched for (from 1.0.81 on)."""
     terminal: bool = False
+    """Whether it runs commands in a terminal (from 1.0.81 on)."""
     signature: Signature | None = field(default=None, repr=False, compare=False)
     """How arguments are read; ``None`` takes any object."""
 

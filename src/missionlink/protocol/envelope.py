@@ -104,6 +104,7 @@ class Event(msgspec.Struct, rename="camel", gc=False):
     # What this was read from: a frame (bytes or bytearray) or the event's own JSON (Raw). The reader sets it after
     # decoding, whatever the wire said under this name: that costs less than a Python constructor for each event.
     source: Any = msgspec.field(default=b"", name=" source")
+    """What the event was read from; read ``raw`` instead."""
     size: int = msgspec.field(default=0, name=" size")
     """Bytes of the message that brought the event, for the bounds of queues."""
     payload: _NotOnTheWire = msgspec.field(default=None, name=" payload")

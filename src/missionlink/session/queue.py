@@ -24,11 +24,13 @@ class QueuedPrompt(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """A prompt that waits for its turn."""
 
     text: str = msgspec.field(default="", name="displayText")
+    """The prompt as people see it."""
     kind: str = "message"
     """``"message"``, or ``"command"`` for a slash command."""
     turn_id: str | None = msgspec.field(default=None, name="messageId")
     """The ``id`` of its ``Turn``; ``None`` where the runtime does not say it (up to 1.0.71)."""
     agent_mode: str | None = None
+    """The mode that it was sent with; ``None`` for that of the session."""
     item_id: str | None = msgspec.field(default=None, name="id")
     """The runtime's own name of the place; ``None`` up to 1.0.71, where single prompts cannot be named."""
 

@@ -55,9 +55,11 @@ class TurnResult(msgspec.Struct, Generic[_Output_co], frozen=True, kw_only=True)
     text: str
     """The agent's final answer; empty if it gave none."""
     status: Literal["completed", "aborted"]
+    """``"aborted"`` if somebody stopped it; a turn that fails raises instead."""
     message: Event | None = None
     """The last ``assistant.message`` of the main agent."""
     usage: Usage = Usage()
+    """Tokens of the main agent's model calls, as far as the runtime reports them."""
     events: list[Event] = []
     """The persisted events of the turn, the last 1,000 at most."""
     events_omitted: int = 0
