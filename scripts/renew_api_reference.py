@@ -99,7 +99,7 @@ def _members(kind: type) -> Iterator[Member]:
 def _member(name: str, value: Any) -> Member | None:
     if name.startswith("_"):
         return None
-    inner = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+    inner = getattr(value, "__func__", value)  # what a class or static method stands on
     if isinstance(inner, property):
         return Member(name, _paragraph(inner.__doc__))
     if inspect.isfunction(inner) and inner.__doc__:
