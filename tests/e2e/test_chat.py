@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,14 @@ def test_a_local_session_is_talked_with(runtime: RealRuntime, tmp_path: Path) ->
             terminal.type("/quit\r")
             assert terminal.end() == 0
             assert terminal.after == terminal.before
-            terminal.see("--resume")
+            shown = terminal.see("--resume")
+        (session_id,) = re.findall(r"--resume (\S+)", shown)
+        with talk(runtime, tmp_path, "--provider-url", url, "--model", model.model, "--resume", session_id) as terminal:
+            terminal.wait(is_empty, "the prompt")
+            terminal.type("/history\r")
+            terminal.see("It ran.")
+            terminal.type("/quit\r")
+            assert terminal.end() == 0
 
 
 def test_a_cloud_session_is_talked_with(runtime: RealRuntime, tmp_path: Path) -> None:
@@ -89,5 +97,15 @@ def test_a_cloud_session_is_talked_with(runtime: RealRuntime, tmp_path: Path) ->
         terminal.type("hello\r")
         terminal.see("hello", times=2)
         terminal.wait(is_empty, "the end of the turn")
+        terminal.type("//permission make test\r")
+        terminal.see("Allow? [y/")
+        terminal.type("y\r")
+        terminal.see("Permission to run 'make test' was given.")
+        terminal.type("//hang\r")
+        terminal.see("working")
+        terminal.type("another\r")
+        terminal.see("It waits")
+        terminal.type("/abort\r")
+        terminal.see("aborted")
         terminal.type("/quit\r")
         assert terminal.end() == 0

@@ -23,8 +23,10 @@ HELP = """\
 /abort          stop the agent (Ctrl-C does it too)
 /help           print this
 /quit           leave (Ctrl-C or Ctrl-D at the empty prompt do it too)
+//TEXT          send /TEXT to the agent, for commands of its own
 
-What you type while the agent works steers it. Alt-Enter begins a new line."""
+What you type while the agent works steers it; in cloud sessions it waits until the agent is done. Alt-Enter begins a
+new line."""
 
 
 class _Abortable(Protocol):
@@ -58,9 +60,8 @@ class Commands:
                 case "model":
                     await self._model(rest.strip())
                 case _:
-                    await self._screen.show(
-                        [Text(f"There is no command /{printable(name)}; see /help", style="yellow")]
-                    )
+                    unknown = f"There is no command /{printable(name)}; see /help. //{printable(name)} is the agent's."
+                    await self._screen.show([Text(unknown, style="yellow")])
         except MissionlinkError as error:
             await self._screen.show([Text(f"error: {printable(str(error))}", style="bold red")])
 
@@ -80,6 +81,7 @@ class Commands:
     async def _model(self, wanted: str) -> None:
         if wanted:
             await self._session.rpc.model.switch_to(model_id=wanted)
+            await self._screen.show([Text(f"model: {printable(wanted)}, from the next prompt on")])
             return
         current = (await self._session.rpc.model.get_current()).model_id
         lines: list[RenderableType] = [Text(f"model: {printable(current or 'the default one')}")]

@@ -86,9 +86,11 @@ class Conversation:
             self._is_aborting = False
 
     async def _typed(self, text: str) -> None:
-        if text.startswith("/"):
+        if text.startswith("/") and not text.startswith("//"):
             await self._commands.run(text)
             return
+        # Agents have commands of their own: two slashes send one.
+        text = text.removeprefix("/")
         await self._screen.show([Text(""), said(text)])
         self._picture.expect(text)
         self._start(self._send(text))
@@ -97,7 +99,9 @@ class Conversation:
         """Begin a turn, or steer the one under way, and wait for its end."""
         running = next((turn for turn in self._turns if not turn.is_done), None)
         try:
-            if running is not None:
+            if running is not None and self._session.is_cloud:
+                await self._screen.show([Text("It waits: agents of cloud sessions cannot be steered.", style="dim")])
+            elif running is not None:
                 try:
                     await running.steer(text)
                     return
