@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from missionlink._io.output_pipe import output_pipe_here
 from missionlink._io.ownership import ownership_here
 from missionlink.errors import RuntimeStartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from missionlink._io.output_pipe import OutputPipe
     from missionlink._io.ownership import Ownership
 
 __all__ = ("STDERR_TAIL_BYTES", "ChildProcess")
@@ -50,6 +52,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._stderr = bytearray()
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
+        # Its standard output; None where asyncio reads it.
+        self._output: OutputPipe | None = None
         self._exited = asyncio.Event()
         # File descriptors of the child that are still connected.
         self._open = {0, 1, 2}
@@ -90,6 +94,9 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     async def _spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> None:
         command, settings = self._ownership.prepare(argv, cwd)
+        self._output = output_pipe_here(self._on_output, lambda: self.pipe_connection_lost(1, None))
+        if self._output is not None:
+            settings["stdout"] = self._output.write_end
         loop = asyncio.get_running_loop()
         spawning = asyncio.ensure_future(loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, **settings))
         try:
@@ -98,6 +105,9 @@ class ChildProcess(asyncio.SubprocessProtocol):
             # Cancelled half-way, asyncio would kill the child alone and wait for streams that its offspring may hold.
             await asyncio.wait({spawning})
             raise
+        finally:
+            if self._output is not None:
+                self._output.handed_over() if self._transport else self._output.close()
 
     # Called by asyncio.
 
@@ -106,6 +116,9 @@ class ChildProcess(asyncio.SubprocessProtocol):
         assert isinstance(transport, asyncio.SubprocessTransport)
         self._transport = transport
         self._ownership.started(transport.get_pid())
+        if self._output is not None:
+            self._output.handed_over()
+            self._output.resume()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Hand output on; keep the tail of the error stream."""
@@ -172,12 +185,18 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def pause_reading(self) -> None:
         """Stop taking its output; its standard error is always drained."""
+        if self._output is not None:
+            self._output.pause()
+            return
         stdout = self._pipe(1)
         if isinstance(stdout, asyncio.ReadTransport) and not stdout.is_closing() and stdout.is_reading():
             stdout.pause_reading()
 
     def resume_reading(self) -> None:
         """Take its output again."""
+        if self._output is not None:
+            self._output.resume()
+            return
         stdout = self._pipe(1)
         if isinstance(stdout, asyncio.ReadTransport) and not stdout.is_closing() and not stdout.is_reading():
             stdout.resume_reading()
@@ -196,6 +215,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         finally:
             # Not before the process is reaped: closing polls it, and asyncio's own watcher would find it gone.
             transport.close()
+            if self._output is not None:
+                self._output.close()
 
     async def _end_tree(self, timeout: float, *, ask_first: bool) -> None:
         try:
