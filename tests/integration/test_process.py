@@ -230,6 +230,34 @@ async def test_output_is_left_in_the_pipe_while_reading_is_paused(place: Place):
     await within(transport.close(4))
 
 
+async def test_a_child_may_write_on_while_we_work(place: Place):
+    """C3: its pipe holds more than the 64 KiB of a plain one, where the system grants it."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux has pipes of other sizes")
+    transport = place.transport("os.read(0, 1); os.write(1, b'x' * 1_000_000); say('written'); os.read(0, 1)")
+    sink = await _open(transport)
+    transport.pause_reading()
+    transport.write(b"g")
+    await place.sign("written")
+    assert sink.data == b""
+    transport.resume_reading()
+    await until(lambda: len(sink.data) == 1_000_000)
+    await within(transport.close(4))
+
+
+async def test_a_pipe_that_may_not_be_large_is_used_as_it_is(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """C4: users have a bound on the memory in their pipes."""
+
+    def refuse(*args: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("fcntl.fcntl", refuse)
+    transport = place.transport("os.write(1, b'x' * 1_000_000); os.read(0, 1)")
+    sink = await _open(transport)
+    await until(lambda: len(sink.data) == 1_000_000)
+    await within(transport.close(4))
+
+
 # Ends that the child chooses.
 
 

@@ -189,7 +189,7 @@ class Connection:
 
     # The way in.
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         """Take bytes from the transport."""
         self._intake.receive(data)
         if self._intake.failure is not None:

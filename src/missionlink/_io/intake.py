@@ -41,6 +41,11 @@ __all__ = ("Intake",)
 
 _log = logging.getLogger("missionlink.connection")
 
+# glibc gives freed memory back to the system if it is more than twice the largest block that was ever freed, and takes
+# it again page by page: with messages of a megabyte that costs as much as decoding them. So it is shown a block, of
+# which no page is touched.
+_KEPT_BYTES = 4 * 1024 * 1024
+
 
 class _CancelParams(msgspec.Struct):
     id: msgspec.Raw
@@ -81,6 +86,7 @@ class Intake:
         self._secrets = secrets
         self._coalescer = coalescer
         self._batches = Batches()
+        bytes(_KEPT_BYTES)
 
     @property
     def failure(self) -> RemoteProtocolError | None:
@@ -92,7 +98,7 @@ class Intake:
         """How many bytes of a message are here whose rest has not come; ``None`` between two messages."""
         return self._decoder.buffered_bytes if self._decoder.is_mid_frame else None
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes | memoryview) -> None:
         """Take in bytes, in order; any chunking."""
         self._outlet.bytes_came()
         # The hot path: nearly all messages are events of known sessions, and every call more shows in the rates.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("OutputPipe", "output_pipe_here")
+__all__ = ("READ_BYTES", "OutputPipe", "output_pipe_here")
 
 READ_BYTES = 256 * 1024
 """Most that one read brings; then the event loop has its turn."""
@@ -29,11 +29,11 @@ class OutputPipe:
     """A pipe whose one end a child gets as its output.
 
     Args:
-        on_data: Called in the event loop with what has come.
+        on_data: Called in the event loop with what has come; the view is good for the call only.
         on_end: Called once, when the child and all who share its end have closed it.
     """
 
-    def __init__(self, on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+    def __init__(self, on_data: Callable[[memoryview], None], on_end: Callable[[], None]) -> None:
         self._on_data = on_data
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -88,12 +88,12 @@ class OutputPipe:
         except OSError:
             count = 0
         if count:
-            self._on_data(bytes(buffer[:count]))
+            self._on_data(buffer[:count])
         else:
             self.close()
             self._on_end()
 
 
-def output_pipe_here(on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> OutputPipe | None:
+def output_pipe_here(on_data: Callable[[memoryview], None], on_end: Callable[[], None]) -> OutputPipe | None:
     """Return a pipe, or ``None`` where the event loop cannot watch one and asyncio has to read it."""
     return None if sys.platform == "win32" else OutputPipe(on_data, on_end)

@@ -32,7 +32,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
     """One started program.
 
     Args:
-        on_output: Called with the bytes of its standard output as they come.
+        on_output: Called with the bytes of its standard output as they come; a view is good for the call only.
         on_end: Called once, when the process is gone or its output has ended, whichever is known last within a
             short wait.
         on_writable: Called when its standard input takes bytes again.
@@ -41,7 +41,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def __init__(
         self,
-        on_output: Callable[[bytes], None],
+        on_output: Callable[[bytes | memoryview], None],
         on_end: Callable[[], None],
         on_writable: Callable[[], None],
         ownership: Ownership | None = None,

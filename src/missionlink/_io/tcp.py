@@ -7,6 +7,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
+from missionlink._io.output_pipe import READ_BYTES
 from missionlink._io.process import ChildProcess
 from missionlink.errors import ConnectionLost, RuntimeStartFailed
 
@@ -25,7 +26,7 @@ _MOST_OUTPUT_BEFORE_PORT = 64 * 1024
 _EXIT_STATUS_SECONDS = 0.5
 
 
-class TcpTransport(asyncio.Protocol):
+class TcpTransport(asyncio.BufferedProtocol):
     """A connection to a listening runtime.
 
     Args:
@@ -38,6 +39,7 @@ class TcpTransport(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport | None = None
         self._lost = asyncio.Event()
+        self._buffer: memoryview | None = None
 
     @property
     def unsent_bytes(self) -> int:
@@ -98,10 +100,17 @@ class TcpTransport(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to put what comes; a buffer that stays, see ``output_pipe``."""
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(READ_BYTES))
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand bytes on."""
         assert self._receiver is not None
-        self._receiver.data_received(data)
+        assert self._buffer is not None
+        self._receiver.data_received(self._buffer[:nbytes])
 
     def resume_writing(self) -> None:
         """Pass on that the socket takes bytes again."""
@@ -199,7 +208,7 @@ class TcpServerTransport:
 
     # Called by the socket.
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         """Hand bytes on."""
         assert self._receiver is not None
         self._receiver.data_received(data)
@@ -220,7 +229,7 @@ class TcpServerTransport:
         code, stderr = self._process.exit_code, self._process.stderr_tail
         receiver.transport_ended(ConnectionLost(problem, exit_code=code, stderr=stderr))
 
-    def _output_received(self, data: bytes) -> None:
+    def _output_received(self, data: bytes | memoryview) -> None:
         assert self._port is not None
         if self._port.done():
             return

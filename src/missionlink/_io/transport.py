@@ -13,8 +13,8 @@ __all__ = ("Receiver", "Transport")
 class Receiver(Protocol):
     """The side of the connection that a transport calls, always in the event loop, never from a thread."""
 
-    def data_received(self, data: bytes) -> None:
-        """Take in bytes, in order; any chunking."""
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take in bytes, in order; any chunking. A view may be of a buffer that is used again after the call."""
         ...
 
     def transport_ended(self, error: MissionlinkError) -> None:

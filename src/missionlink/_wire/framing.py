@@ -72,7 +72,7 @@ class FrameDecoder:
         """Whether the stream would end inside a frame if it ended now."""
         return bool(self._header) or self._missing > 0
 
-    def receive(self, chunk: bytes) -> Iterator[bytes | bytearray]:
+    def receive(self, chunk: bytes | memoryview) -> Iterator[bytes | bytearray]:
         """Yield each frame body that ``chunk`` completes, in order.
 
         The iterator must be exhausted before the next call.
@@ -85,7 +85,7 @@ class FrameDecoder:
         if self.failure is not None:
             raise self.failure
 
-    def cut(self, chunk: bytes) -> list[bytes | bytearray]:
+    def cut(self, chunk: bytes | memoryview) -> list[bytes | bytearray]:
         """Return the frame bodies that ``chunk`` completes, in order; nothing more once ``failure`` is set.
 
         The same as ``receive`` in a list: that costs a fifth less for each frame than an iterator.
@@ -94,7 +94,6 @@ class FrameDecoder:
         if self.failure is not None:
             return bodies
         position = 0
-        data = chunk
         if self._missing:
             position = min(self._missing, len(chunk))
             self._partial += memoryview(chunk)[:position]
@@ -104,7 +103,9 @@ class FrameDecoder:
                 return bodies
             bodies.append(self._partial)
             self._partial = bytearray()
-        elif self._header:
+        # A view is of a buffer that is used again; what lies in the middle of a body is spared this copy.
+        data = chunk = bytes(chunk)
+        if self._header:
             data = self._header + chunk
             self._header = b""
         size = len(data)

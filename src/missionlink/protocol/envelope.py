@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from missionlink.protocol import index
+from missionlink.protocol.long_text import LONG_BYTES, decode_long
 
 __all__ = (
     "NO_JSON",
@@ -118,7 +119,12 @@ class Event(msgspec.Struct, rename="camel", gc=False):
             # Here and not in a function of its own: this runs for nearly every event.
             decoder = index.payload_decoders.get(self.type)
             try:
-                payload = decoder.decode(self.data_json) if decoder else _decode_first(self)
+                if decoder is None:
+                    payload = _decode_first(self)
+                elif self.size < LONG_BYTES:
+                    payload = decoder.decode(self.data_json)
+                else:
+                    payload = decode_long(decoder, self.data_json)
             except (ValueError, RecursionError) as error:
                 payload = UnknownEvent(self.type, bytes(self.data_json) or self.raw, str(error))
             self.payload = payload
@@ -239,7 +245,7 @@ def _decode_first(event: Event) -> object:
     decoder = index.payload_decoder(event.type)
     if decoder is None:
         return UnknownEvent(event.type, bytes(event.data_json) or event.raw)
-    return decoder.decode(event.data_json)
+    return decoder.decode(event.data_json) if event.size < LONG_BYTES else decode_long(decoder, event.data_json)
 
 
 def _text_or_none(raw: msgspec.Raw) -> str | None:
