@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from missionlink._io.stdio import StdioTransport
-from missionlink._io.tcp import TcpServerTransport, TcpTransport
 from missionlink.options.client import parse_address
+from missionlink.runtime.named import named_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,17 +29,31 @@ def transport_for(options: ClientOptions) -> tuple[Transport, str | None]:
     Raises:
         RuntimeNotFound: No runtime is installed.
     """
+    # Imported here: what is not needed would hold up the start of the runtime.
     if options.url is not None:
-        return TcpTransport(*parse_address(options.url)), options.connection_token
-    from missionlink.runtime import locate
+        from missionlink._io.tcp import TcpTransport
 
-    program = locate(options.runtime)
-    argv = (*program.argv, *arguments(options))
+        return TcpTransport(*parse_address(options.url)), options.connection_token
+    argv = (*_program(options), *arguments(options))
     cwd = None if options.working_directory is None else os.fspath(options.working_directory)
     if options.channel == "stdio":
+        from missionlink._io.stdio import StdioTransport
+
         return StdioTransport(argv, env=environment(options, None), cwd=cwd), None
+    from missionlink._io.tcp import TcpServerTransport
+
     token = options.connection_token or os.urandom(24).hex()
     return TcpServerTransport(argv, env=environment(options, token), cwd=cwd), token
+
+
+def _program(options: ClientOptions) -> tuple[str, ...]:
+    """Return the words that start the runtime."""
+    program = named_program(options.runtime, os.environ)
+    if program is not None:
+        return (program,)
+    from missionlink.runtime import locate
+
+    return locate(options.runtime).argv
 
 
 def arguments(options: ClientOptions) -> tuple[str, ...]:

@@ -32,6 +32,23 @@ _EVENTS_OF_A_TURN = (
     "session.idle",
 )
 
+_MODULES_OF_A_SESSION = (
+    "handlers.permissions",
+    "handlers.questions",
+    "options.session",
+    "handlers.registry",
+    "session.tracker",
+    "session.core",
+    "session.conversation",
+    "session.local",
+    "session.prompts",
+    "session.opening",
+)
+_TYPES_OF_A_TURN = ("model", "generated.types_shared", "generated.types_events_shared")
+
+# In the first rounds of the event loop the process is made: nothing should come between.
+_ROUNDS_TO_START = 3
+
 # How long tasks may take to end once they have been cancelled.
 _TASKS_END_SECONDS = 1.0
 
@@ -75,11 +92,10 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
     try:
         try:
             async with asyncio.timeout(timeout):
+                loading = link.tasks.start(_import_while_it_boots(with_events=is_ours), logged=False)
                 await connection.open()
-                handshaking = link.tasks.start(_shake_hands(connection, token), logged=False)
-                await asyncio.sleep(0)
-                _import_while_it_boots(with_events=is_ours)
-                handshake = await handshaking
+                handshake = await _shake_hands(connection, token)
+                await loading
         except TimeoutError as error:
             raise RuntimeStartFailed(f"the runtime was not usable within {timeout:g} s") from error
         except ConnectionLost as error:
@@ -100,19 +116,28 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
     return link, handshake
 
 
-def _import_while_it_boots(*, with_events: bool) -> None:
+async def _import_while_it_boots(*, with_events: bool) -> None:
     """Load what the first session would have to wait for, while the runtime starts or answers.
+
+    One module for each round of the event loop, so that starting goes on in between.
 
     Args:
         with_events: Whether there is time for the types of a turn's events, too.
     """
-    for module in ("options.session", "session.conversation", "session.local", "session.opening"):
+    for _ in range(_ROUNDS_TO_START):
+        await asyncio.sleep(0)
+    for module in _MODULES_OF_A_SESSION:
         import_module("missionlink." + module)
+        await asyncio.sleep(0)
     if with_events:
         from missionlink.protocol.index import payload_decoder
 
+        for module in _TYPES_OF_A_TURN:
+            import_module("missionlink.protocol." + module)
+            await asyncio.sleep(0)
         for event_type in _EVENTS_OF_A_TURN:
             payload_decoder(event_type)
+            await asyncio.sleep(0)
 
 
 async def _shake_hands(connection: Connection, token: str | None) -> Handshake:

@@ -10,6 +10,7 @@ import pytest
 from missionlink.errors import MissingExtra, RuntimeNotFound
 from missionlink.runtime import RELEASES, installed, locate
 from missionlink.runtime.cache import cache_root, program_files, release_folder
+from missionlink.runtime.named import named_program
 from missionlink.runtime.releases import platform_key
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="programs are made executable by their mode")
@@ -200,3 +201,28 @@ def test_without_platformdirs_the_cache_is_skipped_with_a_reason(monkeypatch, en
     assert "missionlink[runtime]" in dict(caught.value.tried)["cache"]
     with pytest.raises(MissingExtra):
         installed(environ=environ)
+
+
+def test_a_program_that_is_named_is_found_without_a_search(tmp_path, environ):
+    """R2: the same program that the search would return, and no other one."""
+    real = program(tmp_path / "real")
+    (tmp_path / "link").symlink_to(real)
+    for path in (real, tmp_path / "link"):
+        assert (named_program(path, environ),) == locate(path, environ=environ).argv
+    environ["COPILOT_CLI_PATH"] = str(program(tmp_path / "two"))
+    assert (named_program(None, environ),) == locate(environ=environ).argv
+    environ["MISSIONLINK_RUNTIME"] = str(real)
+    assert (named_program(None, environ),) == locate(environ=environ).argv
+
+
+def test_what_is_no_program_by_itself_is_left_to_the_search(tmp_path, environ):
+    """R2: scripts, names, and whatever has to be refused."""
+    program(tmp_path / "bin" / "copilot")
+    script, text = program(tmp_path / "index.js"), tmp_path / "text"
+    text.write_text("")
+    for name in (script, text, tmp_path, tmp_path / "nowhere", "copilot"):
+        assert named_program(name, environ) is None
+    assert named_program(None, environ) is None
+    # The first variable that is set counts, also where it is wrong.
+    environ |= {"MISSIONLINK_RUNTIME": str(text), "COPILOT_CLI_PATH": str(tmp_path / "bin" / "copilot")}
+    assert named_program(None, environ) is None

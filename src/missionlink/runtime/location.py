@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from missionlink.errors import MissingExtra, RuntimeNotFound
 from missionlink.runtime.cache import cache_root, program_files, release_folder
+from missionlink.runtime.named import NAMED_BY
 from missionlink.runtime.node import find_node
 from missionlink.runtime.program import RuntimeProgram, read_version
 from missionlink.runtime.releases import RELEASES, platform_key
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ("installed", "locate", "placed")
-
-NAMED_BY = ("MISSIONLINK_RUNTIME", "COPILOT_CLI_PATH")
-"""Environment variables that hold the path of a runtime; the first one that is set counts."""
 
 
 def locate(
