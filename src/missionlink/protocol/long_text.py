@@ -51,7 +51,7 @@ def _decode_in_pieces(decoder: msgspec.json.Decoder[Any], data: memoryview) -> A
         # A second member of the same name would win.
         if len(behind) > _MOST_BYTES_AROUND or before[1] in behind:
             return None
-        payload = decoder.decode(b'%b"%b"%b' % (data[:start], _PLACEHOLDER.encode(), behind))
+        payload = decoder.decode(bytes(data[:start]) + b'"%b"%b' % (_PLACEHOLDER.encode(), behind))
     except (ValueError, RecursionError):
         return None
     names = {field.encode_name: field.name for field in msgspec.structs.fields(payload)}

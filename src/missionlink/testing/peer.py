@@ -192,7 +192,7 @@ class Peer:
 
     # From the client.
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         """Take bytes from the link."""
         try:
             for body in self._decoder.receive(data):
