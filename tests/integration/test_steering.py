@@ -401,7 +401,7 @@ async def test_a_turn_whose_prompt_the_runtime_dropped_ends(names_prompts: bool,
 @pytest.mark.parametrize("works", [True, False], ids=["it works", "it has it in the queue"])
 async def test_a_turn_whose_prompt_the_runtime_has_is_left_alone(works: bool, monkeypatch: pytest.MonkeyPatch):
     """The idle was on its way when the prompt was accepted."""
-    monkeypatch.setattr(leftover, "_QUIET_SECONDS", 0.01)
+    monkeypatch.setattr(leftover, "_QUIET_SECONDS_AT_FIRST", 0.01)
     async with open_session() as (session, peer):
         agent = Agent(peer)
         turn = await within(session.send("one"))
@@ -415,16 +415,19 @@ async def test_a_turn_whose_prompt_the_runtime_has_is_left_alone(works: bool, mo
         assert (await within(turn)).text == "done"
 
 
-async def test_a_runtime_that_cannot_say_what_waits_is_not_asked_again(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(leftover, "_QUIET_SECONDS", 0.01)
+@pytest.mark.parametrize("shown", [True, False], ids=["it has shown prompts", "it shows no prompts"])
+async def test_a_turn_of_an_idle_runtime_that_cannot_say_what_waits_ends(shown: bool, monkeypatch: pytest.MonkeyPatch):
+    """E4: it is idle and silent, so there is nothing to wait for."""
+    for name in ("_QUIET_SECONDS", "_QUIET_SECONDS_AT_FIRST"):
+        monkeypatch.setattr(leftover, name, 0.01)
     async with open_session() as (session, peer):
         agent = Agent(peer)
-        turn = await within(session.send("one"))
+        if shown:
+            first = await within(session.send("one"))
+            agent.whole_turn("one", 1, "done")
+            await within(first)
+        turn = await within(session.send("two"))
         peer.on["session.metadata.activity"] = lambda params: ...
         agent.idle()
         peer.refuse(await peer.request("session.metadata.activity"), -32601)
-        await peer.settled()
-        assert not turn.is_done
-        agent.whole_turn("one", 1, "done")
-        assert (await within(turn)).text == "done"
-        assert len(peer.requests("session.metadata.activity")) == 1
+        assert (await within(turn)).status == ("aborted" if shown else "completed")

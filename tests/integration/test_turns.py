@@ -22,6 +22,8 @@ from missionlink.errors import (
     TurnFailed,
     TurnTimeout,
 )
+from missionlink.session import quiet
+from missionlink.session import tracker as turn_tracker
 from missionlink.session.turn import TurnResult
 
 from .raw_peer import Peer, event, open_client, open_session, rounds, within
@@ -789,3 +791,81 @@ async def test_a_prompt_that_a_hook_did_not_let_through_fails_its_turn_and_no_ot
             await within(turns[1])
         assert blocked.value.kind == "policy_blocked"
         assert [(await within(turn)).text for turn in (turns[0], turns[2])] == ["first", "third"]
+
+
+# Runtimes that say less than those that we know.
+
+
+@pytest.mark.parametrize("is_early", [False, True], ids=["behind the reply", "before the reply"])
+@pytest.mark.parametrize("starts", [True, False], ids=["with its steps", "with nothing but the answer"])
+async def test_a_turn_ends_where_the_runtime_does_not_show_the_prompt(
+    is_early: bool, starts: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """E4: an answer and an idle are enough, again and again."""
+    monkeypatch.setattr(quiet, "_SECONDS", 0.01)
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+
+        def answer() -> None:
+            if starts:
+                agent.say("assistant.turn_start", {"turnId": "0"})
+            agent.say("assistant.usage", {"inputTokens": 3}, ephemeral=True)
+            agent.reply(f"answer {len(agent.accepted)}")
+            agent.idle()
+
+        def accept(params: Mapping[str, Any]) -> dict[str, str]:
+            accepted = agent.accept(params)
+            if is_early:
+                answer()
+            else:
+                asyncio.get_running_loop().call_later(0.001, answer)
+            return accepted
+
+        peer.on["session.send"] = accept
+        for number in (1, 2, 3):
+            result = await within(session.run("go"))
+            assert (result.text, result.status, result.usage.model_calls) == (f"answer {number}", "completed", 1)
+
+
+async def test_what_comes_before_the_prompt_is_shown_is_not_the_answer():
+    """E5: a runtime that shows prompts is believed."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turn = await within(session.send("go"))
+        agent.reply("the tail of something else")
+        agent.whole_turn("go", 1, "")
+        assert (await within(turn)).text == ""
+
+
+@pytest.mark.parametrize("kind", ["session.error", "abort"])
+async def test_a_turn_ends_with_an_error_or_an_abort_behind_which_the_runtime_is_silent(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    """E4: at idle, error or abort."""
+    monkeypatch.setattr(quiet, "_SECONDS", 0.01)
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turn = await within(session.send("go"))
+        agent.prompt("go", 1)
+        agent.say(kind, {"errorType": "query", "message": "no"})
+        if kind == "abort":
+            assert (await within(turn)).status == "aborted"
+        else:
+            with pytest.raises(TurnFailed, match="no"):
+                await within(turn)
+        # An idle that comes after all is not the next turn's.
+        following = await within(session.send("more"))
+        agent.idle(**({"aborted": True} if kind == "abort" else {}))
+        agent.whole_turn("more", 2, "done")
+        assert (await within(following)).text == "done"
+
+
+async def test_a_turn_ends_when_the_runtime_has_aborted_and_says_nothing_more(monkeypatch: pytest.MonkeyPatch):
+    """E4: the confirmation of an abort is enough."""
+    monkeypatch.setattr(turn_tracker, "SECONDS_AFTER_ABORT", 0.01)
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turn = await within(session.send("go"))
+        agent.prompt("go", 1)
+        await within(session.abort())
+        assert (await within(turn)).status == "aborted"

@@ -13,7 +13,7 @@ import msgspec
 
 from missionlink._io.batches import Batches
 from missionlink._io.coalescing import SMALL_READ_BYTES
-from missionlink.protocol.envelope import NO_JSON, decode_event_params
+from missionlink.protocol.envelope import NO_JSON, EventNotification, decode_event_params
 from missionlink.protocol.messages import (
     EVENT_PREFIX,
     Malformed,
@@ -146,6 +146,8 @@ class Intake:
             else:
                 self._counts.requests_refused += 1
                 self._outlet.send(refusal)
+        elif isinstance(message, EventNotification):
+            self._give(message.params.session_id, message.params.event)
         elif isinstance(message, Notification):
             self._take_notification(message, size)
         elif isinstance(message, Malformed):

@@ -42,17 +42,18 @@ class Waiter:
         if self.future.done():
             return False
         if response.problem:
-            self.future.set_exception(ProtocolError(f"{self.method}: {response.problem}"))
+            error = ProtocolError(f"{self.method}: {response.problem}", session_id=response.session_id)
+            self.future.set_exception(error)
         elif response.error is not None:
-            error = response.error
-            kind = AuthenticationFailed if error.code in _AUTHENTICATION_CODES else RequestRejected
-            self.future.set_exception(kind(self.method, error.code, error.message, error.decode_data()))
+            said = response.error
+            kind = AuthenticationFailed if said.code in _AUTHENTICATION_CODES else RequestRejected
+            self.future.set_exception(kind(self.method, said.code, said.message, said.decode_data()))
         elif response.result is not None:
             try:
                 if self.on_response is not None:
                     self.on_response(response.result)
-            except MissionlinkError as error:
-                self.future.set_exception(error)
+            except MissionlinkError as refused:
+                self.future.set_exception(refused)
             else:
                 self.future.set_result(response.result)
         return True

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from missionlink.protocol.broken import fish_session_id, read_head, without_lone_surrogates
 from missionlink.protocol.envelope import NO_JSON, EventNotification
 
 __all__ = (
@@ -93,7 +94,9 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     """Raw result; ``None`` if there is an error."""
     error: ErrorObject | None
     problem: str = ""
-    """Set if the response has neither or both: the waiter gets a ``ProtocolError``."""
+    """Set if the response has neither or both, or cannot be read: the waiter gets a ``ProtocolError``."""
+    session_id: str | None = None
+    """The session that a response with a problem names."""
 
 
 class Malformed(msgspec.Struct, frozen=True):
@@ -153,16 +156,31 @@ def decode_message(body: bytes | bytearray) -> Message:
     try:
         envelope = _envelope.decode(body)
     except RecursionError:
-        return _malformed("the message is nested too deeply", body, PARSE_ERROR)
+        return _unreadable("the message is nested too deeply", body)
     except msgspec.ValidationError:
         what = "batches are not supported" if body.lstrip()[:1] == b"[" else "a message must be a JSON object"
         return _malformed(what, body, INVALID_REQUEST)
     except ValueError as error:
-        return _malformed(f"invalid JSON: {error}", body, PARSE_ERROR)
+        mended = without_lone_surrogates(body)
+        if mended is None:
+            return _unreadable(f"invalid JSON: {error}", body)
+        message = decode_message(mended)
+        if isinstance(message, Request) and (head := read_head(body)).id:
+            message = msgspec.structs.replace(message, id=head.id)
+        return message
     identity = bytes(envelope.id)
     if envelope.method is NO_JSON:
         return _decode_response(envelope, identity, body)
     return _decode_call(envelope, identity, body)
+
+
+def _unreadable(problem: str, body: bytes | bytearray) -> Response | Malformed:
+    """Find out who waits for an answer to this, or for this as an answer."""
+    head = read_head(body)
+    if head.is_answer and head.id:
+        return Response(head.id, None, None, f"the response cannot be read: {problem}", fish_session_id(body))
+    answerable = head.is_call and head.id and _is_legal_id(head.id)
+    return _malformed(problem, body, PARSE_ERROR, head.id if answerable else b"null")
 
 
 def _decode_call(envelope: _Envelope, identity: bytes, body: bytes | bytearray) -> Message:
@@ -190,7 +208,8 @@ def _decode_response(envelope: _Envelope, identity: bytes, body: bytes | bytearr
     if has_error and (not has_result or bytes(envelope.result) == b"null"):
         return Response(identity, None, _decode_error(envelope.error))
     if has_error:
-        return Response(identity, None, None, "the response has both a result and an error")
+        fished = fish_session_id(bytes(envelope.result))
+        return Response(identity, None, None, "the response has both a result and an error", fished)
     if not has_result:
         return Response(identity, None, None, "the response has neither a result nor an error")
     return Response(identity, envelope.result, None)

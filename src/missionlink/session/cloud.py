@@ -132,7 +132,10 @@ class CloudCreation(ConversationBase):
         named = error.session_id if isinstance(error, ProtocolError) else None
         left = self._late_id or named
         if left is not None:
-            await self.destroy(left)
+            owner = self.link.router.find(left)
+            # A broken answer may name a session that is in use: that one is not this creation's to end.
+            if owner is None or (self._session is not None and owner is self._session.dispatcher):
+                await self.destroy(left)
         elif isinstance(error, ProtocolError) and not isinstance(error, LocalProtocolError):
             _log.warning("a cloud session may be left behind: its id could not be read from the response")
         if self._session is not None:

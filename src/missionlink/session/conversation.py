@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from missionlink.errors import ConnectionClosed, MissionlinkError, ProtocolError, SessionIdMismatch
+from missionlink.protocol.broken import fish_session_id
 from missionlink.session.facts import OpenedResult
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ _log = logging.getLogger("missionlink.session")
 _DESTROY_SECONDS = 10.0
 
 _opened = msgspec.json.Decoder(OpenedResult)
-# An id within a response that could not be decoded.
-_FISHED_ID = re.compile(rb'"sessionId"\s*:\s*("(?:[^"\\]|\\.)+")')
 
 
 def new_session_id() -> str:
@@ -76,22 +74,14 @@ def decode_opened(result: msgspec.Raw, method: str) -> OpenedResult:
         ProtocolError: It cannot be used; carries the session's id if that could be read.
     """
     try:
-        return _opened.decode(result)
+        opened = _opened.decode(result)
+        if not opened.session_id:
+            raise ValueError("its session id is empty")
+        return opened
     except (ValueError, RecursionError) as error:
-        fished = _fish_id(bytes(result))
+        fished = fish_session_id(bytes(result))
         hint = "" if fished else "; no session id could be read from it, so a session may be left behind"
         raise ProtocolError(f"the response to {method} cannot be used: {error}{hint}", session_id=fished) from error
-
-
-def _fish_id(result: bytes) -> str | None:
-    found = _FISHED_ID.search(result)
-    if found is None:
-        return None
-    try:
-        fished: Any = msgspec.json.decode(found[1])
-    except ValueError:
-        return None
-    return str(fished)
 
 
 def as_ours(error: BaseException) -> MissionlinkError:

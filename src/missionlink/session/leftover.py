@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from missionlink.errors import MissionlinkError
+from missionlink.errors import MissionlinkError, UnsupportedByRuntime
 from missionlink.protocol.results import read_result
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _log = logging.getLogger("missionlink.session")
 
 _QUIET_SECONDS = 10.0
 """A runtime that has work to do says something in this time, or does not answer either."""
+_QUIET_SECONDS_AT_FIRST = 1.0
+"""The same while no prompt has come back in the session: maybe none ever will."""
 
 
 class _Activity(msgspec.Struct, rename="camel"):
@@ -59,17 +61,21 @@ async def _end(core: SessionCore, tracker: TurnTracker) -> None:
     try:
         while tracker.has_waiting:
             quiet_since = tracker.last_activity()
-            await asyncio.sleep(_QUIET_SECONDS)
+            await asyncio.sleep(_QUIET_SECONDS if tracker.shows_prompts else _QUIET_SECONDS_AT_FIRST)
             if tracker.last_activity() != quiet_since:
                 continue
-            if await _has_work(core):
-                # It will be idle again, and then this is looked at again.
-                return
+            try:
+                if await _has_work(core):
+                    # It will be idle again, and then this is looked at again.
+                    return
+            except UnsupportedByRuntime:
+                # Idle, silent, and it cannot be asked: there is nothing to wait for.
+                tracker.drop_waiting(as_aborted=tracker.shows_prompts)
             if tracker.last_activity() == quiet_since:
                 _log.warning("session %r: the runtime has dropped a prompt that it had accepted", core.id)
                 tracker.drop_waiting()
     except MissionlinkError as error:
-        # The session or the connection has ended, and with it every turn; or the runtime does not know the methods.
+        # The session or the connection has ended, and with it every turn; or the runtime would not say.
         _log.info("session %r: what waits was not looked at: %s", core.id, error)
 
 

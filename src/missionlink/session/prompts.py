@@ -104,6 +104,7 @@ class Prompts:
         try:
             result = await self._core.call("session.send", params, timeout=timeout)
             state.id = read_result("session.send", result, _Accepted).message_id
+            tracker.accepted(state)
         except (RequestRejected, InvalidOption):
             tracker.remove(state)
             raise

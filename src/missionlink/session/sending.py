@@ -73,11 +73,13 @@ async def wait_until_taken(core: SessionCore) -> None:
 
 async def abort(core: SessionCore) -> None:
     """Stop what the agent is doing."""
-    core.track_turns().abort_requested()
+    tracker = core.track_turns()
+    tracker.abort_requested()
     result = await core.call("session.abort", {"sessionId": core.id})
     outcome: Success = read_result("session.abort", result, Success)
     if not outcome.success:
         raise RequestRefused("session.abort", outcome.reason, {"success": False})
+    tracker.abort_confirmed()
 
 
 class TurnControl:

@@ -14,6 +14,7 @@ import msgspec
 
 from missionlink.errors import MissionlinkError, SessionClosed, TurnFailed
 from missionlink.protocol.envelope import PIECES
+from missionlink.session.quiet import SECONDS_AFTER_ABORT, QuietEnd
 from missionlink.session.turn_state import TurnState, decode_or_default
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class TurnTracker:
         self._steering: list[tuple[str, bool]] = []
         # The turns under way when an abort of ours was sent: its idle may come after later prompts.
         self._aborting: tuple[TurnState, ...] = ()
+        self.shows_prompts: bool = False
+        """Whether prompts come back at all: every runtime seen shows them, others need not."""
+        self._idle_too_early: TurnState | None = None
+        self._quiet = QuietEnd(self.last_activity, self._end_unseen, is_cloud=is_cloud)
         self._now = asyncio.get_running_loop().time
         self._last_activity = self._now()
 
@@ -86,9 +91,30 @@ class TurnTracker:
         """Follow a turn from now on."""
         self._turns.append(turn)
 
+    def accepted(self, turn: TurnState) -> None:
+        """Note that the runtime has taken a turn's prompt; events of the turn may have come before."""
+        turn.is_accepted = True
+        if self._idle_too_early is turn and not self.shows_prompts:
+            self._quiet.watch(turn)
+
     def abort_requested(self) -> None:
         """Note that the turns under way now are being aborted, and no later ones."""
         self._aborting = tuple(self._turns)
+
+    def abort_confirmed(self) -> None:
+        """Note that the runtime has aborted; it may have been idle since."""
+        turn = self._active or next(iter(self._turns), None)
+        if turn is not None and turn in self._aborting:
+            self._quiet.watch(turn, SECONDS_AFTER_ABORT)
+
+    def _end_unseen(self, turn: TurnState) -> None:
+        """End a turn with what has come, though its prompt may not have come back."""
+        turn.copies_seen = turn.copies_seen or 1
+        turn.was_aborted |= turn in self._aborting
+        if turn.was_aborted:
+            # An idle that comes after all is this turn's.
+            self._aborting = (turn,)
+        self._finish(turn)
 
     def remove(self, turn: TurnState) -> None:
         """Forget a turn whose prompt was not accepted."""
@@ -96,6 +122,7 @@ class TurnTracker:
             self._turns.remove(turn)
         if self._active is turn:
             self._active = None
+        self._quiet.forget(turn)
 
     def is_alone(self, turn: TurnState) -> bool:
         """Whether no other turn is under way or waits."""
@@ -144,6 +171,7 @@ class TurnTracker:
                 queue.push(event)
             return
         if event.agent_id is None and kind == "user.message":
+            self.shows_prompts = True
             self._begin(event)
         turn = self._active or self._turns[0]
         turn.take(event)
@@ -153,6 +181,9 @@ class TurnTracker:
             turn.was_active = True
         elif kind == "abort":
             turn.was_aborted = True
+            self._quiet.watch(turn)
+        elif kind == "session.error":
+            self._quiet.watch(turn)
         elif kind == "session.idle":
             self._idle(event)
         elif kind == "session.warning":
@@ -166,7 +197,7 @@ class TurnTracker:
         named = self._whose(prompt)
         if named is None:
             return
-        named.copies_seen += 1
+        named.prompt_came_back()
         previous = self._active
         if named.copies_seen > 1:
             return
@@ -217,23 +248,35 @@ class TurnTracker:
         if aborted:
             # What was queued behind an aborted turn is dropped by the runtimes that say so here.
             covered = [turn for turn in self._aborting if turn in self._turns]
-            begun = covered or [turn for turn in self._turns if turn.id]
+            if covered:
+                begun = covered
+            elif not self._aborting:
+                begun = [turn for turn in self._turns if turn.id]
             self._aborting = ()
+        if not begun and not aborted and not self.shows_prompts and self._turns:
+            self._idle_without_prompt(self._turns[0])
         for turn in begun:
             turn.was_aborted |= aborted
             self._finish(turn)
         if not self._is_cloud and self.has_waiting:
             self._left_over()
 
+    def _idle_without_prompt(self, turn: TurnState) -> None:
+        """End a turn of a runtime that does not show prompts, if the idle can be this turn's."""
+        if not turn.is_accepted:
+            self._idle_too_early = turn if turn.was_active else None
+        elif turn.was_active:
+            self._end_unseen(turn)
+
     @property
     def has_waiting(self) -> bool:
         """Whether the prompt of a turn was accepted and has not come back."""
-        return any(turn.id and not turn.copies_seen for turn in self._turns)
+        return any(turn.is_accepted and not turn.copies_seen for turn in self._turns)
 
-    def drop_waiting(self) -> None:
+    def drop_waiting(self, *, as_aborted: bool = True) -> None:
         """End the turns whose prompts were accepted and have not come back."""
-        for turn in [turn for turn in self._turns if turn.id and not turn.copies_seen]:
-            turn.was_aborted = True
+        for turn in [turn for turn in self._turns if turn.is_accepted and not turn.copies_seen]:
+            turn.was_aborted = as_aborted
             self._finish(turn)
 
     def _finish(self, turn: TurnState) -> None:
@@ -247,5 +290,6 @@ class TurnTracker:
         """End all turns: the session has ended."""
         turns, self._turns = self._turns, []
         self._active = None
+        self._quiet.stop()
         for turn in turns:
             turn.finish(copy.copy(error) if error else SessionClosed(self._session_id))

@@ -98,7 +98,7 @@ class TurnState:
 
     __slots__ = (
         "_calls", "_cost", "_events", "_failure", "_input", "_is_released", "_message", "_omitted", "_output", "_text",
-        "copies_seen", "done", "id", "prompt", "queue", "session_id", "was_aborted", "was_active",
+        "copies_seen", "done", "id", "is_accepted", "prompt", "queue", "session_id", "was_aborted", "was_active",
     )  # fmt: skip
 
     def __init__(self, session_id: str, prompt: str, queue: EventQueue) -> None:
@@ -109,6 +109,8 @@ class TurnState:
         self.done: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
         # Nobody may ever await a turn; its failure must not be reported as forgotten.
         self.done.add_done_callback(_take_failure)
+        self.is_accepted: bool = False
+        """Whether the runtime has taken the prompt."""
         self.copies_seen: int = 0
         """How often the prompt has come back among the events."""
         self.was_active: bool = False
@@ -133,6 +135,18 @@ class TurnState:
         self._is_released = True
         self._events = self._message = None
 
+    def prompt_came_back(self) -> None:
+        """Note that the prompt is among the events; what was said before is the tail of something else."""
+        if not self.copies_seen:
+            self._forget_what_was_said()
+        self.copies_seen += 1
+
+    def _forget_what_was_said(self) -> None:
+        self._message = None
+        self._text = ""
+        self._input = self._output = self._calls = 0
+        self._cost = 0.0
+
     def take(self, event: Event) -> None:
         """Take an event of this turn."""
         if self._is_released and event.type != "session.error":
@@ -149,10 +163,8 @@ class TurnState:
         if event.agent_id is not None:
             return
         if event.type == "assistant.message":
-            # Before the prompt has come back, this is the tail of something else.
-            if self.copies_seen:
-                self._message = event
-                self._text = decode_or_default(event, _Message).content or self._text
+            self._message = event
+            self._text = decode_or_default(event, _Message).content or self._text
         elif event.type == "assistant.usage":
             self._add_usage(event)
         elif event.type == "session.error":
@@ -165,12 +177,11 @@ class TurnState:
             )
 
     def _add_usage(self, event: Event) -> None:
-        if self.copies_seen:
-            used = decode_or_default(event, _Usage)
-            self._calls += 1
-            self._input += used.input_tokens or 0
-            self._output += used.output_tokens or 0
-            self._cost += used.cost or 0.0
+        used = decode_or_default(event, _Usage)
+        self._calls += 1
+        self._input += used.input_tokens or 0
+        self._output += used.output_tokens or 0
+        self._cost += used.cost or 0.0
 
     def finish(self, error: MissionlinkError | None = None) -> None:
         """End the turn."""
@@ -181,6 +192,8 @@ class TurnState:
         if error is not None:
             self.done.set_exception(error)
         else:
+            if not self.copies_seen:
+                self._forget_what_was_said()
             self.done.set_result(
                 TurnResult(
                     text=self._text,
