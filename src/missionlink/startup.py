@@ -101,7 +101,8 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
         except ConnectionLost as error:
             if not is_ours:
                 raise
-            text = "the runtime ended before it could be used"
+            died = error.exit_code is not None
+            text = "the runtime ended before it could be used" if died else f"the runtime cannot be used: {error}"
             raise RuntimeStartFailed(text, exit_code=error.exit_code, stderr=error.stderr) from error
     except BaseException as error:
         if isinstance(error, MissionlinkError):

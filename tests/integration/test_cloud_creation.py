@@ -47,7 +47,10 @@ async def test_an_unusable_response_with_an_id_ends_that_session(connect: Connec
         assert (await early).code == -32603
 
 
-@pytest.mark.parametrize("members", [b'"result":{}', b'"result":[]', b'"result":null', b'"result":{"sessionId":5}'])
+@pytest.mark.parametrize(
+    "members",
+    [b'"result":{}', b'"result":[]', b'"result":null', b'"result":{"sessionId":5}', b'"result":{"sessionId":""}'],
+)
 async def test_an_unusable_response_without_an_id_says_that_a_session_may_be_left(
     connect: Connect, members: bytes
 ) -> None:
@@ -59,6 +62,48 @@ async def test_an_unusable_response_without_an_id_says_that_a_session_may_be_lef
             await client.create_cloud_session()
         assert failed.value.session_id is None
         assert await client.ping() >= 0
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        b'"result":{"sessionId":"%b","capabilities":{}' % TASK.encode(),
+        b'"result":{"sessionId":"%b","capabilities":%b}' % (TASK.encode(), b"[" * 5000 + b"]" * 5000),
+        b'"result":{"sessionId":"%b","capabilities":NaN}' % TASK.encode(),
+        b'"result":{"sessionId":"%b","capabilities":{}},"error":{"code":1,"message":"no"}' % TASK.encode(),
+    ],
+    ids=["cut off", "too deep", "no JSON", "result and error"],
+)
+async def test_a_response_that_cannot_be_read_ends_the_session_that_it_names(connect: Connect, members: bytes) -> None:
+    """P9: at once, not when the time for the creation is up."""
+    async with FakeRuntime() as fake:
+        fake.expect("session.create").does(lambda received: received.reply_raw(members))
+        ended = fake.expect("session.destroy", {"sessionId": TASK})
+        client = await connect(fake)
+        task = creating(client)
+        (await ended).reply({"success": True})
+        with pytest.raises(errors.ProtocolError) as failed:
+            await task
+        assert failed.value.session_id == TASK
+
+
+async def test_an_unusable_response_that_names_a_session_in_use_ends_nothing(connect: Connect) -> None:
+    """P9: that session goes on."""
+    async with FakeRuntime() as fake:
+        quiet(fake)
+        creation = fake.expect("session.create", times=2)
+        client = await connect(fake)
+        first = creating(client)
+        (await creation).reply(created())
+        session = await first
+        second = creating(client)
+        (await creation).reply({**created(), "capabilities": 7})
+        with pytest.raises(errors.ProtocolError):
+            await second
+        fake.emit(TASK, "test.event")
+        assert await next_types(session, 1) == ["test.event"]
+        assert not fake.traffic.calls("session.destroy")
+        await session.disconnect()
 
 
 async def test_an_unusable_response_does_not_wait_for_ever_for_the_end_of_its_session(connect: Connect) -> None:

@@ -338,6 +338,20 @@ async def test_a_program_that_ends_at_once_is_reported_with_its_last_words(tmp_p
         assert "unknown option" in failed.value.stderr
 
 
+@pytest.mark.parametrize(("port", "said"), [("99999999", "99999999"), ("0", "port 0"), ("1", "no runtime answers")])
+async def test_a_runtime_that_names_a_port_at_which_nobody_listens_has_not_started(
+    tmp_path: Path, port: str, said: str
+) -> None:
+    """C5: the error says so, and the process is gone."""
+    program = tmp_path / "runtime"
+    program.write_text(f"#!/bin/sh\necho CLI server listening on port {port}\nexec sleep 60\n")
+    program.chmod(0o755)
+    client = AsyncClient(ClientOptions(runtime=str(program), channel="tcp", close_timeout=1))
+    with pytest.raises(errors.RuntimeStartFailed, match=said):
+        await client.start()
+    await client.close()
+
+
 async def test_a_runtime_that_we_start_on_tcp_is_spoken_to_and_stopped(tmp_path: Path) -> None:
     """C4: with a connection token that nobody had to choose."""
     async with FakeRuntime() as fake:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ("TcpServerTransport", "TcpTransport")
 
 # The first line of a TCP runtime's output names its port (protocol: "CLI server listening on port N").
-_PORT_LINE = re.compile(rb"listening on port (\d{1,5})", re.IGNORECASE)
+_PORT_LINE = re.compile(rb"listening on port (\d{1,20})", re.IGNORECASE)
 _MOST_OUTPUT_BEFORE_PORT = 64 * 1024
 # How long the report of a broken connection waits for the exit status of the process behind it.
 _EXIT_STATUS_SECONDS = 0.5
@@ -236,7 +236,11 @@ class TcpServerTransport:
         self._output += data
         found = _PORT_LINE.search(self._output)
         if found and b"\n" in self._output[found.end() :]:
-            self._port.set_result(int(found[1]))
+            port = int(found[1])
+            if 0 < port < 65536:
+                self._port.set_result(port)
+            else:
+                self._port.set_exception(RuntimeStartFailed(f"the runtime named port {port}, which no computer has"))
             self._output.clear()
         elif len(self._output) > _MOST_OUTPUT_BEFORE_PORT:
             self._port.set_exception(RuntimeStartFailed("the runtime wrote much and named no port"))

@@ -18,6 +18,7 @@ from missionlink._io.tasks import STARTS_AT_ONCE
 from missionlink._wire.calls import Call
 from missionlink._wire.inbox import Inbox
 from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
+from missionlink.session.kept import Merged, weave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -34,20 +35,12 @@ _log = logging.getLogger("missionlink.session")
 # that one round of the event loop for each request cannot keep up with.
 _MOST_ITEMS_WAITING = 8192
 _MOST_BYTES_WAITING = 32 * 1024 * 1024
+# A request behind events that wait for the history waits this long: the runtime may not answer before it is answered.
+_PATIENCE_SECONDS = 0.25
 # One for all: an empty set takes as much as the rest of an idle dispatcher.
 _NOTHING: frozenset[str] = frozenset()
 # A longer list of ids from the history is forgotten as early as possible.
 _MOST_IDS_KEPT = 256
-
-
-class _Merged:
-    """An event of the session's beginning whose place and whose meaning are known already."""
-
-    __slots__ = ("act", "event")
-
-    def __init__(self, event: Event, *, act: bool) -> None:
-        self.event = event
-        self.act = act
 
 
 class Dispatcher:
@@ -70,15 +63,15 @@ class Dispatcher:
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         # What waits for a handler's first step or for the loop's next round; None while items are handed on at once.
-        self._items: deque[Event | Call | _Merged] | None = None
+        self._items: deque[Event | Call | Merged] | None = None
         self._bytes = 0
         self._consumers: tuple[Consumer, ...] = ()
         # Consumers of our own, for example the turns: they do not end the backlog.
         self._trackers: tuple[Consumer, ...] = ()
         self._everybody: tuple[Consumer, ...] = ()
         self._backlog: Inbox[Event] | None = Inbox(limits.backlog_events, limits.backlog_bytes)
-        # Events that wait until the session's history has been read; requests do not wait.
-        self._kept_back: list[Event] | None = None
+        # Events that wait until the session's history has been read, and requests behind them.
+        self._kept_back: list[Event | Call] | None = None
         # Ids that the history brought: the wire may bring them once more.
         self._seen: frozenset[str] = _NOTHING
         # Whether one of the last two is in use.
@@ -98,7 +91,9 @@ class Dispatcher:
         elif self._items:
             self._queue(item, self._items)
         elif isinstance(item, Call):
-            if item.is_open and self._owner.serve(item):
+            if self._kept_back:
+                self._keep_call(item, self._kept_back)
+            elif item.is_open and self._owner.serve(item):
                 self._await_first_step()
         elif self._items is not None:
             self._queue(item, self._items)
@@ -122,13 +117,13 @@ class Dispatcher:
 
     # What waits.
 
-    def _queue(self, item: Event | Call, items: deque[Event | Call | _Merged]) -> None:
+    def _queue(self, item: Event | Call, items: deque[Event | Call | Merged]) -> None:
         items.append(item)
         self._bytes += item.size
         if self._bytes > _MOST_BYTES_WAITING or len(items) > _MOST_ITEMS_WAITING:
             self._gate.pause(self)
 
-    def _waiting(self) -> deque[Event | Call | _Merged]:
+    def _waiting(self) -> deque[Event | Call | Merged]:
         """Return the queue, with its draining scheduled; other sessions have none, since it takes half a kilobyte."""
         if self._items is None:
             self._items = deque()
@@ -164,14 +159,16 @@ class Dispatcher:
         while items:
             item = items.popleft()
             if isinstance(item, Call):
-                if item.is_open:
+                if self._kept_back:
+                    self._keep_call(item, self._kept_back)
+                elif item.is_open:
                     handler_waits |= self._owner.serve(item)
                 continue
             if handler_waits and in_turn and not STARTS_AT_ONCE:
                 # The handler's first step is in the loop's queue already: come back right behind it.
                 items.appendleft(item)
                 return True
-            if isinstance(item, _Merged):
+            if isinstance(item, Merged):
                 handler_waits |= self.deliver(item.event, act=item.act)
             elif self._kept_back is not None:
                 self._kept_back.append(item)
@@ -219,9 +216,18 @@ class Dispatcher:
     # While the history is read.
 
     def keep_back(self) -> None:
-        """Keep events back until ``let_go``; requests go on."""
+        """Keep events back until ``let_go``; a request behind one waits with it, but not for long."""
         self._kept_back = []
         self._is_merging = True
+
+    def _keep_call(self, call: Call, kept: list[Event | Call]) -> None:
+        kept.append(call)
+        self._loop.call_later(_PATIENCE_SECONDS, self._stop_keeping, kept)
+
+    def _stop_keeping(self, kept: list[Event | Call]) -> None:
+        """Go on without the history: a request has waited long enough for it."""
+        if self._kept_back is kept:
+            self.let_go(lambda events: events)
 
     def let_go(
         self,
@@ -238,7 +244,8 @@ class Dispatcher:
         """
         if self._kept_back is None:
             return
-        kept, self._kept_back = self._kept_back, None
+        everything, self._kept_back = self._kept_back, None
+        kept = [item for item in everything if isinstance(item, Event)]
         self._seen = frozenset(seen)
         self._is_merging = bool(self._seen)
         brought = {event.id for event in kept}
@@ -251,7 +258,10 @@ class Dispatcher:
         # What the history knows to be settled is shown to everybody and asked of nobody.
         settled = self._seen - brought - still_open
         items = self._waiting()
-        items.extendleft(_Merged(event, act=event.id not in settled) for event in reversed(merged))
+        items.extendleft(
+            item if isinstance(item, Call) else Merged(item, act=item.id not in settled)
+            for item in reversed(weave(everything, merged))
+        )
 
     # Consumers.
 
