@@ -147,6 +147,7 @@ class AsyncClient(Sessions):
         Raises:
             RuntimeNotFound, RuntimeStartFailed, RuntimeIncompatible: There is no runtime that can be used.
             AuthenticationFailed: The connection token is missing or wrong.
+            RequestRejected, RemoteProtocolError: What answers refuses the handshake, or is no runtime.
             ConnectionFailed: The connection ended during the handshake, or the client was closed.
         """
         if self._state == "running":
