@@ -80,7 +80,7 @@ class AsyncClient(Sessions):
         return f"<AsyncClient {self._state}{f' runtime {version}' if version else ''}>"
 
     def __del__(self) -> None:
-        if getattr(self, "_state", "new") in ("starting", "running"):
+        if getattr(self, "_state", "") in ("starting", "running"):
             warnings.warn(f"{self!r} was never closed; use 'async with AsyncClient()'", ResourceWarning, stacklevel=2)
 
     async def __aenter__(self) -> Self:
@@ -147,8 +147,7 @@ class AsyncClient(Sessions):
         Raises:
             RuntimeNotFound, RuntimeStartFailed, RuntimeIncompatible: There is no runtime that can be used.
             AuthenticationFailed: The connection token is missing or wrong.
-            RequestRejected, RemoteProtocolError: What answers refuses the handshake, or is no runtime.
-            ConnectionFailed: The connection ended during the handshake, or the client was closed.
+            ConnectionFailed, RequestRejected, RemoteProtocolError: It ended meanwhile, or what answers is no runtime.
         """
         if self._state == "running":
             return

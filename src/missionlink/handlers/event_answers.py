@@ -93,8 +93,8 @@ class EventAnswers:
                 self._aborted(event)
             return False
         if kind == TOOL_CALL_EVENT:
-            # The tools of a cloud session are not ours: no runtime takes a result for them.
-            return not self._desk.is_remote and self._start(self._run_tool(event))
+            # A cloud session has only those tools of ours that its runtime has taken.
+            return not (self._desk.is_remote and self.from_events) and self._start(self._run_tool(event))
         if kind == "command.execute":
             return self._run_command(event)
         return self._asked(event, BY_EVENT[kind])
@@ -144,15 +144,25 @@ class EventAnswers:
 
     # Questions.
 
+    def _read_or_leave(self, event: Event, kind: Kind) -> Any:
+        try:
+            return self._read(event, kind)
+        except ValueError:
+            return None
+
     def _read(self, event: Event, kind: Kind) -> Any:
-        """Return the question of an event; ``None`` if there is nothing to answer."""
+        """Return the question of an event; ``None`` if there is nothing to answer.
+
+        Raises:
+            ValueError: Its data are unusable.
+        """
         desk = self._desk
         about = {"working_directory": desk.options.working_directory, "is_remote": desk.is_remote}
         try:
             question = kind.read(event.data_json, desk.session_id, event.agent_id, **about)
         except (ValueError, RecursionError) as error:
-            _log.warning("%s cannot be answered, its data are unusable: %s", event.type, error)
-            return None
+            _log.warning("%s cannot be read, its data are unusable: %s", event.type, error)
+            raise ValueError(event.type) from error
         if question is None or question.request_id in self._seen:
             return None  # the history brought it once more
         if len(self._seen) >= _MOST_SEEN:
@@ -161,10 +171,15 @@ class EventAnswers:
         return question
 
     async def _answer(self, event: Event, kind: Kind, function: Any) -> None:
-        question = self._read(event, kind)
+        desk = self._desk
+        try:
+            question = self._read(event, kind)
+        except ValueError:
+            if (request_id := read_request_id(event.data_json)) is not None:
+                await desk.reply(kind.reply, request_id, kind.reply_member, kind.neutral, kind.neutral)
+            return
         if question is None:
             return
-        desk = self._desk
         self._track(question, event, kind)
         answer = kind.neutral
         if function is None:
@@ -217,20 +232,20 @@ class EventAnswers:
 
     async def _run_tool(self, event: Event) -> None:
         tools = self.tools
-        call = self._read(event, tools.kind)
+        call = self._read_or_leave(event, tools.kind)
         if call is None:
             return
         self._track(call, event, tools.kind)
         tool = tools.find(call.tool_name)
-        if tool is None:
-            await self._park(tools.kind, call, event)
-        else:
+        if tool is not None:
             await tools.run(tool, call, event.data_json)
+        elif not self._desk.is_remote:
+            await self._park(tools.kind, call, event)
 
     # Requests that are answered later.
 
     def _announce(self, event: Event, kind: Kind) -> None:
-        question = self._read(event, kind)
+        question = self._read_or_leave(event, kind)
         if question is None:
             return
         announced = self._pending(kind, question, event)

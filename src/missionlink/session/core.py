@@ -13,6 +13,7 @@ from missionlink.errors import (
     CloudNotReady,
     ConnectionFailed,
     MissionlinkError,
+    ProtocolError,
     RequestRejected,
     SessionClosed,
     SessionError,
@@ -193,7 +194,7 @@ class SessionCore:
         try:
             result = await self.link.call("session.getMessages", {"sessionId": self.id}, timeout=timeout)
             history = decode_history(result)
-        except RequestRejected as error:
+        except (RequestRejected, ProtocolError) as error:
             # Without a history nothing can tell; every runtime seen answers a creation only after the start.
             _log.info("session %r has no readable history (%s): its first events are the wire's", self.id, error)
             self.facts.set_ready()

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ("TELLING", "Facts", "OpenedResult")
 
 
-TELLING: frozenset[str] = frozenset({"session.start", "session.info", "session.shutdown", "capabilities.changed"})
+# What only an agent does that takes prompts: its start may not have been forwarded.
+_AT_WORK = frozenset({"session.start", "session.idle", "assistant.turn_start"})
+TELLING: frozenset[str] = _AT_WORK | {"session.info", "session.shutdown", "capabilities.changed"}
 """Types of the events that say something about the session."""
 
 
@@ -64,7 +66,7 @@ class Facts:
         kind = event.type
         if kind not in TELLING or event.agent_id is not None:
             return
-        if kind == "session.start":
+        if kind in _AT_WORK:
             self.set_ready()
         elif kind == "session.info":
             info = _decode(event, _Info)
