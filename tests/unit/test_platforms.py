@@ -13,6 +13,8 @@ import pytest
 from missionlink._io import guardian, ownership
 from missionlink._io.guardian import descendants, guarded
 from missionlink._io.ownership import PosixOwnership, WindowsOwnership, ownership_here
+from missionlink._io.process import ChildProcess
+from missionlink._io.tcp import TcpTransport
 from missionlink._io.windows import Job
 
 
@@ -189,3 +191,55 @@ def test_without_proc_and_ps_the_group_alone_is_ended() -> None:
 def test_a_platform_has_one_owner_for_each_child(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ownership.sys, "platform", "linux")
     assert ownership_here() is not ownership_here()
+
+
+class _OtherPipe:
+    """A stream of an event loop that is not asyncio's own: it derives from none of asyncio's classes."""
+
+    def __init__(self) -> None:
+        self.is_paused = False
+        self.written = b""
+
+    def get_pid(self) -> int:
+        return 4711
+
+    def get_pipe_transport(self, fd: int) -> _OtherPipe:
+        return self
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.written)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def is_reading(self) -> bool:
+        return not self.is_paused
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+
+class _NoOwnership:
+    def started(self, pid: int) -> None:
+        assert pid == 4711
+
+
+def test_transports_of_other_event_loops_are_taken() -> None:
+    """Such as uvloop's, which derive from none of asyncio's classes."""
+    own: Any = _NoOwnership()
+    process = ChildProcess(lambda data: None, lambda: None, lambda: None, own)
+    for stream, end in ((process, _OtherPipe()), (TcpTransport("127.0.0.1", 1), _OtherPipe())):
+        other: Any = end
+        stream.connection_made(other)
+        stream.write(b"12")
+        assert (stream.unsent_bytes, end.written) == (2, b"12")
+        stream.pause_reading()
+        assert end.is_paused
+        stream.resume_reading()
+        assert not end.is_paused

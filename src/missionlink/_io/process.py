@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from missionlink._io.output_pipe import output_pipe_here
 from missionlink._io.ownership import ownership_here
@@ -113,9 +113,9 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Own the process at once, before anything is awaited."""
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._transport = transport
-        self._ownership.started(transport.get_pid())
+        # Not by its class: other event loops than asyncio's own have transports of their own.
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self._ownership.started(self._transport.get_pid())
         if self._output is not None:
             self._output.handed_over()
             self._output.resume()
@@ -167,9 +167,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def _input(self) -> asyncio.WriteTransport | None:
         # Kept: it is asked for with every message.
         if self._stdin is None:
-            stdin = self._pipe(0)
-            self._stdin = stdin if isinstance(stdin, asyncio.WriteTransport) else None
+            self._stdin = cast("asyncio.WriteTransport | None", self._pipe(0))
         return self._stdin
+
+    def _stdout(self) -> asyncio.ReadTransport | None:
+        return cast("asyncio.ReadTransport | None", self._pipe(1))
 
     @property
     def unsent_bytes(self) -> int:
@@ -188,8 +190,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if self._output is not None:
             self._output.pause()
             return
-        stdout = self._pipe(1)
-        if isinstance(stdout, asyncio.ReadTransport) and not stdout.is_closing() and stdout.is_reading():
+        stdout = self._stdout()
+        if stdout is not None and not stdout.is_closing() and stdout.is_reading():
             stdout.pause_reading()
 
     def resume_reading(self) -> None:
@@ -197,8 +199,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if self._output is not None:
             self._output.resume()
             return
-        stdout = self._pipe(1)
-        if isinstance(stdout, asyncio.ReadTransport) and not stdout.is_closing() and not stdout.is_reading():
+        stdout = self._stdout()
+        if stdout is not None and not stdout.is_closing() and not stdout.is_reading():
             stdout.resume_reading()
 
     # The end.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from missionlink._io.output_pipe import READ_BYTES
 from missionlink._io.process import ChildProcess
@@ -97,8 +97,8 @@ class TcpTransport(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the socket's transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not by its class: other event loops than asyncio's own have transports of their own.
+        self._transport = cast("asyncio.Transport", transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put what comes; a buffer that stays, see ``output_pipe``."""

@@ -18,7 +18,7 @@ from missionlink._io.tasks import STARTS_AT_ONCE
 from missionlink._wire.calls import Call
 from missionlink._wire.inbox import Inbox
 from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
-from missionlink.session.kept import Merged, weave
+from missionlink.session.kept import Merged, keep_call, weave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -35,8 +35,6 @@ _log = logging.getLogger("missionlink.session")
 # that one round of the event loop for each request cannot keep up with.
 _MOST_ITEMS_WAITING = 8192
 _MOST_BYTES_WAITING = 32 * 1024 * 1024
-# A request behind events that wait for the history waits this long: the runtime may not answer before it is answered.
-_PATIENCE_SECONDS = 0.25
 # One for all: an empty set takes as much as the rest of an idle dispatcher.
 _NOTHING: frozenset[str] = frozenset()
 # A longer list of ids from the history is forgotten as early as possible.
@@ -92,7 +90,7 @@ class Dispatcher:
             self._queue(item, self._items)
         elif isinstance(item, Call):
             if self._kept_back:
-                self._keep_call(item, self._kept_back)
+                keep_call(item, self._kept_back, self._loop, self.let_go)
             elif item.is_open and self._owner.serve(item):
                 self._await_first_step()
         elif self._items is not None:
@@ -160,7 +158,7 @@ class Dispatcher:
             item = items.popleft()
             if isinstance(item, Call):
                 if self._kept_back:
-                    self._keep_call(item, self._kept_back)
+                    keep_call(item, self._kept_back, self._loop, self.let_go)
                 elif item.is_open:
                     handler_waits |= self._owner.serve(item)
                 continue
@@ -219,15 +217,6 @@ class Dispatcher:
         """Keep events back until ``let_go``; a request behind one waits with it, but not for long."""
         self._kept_back = []
         self._is_merging = True
-
-    def _keep_call(self, call: Call, kept: list[Event | Call]) -> None:
-        kept.append(call)
-        self._loop.call_later(_PATIENCE_SECONDS, self._stop_keeping, kept)
-
-    def _stop_keeping(self, kept: list[Event | Call]) -> None:
-        """Go on without the history: a request has waited long enough for it."""
-        if self._kept_back is kept:
-            self.let_go(lambda events: events)
 
     def let_go(
         self,

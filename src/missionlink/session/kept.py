@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
+    from collections.abc import Callable, Sequence
 
     from missionlink._wire.calls import Call
 
-__all__ = ("Merged", "weave")
+__all__ = ("Merged", "keep_call", "weave")
+
+# The runtime may not say its history before it has been answered.
+_PATIENCE_SECONDS = 0.25
 
 
 class Merged:
@@ -22,6 +26,17 @@ class Merged:
     def __init__(self, event: Event, *, act: bool) -> None:
         self.event = event
         self.act = act
+
+
+def keep_call(
+    call: Call,
+    kept: list[Event | Call],
+    loop: asyncio.AbstractEventLoop,
+    let_go: Callable[[Callable[[list[Event]], list[Event]]], None],
+) -> None:
+    """Put a request behind the events that wait, and let all of them go without the history before long."""
+    kept.append(call)
+    loop.call_later(_PATIENCE_SECONDS, let_go, list)
 
 
 def weave(kept: Sequence[Event | Call], merged: list[Event]) -> list[Event | Call]:

@@ -112,11 +112,11 @@ class TurnControl:
         core.check_open()
         if turn.done.done():
             raise RequestRefused("session.send", "the turn has ended; send a new prompt instead", None)
-        # Its events may come before the answer.
-        self._tracker.steered(prompt, is_accepted=False)
+        steering = self._tracker.steering
+        steering.sent(prompt)
         try:
             await core.call("session.send", params, timeout=_STEER_SECONDS)
         except BaseException:
-            self._tracker.not_steered(prompt)
+            steering.take(prompt)
             raise
-        self._tracker.steered(prompt, is_accepted=True)
+        steering.accepted(prompt)

@@ -15,6 +15,7 @@ import msgspec
 from missionlink.errors import MissionlinkError, SessionClosed, TurnFailed
 from missionlink.protocol.envelope import PIECES
 from missionlink.session.quiet import SECONDS_AFTER_ABORT, QuietEnd
+from missionlink.session.steering import Steering
 from missionlink.session.turn_state import TurnState, decode_or_default
 
 if TYPE_CHECKING:
@@ -66,9 +67,8 @@ class TurnTracker:
         self._is_cloud = is_cloud
         self._turns: list[TurnState] = []
         self._active: TurnState | None = None
-        # Prompts that steer a turn without being one, by their text, since the events of older runtimes name none;
-        # and whether they were accepted.
-        self._steering: list[tuple[str, bool]] = []
+        self.steering: Steering = Steering()
+        """Prompts that are no turns."""
         # The turns under way when an abort of ours was sent: its idle may come after later prompts.
         self._aborting: tuple[TurnState, ...] = ()
         self.shows_prompts: bool = False
@@ -81,11 +81,6 @@ class TurnTracker:
     def last_activity(self) -> float:
         """Return when the session's last event came, as the event loop counts time."""
         return self._last_activity
-
-    @property
-    def has_turns(self) -> bool:
-        """Whether any turn is under way."""
-        return bool(self._turns)
 
     def add(self, turn: TurnState) -> None:
         """Follow a turn from now on."""
@@ -132,23 +127,6 @@ class TurnTracker:
         """Whether no prompt was sent after this turn's."""
         return bool(self._turns) and self._turns[-1] is turn
 
-    def steered(self, prompt: str, *, is_accepted: bool) -> None:
-        """Note a prompt that belongs to the turn under way; twice, when it is sent and when it was accepted."""
-        if not is_accepted:
-            self._steering.append((prompt, False))
-        elif self._take_steering(prompt):
-            self._steering.append((prompt, True))
-
-    def not_steered(self, prompt: str) -> None:
-        """Forget a prompt that was not accepted."""
-        self._take_steering(prompt)
-
-    def _take_steering(self, prompt: str) -> bool:
-        found = next((one for one in self._steering if one[0] == prompt), None)
-        if found is not None:
-            self._steering.remove(found)
-        return found is not None
-
     def withdrawn(self, turn_id: str | None, prompt: str) -> None:
         """End the turn whose prompt was taken out of the queue; without an id it is found by its text."""
         for turn in self._turns:
@@ -156,7 +134,7 @@ class TurnTracker:
                 turn.was_aborted = True
                 self._finish(turn)
                 return
-        self.not_steered(prompt)
+        self.steering.take(prompt)
 
     def push(self, event: Event) -> None:
         """Take an event of the session."""
@@ -213,7 +191,7 @@ class TurnTracker:
                     return turn
             # A prompt with a name is nobody else's; its own turn may just not have heard its name yet.
             waiting = [turn for turn in waiting if not turn.id]
-        if self._take_steering(prompt.content):
+        if self.steering.take(prompt.content):
             return None
         active = self._active
         if (
@@ -239,8 +217,7 @@ class TurnTracker:
 
     def _idle(self, event: Event) -> None:
         aborted = decode_or_default(event, _Idle).aborted
-        # What was accepted before has been read or dropped.
-        self._steering = [one for one in self._steering if not one[1]]
+        self.steering.idle()
         begun = [turn for turn in self._turns if turn.copies_seen or turn.has_failed or turn.was_aborted]
         if self._is_cloud:
             # One idle may be one of several: it ends what has been worked on.
@@ -254,19 +231,17 @@ class TurnTracker:
                 begun = [turn for turn in self._turns if turn.id]
             self._aborting = ()
         if not begun and not aborted and not self.shows_prompts and self._turns:
-            self._idle_without_prompt(self._turns[0])
+            # A runtime that does not show prompts: the idle is the turn's if it was at work.
+            turn = self._turns[0]
+            if turn.was_active and turn.is_accepted:
+                self._end_unseen(turn)
+            else:
+                self._idle_too_early = turn if turn.was_active else None
         for turn in begun:
             turn.was_aborted |= aborted
             self._finish(turn)
         if not self._is_cloud and self.has_waiting:
             self._left_over()
-
-    def _idle_without_prompt(self, turn: TurnState) -> None:
-        """End a turn of a runtime that does not show prompts, if the idle can be this turn's."""
-        if not turn.is_accepted:
-            self._idle_too_early = turn if turn.was_active else None
-        elif turn.was_active:
-            self._end_unseen(turn)
 
     @property
     def has_waiting(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
@@ -95,8 +95,7 @@ class _SocketLink(asyncio.Protocol):
         return self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._peer = self._accept(self)
         self._peer.token = self._token
 
@@ -148,8 +147,7 @@ class _RelayLink(_SocketLink):
         self._is_tcp = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._input += data
