@@ -164,10 +164,11 @@ def decode_message(body: bytes | bytearray) -> Message:
         mended = without_lone_surrogates(body)
         if mended is None:
             return _unreadable(f"invalid JSON: {error}", body)
-        message = decode_message(mended)
-        if isinstance(message, Request) and (head := read_head(body)).id:
-            message = msgspec.structs.replace(message, id=head.id)
-        return message
+        whole = decode_message(mended)
+        if isinstance(whole, Request) and (head := read_head(body)).id:
+            # Ids go back as they came.
+            return msgspec.structs.replace(whole, id=head.id)
+        return whole
     identity = bytes(envelope.id)
     if envelope.method is NO_JSON:
         return _decode_response(envelope, identity, body)
