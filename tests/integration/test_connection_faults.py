@@ -273,7 +273,8 @@ def _signal_nothing(pid: int) -> None:
 async def test_a_runtime_that_never_answers_the_handshake_is_given_up(connect: Connect) -> None:
     """C5: start has a time limit, and leaves nothing running."""
     async with FakeRuntime() as fake:
-        fake.expect("connect").ignores()
+        # Expected by nobody: on a busy machine the time may be up before the process has asked.
+        fake.on("connect", lambda received: LATER)
         with pytest.raises(errors.RuntimeStartFailed):
             await connect(fake, start_timeout=0.5)
 
