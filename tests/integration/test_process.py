@@ -402,6 +402,7 @@ async def test_the_group_of_a_child_that_crashed_is_ended_too(place: Place):
         # Nobody can tell any more whose these were.
         for pid in strays:
             os.kill(pid, signal.SIGKILL)
+            await _gone(pid)
 
 
 async def test_a_stopped_child_is_killed_in_time(place: Place):

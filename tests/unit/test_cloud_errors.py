@@ -29,6 +29,9 @@ def _failed(detail: str, *, prefix: str = PREFIX) -> CloudSessionFailed:
     ("detail", "kind"),
     [
         ("No events found for task 7f3c", CloudNotStarted),
+        ("The remote agent did not start within 60 s", CloudNotStarted),
+        ("Timed out waiting for the task to start", CloudNotStarted),
+        ("Request timed out", CloudUnreachable),
         ("Cloud agents are disabled by policy for this organization", CloudPolicyRefused),
         ("policy_blocked", CloudPolicyRefused),
         ("Forbidden", CloudPolicyRefused),

@@ -31,7 +31,10 @@ _TASK = re.compile(r"for task (\S+?)\.?(?:\s|$)")
 # The first pattern that fits decides, so the runtime's own texts stand before words that a server may use.
 _KINDS: tuple[tuple[str, type[CloudSessionFailed], str], ...] = (
     (
-        r"no events found for task|no session\.start event",
+        (
+            r"no events found for task|no session\.start event|(did not|never|not yet) start|was not started"
+            r"|time(d? ?out| limit).* wait.* start"
+        ),
         CloudNotStarted,
         "the remote worker did not start in time",
     ),
