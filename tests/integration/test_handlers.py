@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from missionlink.errors import HandlerFailed
+from missionlink.handlers.commands import CommandCall
 from missionlink.handlers.invoke import nonblocking
 from missionlink.handlers.permissions import Allow, Decision, Deny, PermissionRequest
 from missionlink.handlers.questions import Answer, AutoModeSwitch, Form, FormAnswer, Plan, PlanAnswer, Question
+from missionlink.handlers.tools import ToolError
 
 from .raw_peer import PATIENCE_S, Peer, event, open_client, open_session, request, rounds, until, within
 
@@ -857,3 +859,48 @@ async def test_a_local_session_does_not_answer_twice_what_comes_as_a_request_too
         await rounds()
         assert len(calls) == 1
         assert peer.requests("session.ui.handlePendingUserInput") == []
+
+
+# Commands.
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sent"),
+    [
+        (None, {}),
+        ("what it returns is nobody's business", {}),
+        (ToolError("not on fridays"), {"error": "not on fridays"}),
+        (ToolError(), {"error": "the command failed"}),
+        (ValueError(SECRET), {"error": "the command failed with ValueError"}),
+        (SystemExit(3), {"error": "the command failed with SystemExit"}),
+        (asyncio.CancelledError(), {"error": "the command failed with CancelledError"}),
+        (StopIteration(), {"error": "the command failed with RuntimeError"}),
+    ],
+)
+async def test_a_command_is_run_and_says_how_it_ended(outcome: object, sent: dict[str, str]):
+    """P8: only an answer without an error says that it went well."""
+    calls: list[CommandCall] = []
+
+    def deploy(call: CommandCall) -> object:
+        calls.append(call)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async with open_session(commands={"deploy": deploy}) as (_, peer):
+        method = "session.commands.handlePendingCommand"
+        peer.on[method] = lambda params: {"success": True}
+        data = {"requestId": "c-1", "command": "/deploy now", "commandName": "deploy", "args": "now"}
+        for _ in range(2):
+            peer.event("s", "command.execute", data)
+        peer.event("s", "command.execute", {**data, "requestId": "c-2", "commandName": "of-another-client"})
+        params = (await peer.request(method))["params"]
+        await peer.settled()
+        assert params == {"sessionId": "s", "requestId": "c-1", **sent}
+        assert len(peer.requests(method)) == len(calls) == 1
+    assert (calls[0].name, calls[0].args, calls[0].command, calls[0].session_id) == (
+        "deploy",
+        "now",
+        "/deploy now",
+        "s",
+    )

@@ -726,6 +726,36 @@ async def test_a_cloud_turn_is_told_from_the_echo_of_its_prompt():
             assert (await within(turn)).text == "yes"
 
 
+@pytest.mark.parametrize("aborts", [1, 2])
+async def test_an_abort_that_is_told_late_is_none_of_the_next_turns(aborts: int):
+    """E4, E5: a cloud session echoes the next prompt before it has heard of the end of the turns before it."""
+    async with open_client() as (client, peer):
+        agent = Agent(peer, names_prompts=False)
+        peer.on["session.create"] = lambda params: {"sessionId": "s"}
+        peer.on["session.getMessages"] = lambda params: {
+            "events": [event("s", "session.start", id="start")["params"]["event"]]
+        }
+        async with client.create_cloud_session("octo/hello") as session:
+            given_up: list[Any] = []
+            for number in range(aborts):
+                given_up.append(await within(session.send(f"long {number}")))
+                agent.prompt(f"long {number}", 1)
+                agent.say("assistant.turn_start")
+                await peer.settled()
+                await within(session.abort())
+            turn = await within(session.send("short"))
+            agent.prompt("short", 2)
+            for _ in given_up:
+                agent.say("abort", {"reason": "user_initiated"})
+                agent.idle(aborted=True)
+            agent.say("assistant.turn_start")
+            agent.reply("yes")
+            agent.idle()
+            result = await within(turn)
+            assert (result.text, result.status) == ("yes", "completed")
+            assert [(await within(one)).status for one in given_up] == ["aborted"] * aborts
+
+
 async def test_a_prompt_waits_for_the_remote_worker():
     """P12: none is swallowed."""
     async with open_client() as (client, peer):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, assert_type
+from typing import Any, Literal, assert_type
 
 from msgspec import Raw
 
-from missionlink import Session, Subscription
+from missionlink import Client, EventStream, Session, Subscription
 from missionlink.events import (
     AssistantMessage,
     AssistantMessageDelta,
@@ -97,3 +97,20 @@ def listening(session: Session) -> None:
 
     @session.on(AssistantMessage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     def wrong(idle: SessionIdle) -> None: ...
+
+
+async def iterating(session: Session, blocking: Client) -> None:
+    async for event in session.events(AssistantMessage):
+        assert_type(event, Event[AssistantMessage])
+        assert_type(event.data.content, str)
+        take_event(event)
+    async for event in session.events(AssistantMessage, SessionIdle, overflow="wait"):
+        assert_type(event.data, AssistantMessage | SessionIdle)
+    async for anything in session.events("assistant.message", SessionIdle):
+        assert_type(anything, Event)
+        assert_type(anything.data, Any)
+    async for anything in session.events():
+        assert_type(anything.data, Any)
+    for message in blocking.create_session().events(AssistantMessage, max_events=5):
+        assert_type(message, Event[AssistantMessage])
+    assert_type(session.events(SessionIdle), EventStream[SessionIdle])

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from missionlink.blocking.delivery import Deliveries
     from missionlink.blocking.shared import Shared
     from missionlink.options.attachments import Attachment
-    from missionlink.session.prompts import AgentMode, SendOptions, SessionMode
+    from missionlink.session.conduct import LogLevel, SessionMode
+    from missionlink.session.prompts import AgentMode, SendOptions
     from missionlink.session.session import Session as AsyncSession
     from missionlink.session.turn import TurnResult
 
@@ -49,6 +50,8 @@ class Prompts:
         mode: Literal["enqueue", "immediate"] | None = None,
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         agent_mode: AgentMode | None = None,
+        display_prompt: str | None = None,
+        request_headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
         timeout: float | None = 60.0,
     ) -> Turn:
@@ -62,6 +65,8 @@ class Prompts:
             mode=mode,
             attachments=attachments,
             agent_mode=agent_mode,
+            display_prompt=display_prompt,
+            request_headers=request_headers,
             extra=extra,
             timeout=timeout,
         )
@@ -171,7 +176,7 @@ class Prompts:
         """
         self._portal.run(self._inner.abort)
 
-    # What waits, and how the agent works.
+    # What waits, how the agent works, and what goes beside its turns.
 
     @property
     def queue(self) -> Queue:
@@ -190,6 +195,36 @@ class Prompts:
             RequestRefused: The runtime did not change it.
         """
         self._portal.run(self._inner.set_mode, mode)
+
+    def read_plan(self) -> str | None:
+        """Return the plan that the agent has written, in Markdown; ``None`` if there is none.
+
+        There is never one in a cloud session: the plan stays with the remote agent.
+        """
+        return self._portal.run(self._inner.read_plan)
+
+    def write_plan(self, text: str) -> None:
+        """Put a plan, in Markdown, in the place of the agent's.
+
+        Raises:
+            InvalidOption: The text is none; nothing was sent.
+            UnsupportedByRuntime: The session is in the cloud; nothing was sent.
+        """
+        self._portal.run(self._inner.write_plan, text)
+
+    def ask_aside(self, question: str, *, timeout: float | None = None) -> str:
+        """Ask the model a question beside the conversation, and return its answer; also while a turn runs.
+
+        Arguments and errors are those of ``missionlink.Session.ask_aside``.
+        """
+        return self._portal.run(self._inner.ask_aside, question, timeout=timeout)
+
+    def log(self, message: str, *, level: LogLevel = "info", ephemeral: bool = False) -> None:
+        """Note something among the session's events, for people; the model does not see it.
+
+        Arguments and errors are those of ``missionlink.Session.log``.
+        """
+        self._portal.run(self._inner.log, message, level=level, ephemeral=ephemeral)
 
 
 async def _stop(session: AsyncSession) -> None:

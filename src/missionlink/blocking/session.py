@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ("Session",)
 
 _Payload = TypeVar("_Payload", bound=msgspec.Struct)
+_Other = TypeVar("_Other", bound=msgspec.Struct)
 _Given = TypeVar("_Given")
 _Result = TypeVar("_Result")
 
@@ -106,13 +107,38 @@ class Session(Prompts):
 
     # Events.
 
+    @overload
+    def events(
+        self,
+        kind: type[_Payload],
+        /,
+        *,
+        max_events: int = ...,
+        max_bytes: int = ...,
+        overflow: Overflow = ...,
+    ) -> EventStream[_Payload]: ...
+    @overload
+    def events(
+        self,
+        kind: type[_Payload],
+        other: type[_Other],
+        /,
+        *,
+        max_events: int = ...,
+        max_bytes: int = ...,
+        overflow: Overflow = ...,
+    ) -> EventStream[_Payload | _Other]: ...
+    @overload
+    def events(
+        self, *types: str | type, max_events: int = ..., max_bytes: int = ..., overflow: Overflow = ...
+    ) -> EventStream: ...
     def events(
         self,
         *types: str | type,
         max_events: int = DEFAULT_QUEUE_EVENTS,
         max_bytes: int = DEFAULT_QUEUE_BYTES,
         overflow: Overflow = "drop_oldest",
-    ) -> EventStream:
+    ) -> EventStream[Any]:
         """Return an iterator over the session's events from now on, in order.
 
         The first consumer of a session also gets what came before it. Arguments and errors are those of

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from missionlink.lifecycle import LifecycleEvent
-from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from typing import Any
+
+    from typing_extensions import TypeVar as TypingTypeVar
 
     from missionlink.blocking.portal import Portal
     from missionlink.lifecycle import LifecycleStream as AsyncLifecycleStream
     from missionlink.session.callback import Subscription as AsyncSubscription
     from missionlink.session.stream import EventStream as AsyncEventStream
+
+    _Data_co = TypingTypeVar("_Data_co", covariant=True, default=Any)
+else:
+    _Data_co = TypeVar("_Data_co", covariant=True)
 
 __all__ = ("EventStream", "Following", "LifecycleStream", "Subscription")
 
@@ -61,7 +67,7 @@ class Following(_Iterating[_Item]):
         return f"<iterator over {self._inner!r}>"
 
 
-class EventStream(_Iterating[Event]):
+class EventStream(_Iterating["Event[_Data_co]"], Generic[_Data_co]):
     """An iterator over a session's events, with its own bounded queue.
 
     It ends when the session is closed by this program, and raises the connection's error when that is lost, in both
@@ -70,7 +76,7 @@ class EventStream(_Iterating[Event]):
     """
 
     __slots__ = ()
-    _inner: AsyncEventStream
+    _inner: AsyncEventStream[_Data_co]
 
     def __repr__(self) -> str:
         return repr(self._inner)

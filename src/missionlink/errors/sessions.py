@@ -105,7 +105,7 @@ class TurnFailed(SessionError):
         super().__init__(problem)
         self.session_id = session_id
         self.kind = kind
-        """The runtime's error type, for example ``"query"`` or ``"authentication"``."""
+        """The runtime's error type, for example ``"query"``, ``"authentication"`` or ``"rate_limit"``."""
         self.status_code = status_code
         """HTTP status of the model's answer, where the runtime names it."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 
 from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
 from missionlink.handlers.invoke import answering
@@ -50,9 +51,12 @@ class Desk(msgspec.Struct, eq=False):
     async def reply(self, method: str, request_id: str, member: str, answer: object, neutral: object) -> None:
         """Answer what came as an event.
 
-        An answer that JSON cannot carry is replaced by the neutral one, so that nobody waits for ever.
+        ``UNSET`` leaves the member out. An answer that JSON cannot carry is replaced by the neutral one, so that nobody
+        waits for ever.
         """
-        params: dict[str, Any] = {"sessionId": self.session_id, "requestId": request_id, member: answer}
+        params: dict[str, Any] = {"sessionId": self.session_id, "requestId": request_id}
+        if answer is not UNSET:
+            params[member] = answer
         try:
             try:
                 await self.answers.request(method, params, timeout=_ANSWER_TIMEOUT_SECONDS)

@@ -60,7 +60,7 @@ class Answer(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
-    """The agent, or one of its tools, asks for structured data (an *elicitation*)."""
+    """The agent, or one of its tools, asks for structured data, or to open a web page (an *elicitation*)."""
 
     message: str = ""
     """What is asked, in words."""
@@ -69,7 +69,9 @@ class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     mode: str | None = None
     """``"form"`` or ``"url"`` where the runtime says it."""
     url: str | None = None
-    """Where the user is to go; only with the mode ``"url"``."""
+    """With ``"url"``: the page that the user is asked to open; ``FormAnswer("accept")`` says that they agreed to."""
+    source: str | None = msgspec.field(default=None, name="elicitationSource")
+    """The MCP server that asks; ``None`` where the runtime or a program does."""
     tool_call_id: str | None = None
     """The model's own id of the call that asks; ``None`` where there is none."""
     session_id: str = ""

@@ -85,6 +85,25 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(self.binary, Binary) or not all(isinstance(one, Binary) for one in self.binary):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("binary", "must be a list of Binary")
 
+    @classmethod
+    def from_mcp(cls, result: object) -> ToolResult:
+        """Return what a tool of the Model Context Protocol has answered as a result of this tool.
+
+        Texts are joined by line breaks; images, sounds and embedded files become ``binary``; links become texts. Where
+        there is no content the structured one is taken. A result with ``isError`` is a failure.
+
+        Args:
+            result: A ``CallToolResult`` of the package ``mcp``, or the same as a mapping in wire spelling.
+
+        Raises:
+            InvalidOption: It is something else.
+        """
+        # Imported here: few tools pass on what MCP servers say.
+        from missionlink.handlers.mcp_results import read_mcp_result
+
+        text, binary, failed = read_mcp_result(result)
+        return cls(text=text, binary=binary, kind="failure" if failed else "success")
+
     def to_wire(self) -> dict[str, Any]:
         """Return the ``result`` member of the answer."""
         wire: dict[str, Any] = {"textResultForLlm": self.text, "resultType": self.kind}

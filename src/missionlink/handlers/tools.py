@@ -109,6 +109,10 @@ class ToolSettings(TypedDict, total=False):
     """Whether the runtime may keep it from the model until it is searched for (from 1.0.81 on)."""
     terminal: bool
     """Whether it runs commands in a terminal (from 1.0.81 on)."""
+    namespace: str | None
+    """Group of tools that belong together, for models that know groups (from 1.0.81 on)."""
+    metadata: Mapping[str, Any] | None
+    """Facts for other clients of the session, in wire spelling (from 1.0.81 on)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +143,10 @@ class Tool(Generic[_P, _R]):
     """Whether the runtime may keep it from the model until it is searched for (from 1.0.81 on)."""
     terminal: bool = False
     """Whether it runs commands in a terminal (from 1.0.81 on)."""
+    namespace: str | None = None
+    """Group of tools that belong together, for models that know groups (from 1.0.81 on)."""
+    metadata: Mapping[str, Any] | None = field(default=None, repr=False)
+    """Facts for other clients of the session, in wire spelling (from 1.0.81 on)."""
     signature: Signature | None = field(default=None, repr=False, compare=False)
     """How arguments are read; ``None`` takes any object."""
 
@@ -154,6 +162,10 @@ class Tool(Generic[_P, _R]):
         _check_timeout(self.timeout)
         if self.defer not in (None, "auto", "never"):
             raise InvalidOption("defer", f"{self.defer!r} is none of auto, never")
+        if self.namespace is not None and not (isinstance(self.namespace, str) and _NAME.fullmatch(self.namespace)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("namespace", f"{self.namespace!r} is no name: 1 to 64 of A-Z, a-z, 0-9, '_' and '-'")
+        if self.metadata is not None and not isinstance(self.metadata, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("metadata", f"must be a mapping, not {type(self.metadata).__name__}")
         for option in ("skip_permission", "override", "terminal"):
             if not isinstance(getattr(self, option), bool):
                 raise InvalidOption(option, f"must be True or False, not {getattr(self, option)!r}")
@@ -174,6 +186,8 @@ class Tool(Generic[_P, _R]):
             "overridesBuiltInTool": self.override or None,
             "defer": self.defer,
             "isTerminal": self.terminal or None,
+            "namespace": None if self.namespace is None else {"name": self.namespace},
+            "metadata": self.metadata,
         }
         return {name: value for name, value in wire.items() if value is not None}
 

@@ -13,6 +13,7 @@ __all__ = (
     "check_choice",
     "check_flag",
     "check_functions",
+    "check_headers",
     "check_mapping",
     "check_path",
     "check_positive",
@@ -84,6 +85,15 @@ def check_mapping(option: str, value: object) -> None:
     """Refuse what maps nothing."""
     if value is not None and not isinstance(value, Mapping):
         raise InvalidOption(option, f"must be a mapping, not {type(value).__name__}")
+
+
+def check_headers(option: str, value: object) -> None:
+    """Refuse what cannot be headers of an HTTP request."""
+    if not isinstance(value, Mapping):
+        raise InvalidOption(option, f"must be a mapping, not {type(value).__name__}")
+    for name, text in cast("Mapping[object, object]", value).items():
+        check_text(option, name, allow_none=False)
+        check_text(option, text, allow_none=False, allow_empty=True)
 
 
 def freeze(owner: object, name: str, value: object) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_choice, check_mapping, check_positive, check_text
+from missionlink.options.checks import check_choice, check_headers, check_mapping, check_positive, check_text
 
 __all__ = ("Provider", "SystemMessage")
 
@@ -45,10 +45,8 @@ class Provider:
         check_choice("wire_api", self.wire_api, ("completions", "responses"))
         for option in ("api_key", "bearer_token", "model_id", "api_version"):
             check_text(option, getattr(self, option))
-        check_mapping("headers", self.headers)
-        for name, value in (self.headers or {}).items():
-            check_text("headers", name, allow_none=False)
-            check_text("headers", value, allow_none=False, allow_empty=True)
+        if self.headers is not None:
+            check_headers("headers", self.headers)
         for option in ("max_prompt_tokens", "max_output_tokens"):
             check_positive(option, getattr(self, option), whole=True)
 

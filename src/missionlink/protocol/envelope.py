@@ -9,7 +9,7 @@ Source: ``session.event`` notifications and the history methods.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
 
@@ -75,14 +75,21 @@ class EventsLost(msgspec.Struct, frozen=True):
 
 
 if TYPE_CHECKING:
+    # Type checkers bring this module, so that a plain ``Event`` is one of any payload.
+    from typing_extensions import TypeVar
+
+    _Data_co = TypeVar("_Data_co", covariant=True, default=Any)
     _NotOnTheWire = Any
 else:
+    from typing import TypeVar
+
+    _Data_co = TypeVar("_Data_co", covariant=True)
     # Whatever the wire said under the name of such a field is an error, for which the event becomes an UnknownEvent.
     _NotOnTheWire = None
 
 
-class Event(msgspec.Struct, rename="camel", gc=False):
-    """One event of a session.
+class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False):
+    """One event of a session; ``Event[AssistantMessage]`` is one with this payload.
 
     Events come out in the order in which the runtime sent them. ``parent_id`` is no means of ordering: some
     runtimes name parents that they never send.
@@ -112,7 +119,7 @@ class Event(msgspec.Struct, rename="camel", gc=False):
     """What ``data`` returns, once it has been decoded; read ``data`` instead."""
 
     @property
-    def data(self) -> Any:
+    def data(self) -> _Data_co:
         """The typed payload (see ``missionlink.events``), or ``UnknownEvent``; decoded once, at the first read."""
         payload = self.payload
         if payload is None:
@@ -128,7 +135,7 @@ class Event(msgspec.Struct, rename="camel", gc=False):
             except (ValueError, RecursionError) as error:
                 payload = UnknownEvent(self.type, bytes(self.data_json) or self.raw, str(error))
             self.payload = payload
-        return payload
+        return payload  # type: ignore[no-any-return]
 
     @property
     def raw(self) -> bytes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 
-from missionlink.errors import InvalidOption, MissionlinkError, RequestRefused, RequestRejected
+from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
 from missionlink.protocol.results import read_result
+from missionlink.session.conduct import Conduct, SessionMode
 from missionlink.session.sending import AgentMode, TurnControl, abort, send_params, wait_until_taken
 from missionlink.session.stream import EventQueue
 from missionlink.session.turn import Turn, TurnResult
@@ -17,14 +18,11 @@ from missionlink.session.turn_state import TurnState
 
 if TYPE_CHECKING:
     from missionlink.options.attachments import Attachment
-    from missionlink.session.core import SessionCore
     from missionlink.session.queue import Queue
 
 __all__ = ("AgentMode", "Prompts", "SendOptions", "SessionMode")
 
 _Output = TypeVar("_Output")
-
-SessionMode = Literal["interactive", "plan", "autopilot"]
 
 
 class SendOptions(TypedDict, total=False):
@@ -33,6 +31,8 @@ class SendOptions(TypedDict, total=False):
     mode: Literal["enqueue", "immediate"] | None
     attachments: Sequence[Attachment | Mapping[str, Any]]
     agent_mode: AgentMode | None
+    display_prompt: str | None
+    request_headers: Mapping[str, str] | None
     extra: Mapping[str, Any] | None
 
 
@@ -40,27 +40,10 @@ class _Accepted(msgspec.Struct, rename="camel"):
     message_id: str = ""
 
 
-class _ModeApplied(msgspec.Struct, rename="camel"):
-    mode_applied: bool = True
-
-
-class Prompts:
+class Prompts(Conduct):
     """The methods of a session that start turns and stop them."""
 
-    __slots__ = ("_core",)
-
-    def __init__(self, core: SessionCore) -> None:
-        self._core = core
-
-    @property
-    def id(self) -> str:
-        """The session's id; a cloud session's is also the id of its task."""
-        return self._core.id
-
-    @property
-    def is_cloud(self) -> bool:
-        """Whether the agent runs on compute that Mission Control reserved."""
-        return self._core.cloud is not None
+    __slots__ = ()
 
     async def send(
         self,
@@ -69,6 +52,8 @@ class Prompts:
         mode: Literal["enqueue", "immediate"] | None = None,
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         agent_mode: AgentMode | None = None,
+        display_prompt: str | None = None,
+        request_headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
         timeout: float | None = 60.0,
     ) -> Turn:
@@ -82,6 +67,8 @@ class Prompts:
                 ``"immediate"`` steers it; see ``Turn.steer``. Not for cloud sessions.
             attachments: ``Attachment.file(…)`` and the like, or entries in wire spelling. Not for cloud sessions.
             agent_mode: Mode of the agent for this prompt. Not for cloud sessions.
+            display_prompt: What people and the history see in place of the prompt. Not for cloud sessions.
+            request_headers: Further HTTP headers of the model's requests in this turn. Not for cloud sessions.
             extra: Further members of ``session.send`` in wire spelling.
             timeout: Seconds to wait for acceptance, not for the answer.
 
@@ -92,7 +79,13 @@ class Prompts:
             RequestFailed: The runtime did not accept the prompt.
             SessionClosed, ConnectionFailed: The session or the connection has ended.
         """
-        members = {"mode": mode, "agentMode": agent_mode, "attachments": attachments}
+        members = {
+            "mode": mode,
+            "agentMode": agent_mode,
+            "attachments": attachments,
+            "displayPrompt": display_prompt,
+            "requestHeaders": request_headers,
+        }
         params = {**send_params(self._core, prompt, members), **(extra or {})}
         await wait_until_taken(self._core)
         tracker = self._core.track_turns()
@@ -214,33 +207,9 @@ class Prompts:
         """
         await abort(self._core)
 
-    # What waits, and how the agent works.
-
     @property
     def queue(self) -> Queue:
         """The prompts that wait while the agent is busy."""
         from missionlink.session.queue import Queue
 
         return Queue(self._core)
-
-    async def get_mode(self) -> SessionMode:
-        """Return how the agent works: ``"interactive"``, ``"plan"`` (it makes a plan first) or ``"autopilot"``."""
-        result = await self._core.call("session.mode.get", {"sessionId": self._core.id})
-        mode: SessionMode = read_result("session.mode.get", result, str)
-        return mode
-
-    async def set_mode(self, mode: SessionMode) -> None:
-        """Change how the agent works, from the next prompt on; ``send(agent_mode=…)`` does it for one prompt.
-
-        Raises:
-            InvalidOption: There is no such mode; nothing was sent.
-            RequestRefused: The runtime did not change it.
-        """
-        if mode not in get_args(SessionMode):
-            raise InvalidOption("mode", f"{mode!r} is none of {', '.join(get_args(SessionMode))}")
-        result = await self._core.call("session.mode.set", {"sessionId": self._core.id, "mode": mode})
-        # Older runtimes answer with null.
-        is_silent = bytes(result) == b"null"
-        applied: _ModeApplied = _ModeApplied() if is_silent else read_result("session.mode.set", result, _ModeApplied)
-        if not applied.mode_applied:
-            raise RequestRefused("session.mode.set", f"the mode is not {mode!r}", {"modeApplied": False})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from missionlink.errors import InvalidOption, RequestRefused, SessionClosed
+from missionlink.options.checks import check_headers, check_text
 from missionlink.protocol.results import Success, read_result
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> d
         value = members.get(member)
         if value is not None and value not in choices:
             raise InvalidOption(option, f"{value!r} is none of {', '.join(choices)}")
+    check_text("display_prompt", members.get("displayPrompt"))
+    headers = members.get("requestHeaders")
+    if headers is not None:
+        check_headers("request_headers", headers)
+        members["requestHeaders"] = dict(headers)
     if core.cloud is not None:
         _check_cloud(members)
     attachments = members["attachments"]
@@ -60,6 +66,9 @@ def _check_cloud(members: Mapping[str, Any]) -> None:
         raise InvalidOption("agent_mode", "is not for cloud sessions; use session.set_mode()")
     if members.get("mode") == "immediate":
         raise InvalidOption("mode", "'immediate' is not for cloud sessions: every prompt waits for its turn there")
+    for option, member in (("display_prompt", "displayPrompt"), ("request_headers", "requestHeaders")):
+        if members.get(member) is not None:
+            raise InvalidOption(option, "is not for cloud sessions: only the prompt gets to the remote agent")
 
 
 async def wait_until_taken(core: SessionCore) -> None:

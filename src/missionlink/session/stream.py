@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self
 
 from missionlink.errors import ConsumerOverflow, InvalidOption, MissionlinkError
 from missionlink.options.checks import check_positive
@@ -16,7 +16,15 @@ from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVEN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import TypeVar
+
     from missionlink.session.consumer import ReadingGate
+
+    _Data_co = TypeVar("_Data_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    _Data_co = TypeVar("_Data_co", covariant=True)
 
 __all__ = ("EventQueue", "EventStream", "Overflow")
 
@@ -29,7 +37,7 @@ Overflow = Literal["drop_oldest", "raise", "wait"]
 _POLICIES = ("drop_oldest", "raise", "wait")
 
 
-class EventStream:
+class EventStream(Generic[_Data_co]):
     """An asynchronous iterator over a session's events, with its own bounded queue.
 
     It ends when the session is closed by this program, and raises the connection's error when that is lost, in both
@@ -49,7 +57,7 @@ class EventStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> Event[_Data_co]:
         queue = self._queue
         while True:
             event = queue.take()

@@ -14,6 +14,7 @@ import msgspec
 
 from missionlink.errors import MissionlinkError, SessionClosed, TurnFailed
 from missionlink.protocol.envelope import PIECES
+from missionlink.session.aborts import Aborts
 from missionlink.session.quiet import SECONDS_AFTER_ABORT, QuietEnd
 from missionlink.session.steering import Steering
 from missionlink.session.turn_state import TurnState, decode_or_default
@@ -69,8 +70,7 @@ class TurnTracker:
         self._active: TurnState | None = None
         self.steering: Steering = Steering()
         """Prompts that are no turns."""
-        # The turns under way when an abort of ours was sent: its idle may come after later prompts.
-        self._aborting: tuple[TurnState, ...] = ()
+        self._aborts = Aborts(is_cloud=is_cloud)
         self.shows_prompts: bool = False
         """Whether prompts come back at all: every runtime seen shows them, others need not."""
         self._idle_too_early: TurnState | None = None
@@ -94,21 +94,21 @@ class TurnTracker:
 
     def abort_requested(self) -> None:
         """Note that the turns under way now are being aborted, and no later ones."""
-        self._aborting = tuple(self._turns)
+        self._aborts.request(self._turns)
 
     def abort_confirmed(self) -> None:
         """Note that the runtime has aborted; it may have been idle since."""
         turn = self._active or next(iter(self._turns), None)
-        if turn is not None and turn in self._aborting:
+        if turn is not None and self._aborts.cover(turn):
             self._quiet.watch(turn, SECONDS_AFTER_ABORT)
 
     def _end_unseen(self, turn: TurnState) -> None:
         """End a turn with what has come, though its prompt may not have come back."""
         turn.copies_seen = turn.copies_seen or 1
-        turn.was_aborted |= turn in self._aborting
+        turn.was_aborted |= self._aborts.cover(turn)
         if turn.was_aborted:
             # An idle that comes after all is this turn's.
-            self._aborting = (turn,)
+            self._aborts.ended_unseen(turn)
         self._finish(turn)
 
     def remove(self, turn: TurnState) -> None:
@@ -158,8 +158,11 @@ class TurnTracker:
         if kind in _ACTIVITY:
             turn.was_active = True
         elif kind == "abort":
-            turn.was_aborted = True
-            self._quiet.watch(turn)
+            covered = self._aborts.oldest(self._turns)
+            # The turn at work has begun since, where the abort of the one before is told late.
+            ended = covered[0] if covered and turn not in covered else turn
+            ended.was_aborted = True
+            self._quiet.watch(ended)
         elif kind == "session.error":
             self._quiet.watch(turn)
         elif kind == "session.idle":
@@ -224,12 +227,11 @@ class TurnTracker:
             begun = [turn for turn in begun if turn.was_active or turn.has_failed or turn.was_aborted or aborted]
         if aborted:
             # What was queued behind an aborted turn is dropped by the runtimes that say so here.
-            covered = [turn for turn in self._aborting if turn in self._turns]
-            if covered:
-                begun = covered
-            elif not self._aborting:
+            covered = self._aborts.confirmed(self._turns)
+            if covered is None:
                 begun = [turn for turn in self._turns if turn.id]
-            self._aborting = ()
+            else:
+                begun = covered or begun
         if not begun and not aborted and not self.shows_prompts and self._turns:
             # A runtime that does not show prompts: the idle is the turn's if it was at work.
             turn = self._turns[0]
@@ -240,6 +242,8 @@ class TurnTracker:
         for turn in begun:
             turn.was_aborted |= aborted
             self._finish(turn)
+        if not aborted:
+            self._aborts.idle(self._turns)
         if not self._is_cloud and self.has_waiting:
             self._left_over()
 

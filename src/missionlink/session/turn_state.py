@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, Literal, cast
 
@@ -87,6 +88,11 @@ class _Failure(msgspec.Struct, rename="camel"):
     status_code: int | None = None
 
 
+_NOTED = "notification"
+_TOO_MANY_REQUESTS = 429
+_STATUS_IN_TEXT = re.compile(r"\bCAPIError: (\d{3})\b")
+
+
 class TurnState:
     """One turn as its session follows it; the program holds a ``Turn``.
 
@@ -168,13 +174,20 @@ class TurnState:
         elif event.type == "assistant.usage":
             self._add_usage(event)
         elif event.type == "session.error":
-            failure = decode_or_default(event, _Failure)
-            self._failure = TurnFailed(
-                failure.message,
-                session_id=self.session_id,
-                kind=failure.error_type,
-                status_code=failure.status_code,
-            )
+            self._failure = self._failed(event) or self._failure
+
+    def _failed(self, event: Event) -> TurnFailed | None:
+        """Return what an error means for the turn; nothing, if somebody has noted it with ``session.log``."""
+        failure = decode_or_default(event, _Failure)
+        kind, status = failure.error_type, failure.status_code
+        if kind == _NOTED:
+            return None
+        if status is None and (named := _STATUS_IN_TEXT.search(failure.message)):
+            # Up to 1.0.71 the text alone says it.
+            status = int(named[1])
+        if status == _TOO_MANY_REQUESTS and kind == "query":
+            kind = "rate_limit"
+        return TurnFailed(failure.message, session_id=self.session_id, kind=kind, status_code=status)
 
     def _add_usage(self, event: Event) -> None:
         used = decode_or_default(event, _Usage)
