@@ -6,7 +6,8 @@ from typing import Any, Literal, assert_type
 
 from msgspec import Raw
 
-from missionlink import Client, EventStream, Session, Subscription
+from missionlink import EventStream, Session, Subscription
+from missionlink.blocking import Session as BlockingSession
 from missionlink.events import (
     AssistantMessage,
     AssistantMessageDelta,
@@ -99,18 +100,18 @@ def listening(session: Session) -> None:
     def wrong(idle: SessionIdle) -> None: ...
 
 
-async def iterating(session: Session, blocking: Client) -> None:
+async def iterating(session: Session, blocking: BlockingSession) -> None:
     async for event in session.events(AssistantMessage):
         assert_type(event, Event[AssistantMessage])
         assert_type(event.data.content, str)
         take_event(event)
-    async for event in session.events(AssistantMessage, SessionIdle, overflow="wait"):
-        assert_type(event.data, AssistantMessage | SessionIdle)
+    async for either in session.events(AssistantMessage, SessionIdle, overflow="wait"):
+        assert_type(either.data, AssistantMessage | SessionIdle)
     async for anything in session.events("assistant.message", SessionIdle):
         assert_type(anything, Event)
         assert_type(anything.data, Any)
     async for anything in session.events():
         assert_type(anything.data, Any)
-    for message in blocking.create_session().events(AssistantMessage, max_events=5):
+    for message in blocking.events(AssistantMessage, max_events=5):
         assert_type(message, Event[AssistantMessage])
     assert_type(session.events(SessionIdle), EventStream[SessionIdle])

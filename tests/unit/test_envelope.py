@@ -175,3 +175,10 @@ def test_events_can_be_copied():
     event = copy.copy(_notified(MESSAGE))
     assert event.data.content == "hello"
     assert event.raw == MESSAGE
+
+
+def test_an_event_made_by_hand_without_a_payload_has_one_all_the_same():
+    """E1: looking at either must not look at the other for ever."""
+    event = Event(type="brand.new", id="1")
+    assert isinstance(event.data, UnknownEvent)
+    assert msgspec.json.decode(event.data.raw) == msgspec.json.decode(Event(type="brand.new", id="1").raw)

@@ -319,3 +319,68 @@ def test_docstrings_of_three_styles_are_read(text: str) -> None:
 @pytest.mark.parametrize("text", [None, "", "   ", "\n\n"])
 def test_no_docstring_says_nothing(text: str | None) -> None:
     assert parse_docstring(text) == ("", {})
+
+
+# What tools of the Model Context Protocol answer.
+
+
+class _Dumped:
+    def __init__(self, members: dict[str, Any]) -> None:
+        self.members = members
+
+    def model_dump(self, **settings: Any) -> dict[str, Any]:
+        assert settings == {"mode": "json", "by_alias": True}
+        return self.members
+
+
+def test_the_answer_of_an_mcp_tool_becomes_a_result() -> None:
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+    content = [
+        {"type": "text", "text": "one", "annotations": {"audience": ["user"]}},
+        {"type": "image", "data": png, "mimeType": "image/png"},
+        {"type": "resource", "resource": {"uri": "file:///a.txt", "text": "two"}},
+        {"type": "resource", "resource": {"uri": "file:///a.bin", "mimeType": "application/x-a", "blob": "AAE="}},
+        {"type": "resource_link", "name": "a", "uri": "file:///a"},
+        {"type": "audio", "data": "AAE=", "mimeType": "audio/wav"},
+    ]
+    for given in ({"content": content}, _Dumped({"content": content, "isError": False, "_meta": None})):
+        result = ToolResult.from_mcp(given)
+        assert (result.text, result.kind) == ("one\ntwo\na: file:///a", "success")
+        assert [one.type for one in result.binary] == ["image/png", "application/x-a", "audio/wav"]
+        assert result.binary[1].data == b"\x00\x01"
+
+
+def test_a_failed_mcp_call_is_a_failure_and_a_structured_one_is_a_text() -> None:
+    failed = ToolResult.from_mcp({"content": [{"type": "text", "text": "no"}], "isError": True})
+    assert (failed.text, failed.kind) == ("no", "failure")
+    assert ToolResult.from_mcp({"content": [], "structuredContent": {"a": 1}}).text == '{"a":1}'
+    assert ToolResult.from_mcp({"content": []}).text == ""
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        None, 5, "text", [], {}, {"content": 5}, {"content": ["x"]}, {"content": [{"type": "hologram"}]},
+        {"content": [{"text": "no type"}]}, {"content": [{"type": "image", "data": "&&&"}]}, object(),
+        {"content": [{"type": "image", "data": 5}]}, _Dumped({"other": 1}),
+    ],
+)  # fmt: skip
+def test_what_is_no_answer_of_an_mcp_tool_is_refused(junk: Any) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        ToolResult.from_mcp(junk)
+    assert refused.value.option == "result"
+
+
+def test_a_tool_says_its_group_and_its_facts() -> None:
+    @tool(namespace="weather", metadata={"team": "north"})
+    def forecast() -> str:
+        """Say."""
+        return ""
+
+    assert forecast.to_wire()["namespace"] == {"name": "weather"}
+    assert forecast.to_wire()["metadata"] == {"team": "north"}
+    wrong: list[dict[str, Any]] = [{"namespace": ""}, {"namespace": "a b"}, {"namespace": 5}, {"metadata": ["x"]}]
+    for settings in wrong:
+        with pytest.raises(InvalidOption) as refused:
+            tool(forecast.function, **settings)
+        assert refused.value.option in settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from missionlink.lifecycle import LifecycleEvent
+from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,6 +25,7 @@ else:
 __all__ = ("EventStream", "Following", "LifecycleStream", "Subscription")
 
 _Item = TypeVar("_Item")
+_Item_co = TypeVar("_Item_co", covariant=True)
 
 
 class _End:
@@ -33,19 +35,19 @@ class _End:
 _END = _End()
 
 
-class _Iterating(Generic[_Item]):
+class _Iterating(Generic[_Item_co]):
     """Takes one item after the other in the event loop."""
 
     __slots__ = ("_inner", "_portal")
 
-    def __init__(self, portal: Portal, inner: AsyncIterator[_Item]) -> None:
+    def __init__(self, portal: Portal, inner: AsyncIterator[_Item_co]) -> None:
         self._portal = portal
         self._inner = inner
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> _Item:
+    def __next__(self) -> _Item_co:
         item = self._portal.run(_next, self._inner)
         if isinstance(item, _End):
             raise StopIteration
@@ -58,7 +60,7 @@ class _Iterating(Generic[_Item]):
             portal.drop(self._inner)
 
 
-class Following(_Iterating[_Item]):
+class Following(_Iterating[_Item_co]):
     """An iterator; leaving it (``break``) releases what it holds."""
 
     __slots__ = ()
@@ -67,7 +69,7 @@ class Following(_Iterating[_Item]):
         return f"<iterator over {self._inner!r}>"
 
 
-class EventStream(_Iterating["Event[_Data_co]"], Generic[_Data_co]):
+class EventStream(_Iterating[Event[_Data_co]], Generic[_Data_co]):
     """An iterator over a session's events, with its own bounded queue.
 
     It ends when the session is closed by this program, and raises the connection's error when that is lost, in both

@@ -40,7 +40,7 @@ class _Result(msgspec.Struct, rename="camel"):
     is_error: bool = False
 
 
-def read_mcp_result(result: Any) -> tuple[str, tuple[Binary, ...], bool]:
+def read_mcp_result(result: object) -> tuple[str, tuple[Binary, ...], bool]:
     """Return the text for the model, what is no text, and whether the call failed.
 
     Raises:
@@ -51,7 +51,7 @@ def read_mcp_result(result: Any) -> tuple[str, tuple[Binary, ...], bool]:
         result = dump(mode="json", by_alias=True)
     members = dict(cast("Mapping[str, Any]", result)) if isinstance(result, Mapping) else {}
     if not {"content", "structuredContent"} & set(members):
-        raise InvalidOption("result", f"is no result of an MCP tool: {type(result).__name__}")
+        raise InvalidOption("result", "is no result of an MCP tool: it has neither content nor structuredContent")
     try:
         read = msgspec.convert(members, _Result)
         texts: list[str] = []

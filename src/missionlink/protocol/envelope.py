@@ -264,7 +264,8 @@ def _text_or_none(raw: msgspec.Raw) -> str | None:
 
 def _encode_made_here(event: Event) -> bytes:
     members = {"type": event.type, "id": event.id, "timestamp": event.timestamp, "parentId": event.parent_id}
-    data = event.data_json if bytes(event.data_json) else event.data
+    # Not `data`: what cannot be decoded holds these very bytes.
+    data = event.data_json if bytes(event.data_json) else event.payload
     return msgspec.json.encode(members | {"ephemeral": event.ephemeral, "data": data})
 
 
