@@ -8,15 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink import errors
+from missionlink import errors, tool
 from missionlink.client import AsyncClient
 from missionlink.options.client import ClientOptions
-from missionlink.testing import FakeRuntime, Gate, ReceivedCall, call, fail, forever, hold, say, think
+from missionlink.testing import (
+    FakeRuntime,
+    Gate,
+    ReceivedCall,
+    TurnRequest,
+    call,
+    fail,
+    forever,
+    hold,
+    say,
+    think,
+)
 
 from .scenes import PATIENCE_S, next_event, taken
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from missionlink.testing.model_replies import Reply
 
     from .conftest import Connect
 
@@ -429,3 +442,98 @@ async def test_the_program_says_what_was_not_followed(tmp_path: Path) -> None:
     _, stderr = await process.communicate(b"")
     assert process.returncode == 70
     assert "ping was expected 1 times and came 0 times" in stderr.decode()
+
+
+# What waits, and what goes beside the turns.
+
+
+async def test_the_queue_is_that_of_the_runtime(connect: Connect, family: str) -> None:
+    gate = Gate()
+    turns = [hold(gate) + say("first"), say("second"), say("third"), say("fourth")]
+    async with FakeRuntime(turns=turns[: 3 if family == "1.0.60" else 4], family=family) as fake:
+        client = await connect(fake)
+        session = await client.create_session()
+        running = await session.send("one")
+        waiting = [await session.send(prompt) for prompt in ("two", "three", "four", "five")]
+        queue = session.queue
+        assert [prompt.text for prompt in await queue.list()] == ["two", "three", "four", "five"]
+        if family == "1.0.60":
+            assert {prompt.item_id for prompt in await queue.list()} == {None}
+            with pytest.raises(errors.UnsupportedByRuntime):
+                await queue.remove((await queue.list())[0])
+            await waiting[3].cancel()
+            await waiting[2].cancel()
+            expected = ["first", "second", "third", "", ""]
+        else:
+            two, three, four, five = await queue.list()
+            assert two.turn_id == waiting[0].id
+            await queue.move(three, 0)
+            await queue.edit(two, "two, but better")
+            await queue.remove(four)
+            with pytest.raises(errors.RequestRefused):
+                await queue.move(four, 0)
+            await queue.pause()
+            gate.open()
+            assert (await running).text == "first"
+            assert [prompt.text for prompt in await queue.list()] == ["three", "two, but better", "five"]
+            with pytest.raises(errors.RequestRefused):
+                await queue.send_now(five)
+            await queue.resume()
+            expected = ["first", "third", "second", "", "fourth"]
+        gate.open()
+        assert [(await turn).text for turn in (running, *waiting)] == expected
+        await session.disconnect()
+
+
+async def test_an_emptied_queue_ends_its_turns(connect: Connect, family: str) -> None:
+    gate = Gate()
+    async with FakeRuntime(turns=[hold(gate) + say("first")], family=family) as fake:
+        client = await connect(fake)
+        async with client.create_session() as session:
+            running, waiting = await session.send("one"), await session.send("two")
+            await session.queue.clear()
+            gate.open()
+            assert ((await running).text, (await waiting).status) == ("first", "aborted")
+
+
+async def test_a_turn_is_steered(connect: Connect, family: str) -> None:
+    gate, asked = Gate(), list[tuple[str, int]]()
+
+    async def answer(request: TurnRequest) -> Reply:
+        asked.append((request.prompt, request.round))
+        if request.round == 0 and request.prompt == "one":
+            return hold(gate) + call("look", {})
+        return say(f"{request.prompt}, as you wish")
+
+    @tool(skip_permission=True)
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    async with FakeRuntime(turns=answer, family=family) as fake:
+        client = await connect(fake)
+        async with client.create_session(tools=[look]) as session:
+            first = await session.send("one")
+            second = await session.send("two")
+            await first.steer("rather so")
+            gate.open()
+            assert [(await turn).text for turn in (first, second)] == ["rather so, as you wish", "two, as you wish"]
+    assert asked == [("one", 0), ("rather so", 1), ("two", 0)]
+
+
+async def test_side_questions_plans_and_notes(connect: Connect, family: str) -> None:
+    async with FakeRuntime(turns=[say("blue"), fail(500, "oops"), say("fine")], family=family) as fake:
+        client = await connect(fake)
+        async with client.create_session() as session:
+            assert await session.ask_aside("Which?") == "blue"
+            with pytest.raises(errors.RequestRejected, match="500 oops"):
+                await session.ask_aside("Which?")
+            assert await session.read_plan() is None
+            await session.write_plan("# plan")
+            assert await session.read_plan() == "# plan"
+            await session.log("a note", level="error")
+            result = await session.run("hidden", display_prompt="shown")
+            assert result.text == "fine"
+            history = await session.history()
+        assert [event.data.content for event in history if event.type == "user.message"] == ["shown"]
+        assert [event.data.message for event in history if event.type == "session.error"] == ["a note"]

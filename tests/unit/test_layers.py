@@ -20,7 +20,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "trace": (set(), set()),
     # What is said, and how: no loop, no clock, no I/O.
-    "protocol": ({"errors"}, CORE),
+    "protocol": ({"errors"}, CORE | {"typing_extensions"}),
     "_wire": ({"errors", "protocol"}, CORE),
     # The asyncio shell round it.
     "_io": ({"errors", "trace", "protocol", "_wire"}, CORE),
@@ -41,7 +41,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "rpc": ({"errors", "protocol", "_io", "options"}, CORE),
     "hooks": ({"handlers"}, set()),
     "transports": ({"errors", "_io"}, set()),
-    "blocking": (INNER | {"missionlink", "session", "lifecycle", "client", "events", "rpc"}, CORE),
+    "blocking": (
+        INNER | {"missionlink", "session", "lifecycle", "client", "events", "rpc"},
+        CORE | {"typing_extensions"},
+    ),
     # Products on top. Testing is built on the same core; the others are users of the public names.
     "testing": (INNER | {"session", "client", "events", "runtime"}, CORE | {"anyio", "pytest", "starlette", "uvicorn"}),
     "mission_control": (PUBLIC, CORE | {"starlette", "uvicorn"}),

@@ -64,7 +64,18 @@ FAMILIES = {
         version="1.0.60",
         is_native=False,
         first_request_id=0,
-        missing=frozenset({"session.detach", "session.mcp.oauth.handlePendingRequest", "session.sendMessages"}),
+        missing=frozenset(
+            {
+                "session.detach",
+                "session.mcp.oauth.handlePendingRequest",
+                "session.queue.moveItem",
+                "session.queue.removeAt",
+                "session.queue.sendNow",
+                "session.queue.setDrainPaused",
+                "session.queue.updateText",
+                "session.sendMessages",
+            }
+        ),
     ),
 }
 """The generations that can be imitated, by version."""

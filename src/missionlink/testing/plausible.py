@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from missionlink.protocol.messages import INTERNAL_ERROR
-from missionlink.testing import plausible_queries, plausible_sessions, turns
+from missionlink.testing import plausible_queries, plausible_queue, plausible_sessions, turns
 from missionlink.testing.expect import LATER
+from missionlink.testing.model_replies import Failure
+from missionlink.testing.sessions import WaitingPrompt
 from missionlink.testing.tool_calls import settle
 
 if TYPE_CHECKING:
@@ -88,7 +90,10 @@ def _send(fake: FakeRuntime, call: ReceivedCall) -> object:
     params = call.params
     message_id = fake.sessions.new_id("message")
     fake.emit(session.id, "pending_messages.modified")
-    session.queue.append((message_id, str(params.get("prompt", ""))))
+    text = str(params.get("prompt", ""))
+    prompt = WaitingPrompt(message_id, text, str(params.get("displayPrompt") or text))
+    steers = params.get("mode") == "immediate" and session.turn is not None
+    (session.steering if steers else session.queue).append(prompt)
     if params.get("wait") is True and not session.is_cloud:
         session.waiting.append((call, message_id))
         turns.start_turn(fake, session)
@@ -154,12 +159,33 @@ def _ask_by_form(fake: FakeRuntime, call: ReceivedCall) -> object:
     return LATER
 
 
+def _ask_aside(fake: FakeRuntime, call: ReceivedCall) -> object:
+    session = fake.sessions.live(call.session_id)
+    if session is None:
+        return plausible_sessions.not_found(call)
+    if session.is_cloud:
+        return plausible_sessions.fail(call, "Quick questions are only available in local sessions.")
+    request = turns.TurnRequest(session.id, str(call.params.get("question", "")))
+
+    async def answer() -> None:
+        reply = await fake.agent.answer(request)
+        if isinstance(reply, Failure):
+            plausible_sessions.fail(call, f"{reply.status} {reply.message}")
+        else:
+            call.reply({"answer": reply.text})
+
+    fake.run(answer())
+    return LATER
+
+
 _TABLE: dict[str, Plausible] = {
     "connect": _connect,
     "runtime.shutdown": _shutdown,
     "session.send": _send,
     "session.abort": _abort,
     "session.ui.elicitation": _ask_by_form,
+    "session.ui.ephemeralQuery": _ask_aside,
     **plausible_sessions.TABLE,
     **plausible_queries.TABLE,
+    **plausible_queue.TABLE,
 }

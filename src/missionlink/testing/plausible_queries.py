@@ -162,7 +162,7 @@ def _delete_plan(fake: FakeRuntime, call: ReceivedCall, session: FakeSession) ->
 def _log(fake: FakeRuntime, call: ReceivedCall, session: FakeSession) -> object:
     params = call.params
     level = params.get("level") or "info"
-    data = {"message": params.get("message", ""), "infoType": "notification"}
+    data = {"message": params.get("message", ""), f"{level}Type": "notification"}
     event = fake.emit(session.id, f"session.{level}", data, ephemeral=bool(params.get("ephemeral")))
     return {"eventId": event["id"]}
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from missionlink.testing.calls import ReceivedCall
     from missionlink.testing.peer import Peer
 
-__all__ = ("FakeSession", "Pending", "SessionBook")
+__all__ = ("FakeSession", "Pending", "SessionBook", "WaitingPrompt")
 
 # Types that the runtime never keeps in the history.
 EPHEMERAL = frozenset(
@@ -48,6 +48,21 @@ class Pending:
 
 
 @dataclass(slots=True, eq=False)
+class WaitingPrompt:
+    """A prompt that the agent has not read yet."""
+
+    message_id: str
+    text: str
+    shown: str
+    """What people see of it."""
+
+    @property
+    def item_id(self) -> str:
+        """Name of its place in the queue."""
+        return f"item-{self.message_id}"
+
+
+@dataclass(slots=True, eq=False)
 class FakeSession:
     """One session; ``options`` are the parameters that it was created or resumed with."""
 
@@ -69,8 +84,12 @@ class FakeSession:
     name: str | None = None
     model: str | None = None
     plan: str | None = None
-    queue: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Messages that wait for their turn: id and prompt."""
+    queue: list[WaitingPrompt] = field(default_factory=list["WaitingPrompt"])
+    """Prompts that wait for their turn."""
+    steering: list[WaitingPrompt] = field(default_factory=list["WaitingPrompt"])
+    """Prompts that the turn under way reads before its next round."""
+    is_paused: bool = False
+    """Whether nothing leaves the queue."""
     waiting: list[tuple[ReceivedCall, str]] = field(default_factory=list[tuple["ReceivedCall", str]])
     """Requests that are answered when the session is idle, with the message id."""
     turn: asyncio.Task[None] | None = None

@@ -28,7 +28,7 @@ from missionlink.testing.tool_calls import perform
 
 if TYPE_CHECKING:
     from missionlink.testing.fake import FakeRuntime
-    from missionlink.testing.sessions import FakeSession
+    from missionlink.testing.sessions import FakeSession, WaitingPrompt
 
 __all__ = ("Agent", "TurnRequest", "Turns", "start_turn", "stop_turn")
 
@@ -97,6 +97,7 @@ def stop_turn(fake: FakeRuntime, session: FakeSession) -> bool:
     session.pending.clear()
     if native:
         session.queue.clear()
+        session.steering.clear()
         fake.emit(session.id, "assistant.idle", {"aborted": True})
     else:
         info = {"infoType": "cancellation", "message": "Operation cancelled by user"}
@@ -110,9 +111,11 @@ def stop_turn(fake: FakeRuntime, session: FakeSession) -> bool:
 
 
 async def _work_off(fake: FakeRuntime, session: FakeSession) -> None:
-    while session.queue:
-        message_id, prompt = session.queue.pop(0)
-        await _Turn(fake, session, message_id).run(prompt)
+    while session.queue and not session.is_paused:
+        await _Turn(fake, session, session.queue.pop(0)).run()
+        # What came too late to steer the turn waits no longer.
+        session.queue[:0] = session.steering
+        session.steering.clear()
     session.turn = None
     if fake.family.has_assistant_idle:
         fake.emit(session.id, "assistant.idle")
@@ -132,23 +135,27 @@ def _go_idle(fake: FakeRuntime, session: FakeSession, *, aborted: bool = False) 
 class _Turn:
     """One prompt, with as many rounds as its tool calls need."""
 
-    def __init__(self, fake: FakeRuntime, session: FakeSession, message_id: str) -> None:
+    def __init__(self, fake: FakeRuntime, session: FakeSession, prompt: WaitingPrompt) -> None:
+        self._prompt = prompt
         self._fake = fake
         self._session = session
         self._names_messages = fake.family.names_messages and not session.is_cloud
-        self._message_id = message_id
+        self._message_id = prompt.message_id
 
-    async def run(self, prompt: str) -> None:
+    async def run(self) -> None:
         """Play the turn up to, and without, idle."""
         self._emit("pending_messages.modified")
-        named = {"messageId": self._message_id, "delivery": "idle"} if self._names_messages else {}
-        self._emit("user.message", {"content": prompt, **named})
+        self._read(self._prompt, "idle")
         results: dict[str, str] = {}
         number = 0
         while True:
             # One round of the event loop, so that an abort finds its way in between.
             await asyncio.sleep(0)
-            request = TurnRequest(self._session.id, prompt, number, dict(results))
+            steering, self._session.steering = self._session.steering, []
+            for prompt in steering:
+                self._read(prompt, "steering")
+            texts = [prompt.text for prompt in (self._prompt, *steering)]
+            request = TurnRequest(self._session.id, texts[-1], number, dict(results))
             answer = await self._fake.agent.answer(request)
             if isinstance(answer, Failure):
                 self._fail(answer)
@@ -159,6 +166,10 @@ class _Turn:
             if stopped or not more:
                 return
             number += 1
+
+    def _read(self, prompt: WaitingPrompt, delivery: str) -> None:
+        named = {"messageId": prompt.message_id, "delivery": delivery} if self._names_messages else {}
+        self._emit("user.message", {"content": prompt.shown, **named})
 
     async def _say(self, reply: Reply, number: int, results: dict[str, str]) -> tuple[bool, bool]:
         """Stream one reply and make its calls; return whether another round follows and whether the run ends."""
