@@ -23,7 +23,8 @@ WHAT ?= all
 TORTURE_all = MISSIONLINK_TORTURE=$(HARDER) $(BIN)/pytest -q --timeout 0 tests/torture $(ARGS)
 TORTURE_soak = mkdir -p .cache; MISSIONLINK_TORTURE=450 MISSIONLINK_SOAK_PLOT=.cache/soak.svg \
 	$(BIN)/pytest -q --timeout 0 tests/torture/test_soak.py $(ARGS)
-TORTURE_fuzz = $(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q 'atheris>=3,<4'; \
+TORTURE_fuzz = $(BIN)/python -c 'import atheris' 2>/dev/null || \
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt; \
 	for target in framing messages; do $(BIN)/python -m tests.torture.fuzz $$target -max_total_time=$(SECONDS) || exit 1; done
 
 UNIT_CHECKS := $(addprefix tests/unit/test_,layers.py sizes.py exports.py import.py errors.py docs_shape.py repository.py)
@@ -80,6 +81,7 @@ schema: $(RUNTIMES) ## Take schema/ anew from the tested runtimes
 lock: $(PACKAGE) ## Pin all requirements anew, with hashes and without addresses
 	$(LOCK) --upgrade requirements/build.in -o requirements/build.txt
 	$(LOCK) --upgrade pyproject.toml requirements/dev.in --extra all -o requirements/dev.txt
+	$(LOCK) --upgrade requirements/fuzz.in -o requirements/fuzz.txt
 	$(LOCK) pyproject.toml requirements/test.in --extra cli --extra control --extra testing \
 		--constraint requirements/dev.txt -o requirements/test.txt
 

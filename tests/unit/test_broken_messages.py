@@ -80,7 +80,19 @@ def test_a_request_that_cannot_be_read_is_answered_by_its_id(params: bytes, iden
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"}", b"{}{", b'{"id":7', b'{"id":"\xff","method":"m","params":NaN}', b'{"params":[,"id":7}']
+    "body",
+    [
+        b"",
+        b"{",
+        b"}",
+        b"{}{",
+        b'{"id":7',
+        b'{"id":"\xff","method":"m","params":NaN}',
+        b'{"params":[,"id":7}',
+        b'{"id":1..2,"method":"m","params":{}}',
+        b'{"id":007,"method":"m","params":{}}',
+        b'{"id":"\n","method":"m","a":{}}',
+    ],
 )
 def test_what_names_nobody_is_answered_to_nobody(body: bytes):
     message = decode_message(body)

@@ -18,7 +18,8 @@ _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
-_MEMBER = re.compile(rb'\s*"(jsonrpc|id|method)"\s*:\s*(%b|-?[0-9][0-9.eE+-]*)\s*,' % _TEXT)
+_NUMBER = rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_MEMBER = re.compile(rb'\s*"(jsonrpc|id|method)"\s*:\s*(%b|%b)\s*,' % (_TEXT, _NUMBER))
 _ANSWER = re.compile(rb'\s*"(?:result|error)"\s*:')
 _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*("(?:[^"\\]|\\.)+")')
 
