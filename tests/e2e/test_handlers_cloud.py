@@ -132,3 +132,52 @@ async def test_what_no_runtime_passes_on_is_refused_by_name(client: AsyncClient)
             with pytest.raises(errors.UnsupportedByRuntime, match="cloud"):
                 await attempt
         assert (await turn).text == "You said: hello"
+
+
+@pytest.mark.feature("Turns: time limits", place="cloud")
+async def test_a_turn_that_takes_too_long_is_aborted_and_the_next_one_is_whole(client: AsyncClient) -> None:
+    """E4, E5: also where the next prompt comes back before the abort is told."""
+    async with client.create_cloud_session(PLACE) as session, within():
+        for limits in ({"timeout": 0.5}, {"idle_timeout": 0.5}):
+            with pytest.raises(errors.TurnTimeout, match="it was aborted"):
+                await session.run("/hang", **limits)
+        result = await session.run("hello")
+        assert (result.text, result.status) == ("You said: hello", "completed")
+
+
+@pytest.mark.feature("Notes and plans of the program", place="cloud", newer="notes only", older="notes only")
+@pytest.mark.feature("Side questions, beside the conversation", place="cloud", newer="refused", older="refused")
+@pytest.mark.feature(
+    "Prompts: shown otherwise, with headers of their own", place="cloud", newer="refused", older="refused"
+)
+async def test_what_goes_beside_the_prompts_is_noted_or_refused_by_name(client: AsyncClient) -> None:
+    """P1."""
+    async with client.create_cloud_session(PLACE) as session, within():
+        async with session.events("session.info", "session.warning", "session.error") as notes:
+            await session.log("a note", level="warning")
+            async for note in notes:
+                if note.type == "session.warning":
+                    assert note.data.message == "a note"
+                    break
+        assert await session.read_plan() is None
+        for attempt in (session.write_plan("# plan"), session.ask_aside("what?")):
+            with pytest.raises(errors.UnsupportedByRuntime, match="cloud"):
+                await attempt
+        for option, value in {"display_prompt": "x", "request_headers": {"X": "1"}}.items():
+            with pytest.raises(errors.InvalidOption) as refused:
+                await session.send("hello", **{option: value})
+            assert refused.value.option == option
+
+
+@pytest.mark.feature("Sessions: listed and deleted", place="cloud", newer="ended only", older="ended only")
+async def test_a_cloud_session_is_in_no_list_and_is_ended_by_deleting_it(client: AsyncClient) -> None:
+    """P16: its task stays with Mission Control, and storage of the runtime has nothing to remove."""
+    session = await client.create_cloud_session(PLACE)
+    async with within():
+        assert (await session.run("hello")).text == "You said: hello"
+        assert session.id not in {info.session_id for info in await client.list_sessions()}
+        await session.delete()
+        assert session.is_closed
+        with pytest.raises(errors.SessionNotFound):
+            await client.delete_session(session.id)
+        await client.delete_session(session.id, missing_ok=True)
