@@ -106,6 +106,22 @@ async def test_reading_rests_in_a_fast_stream_of_text_and_goes_on_by_itself():
         await until(lambda: transport.is_reading)
 
 
+@pytest.mark.parametrize(("pieces", "rests"), [(1, False), (10, True)])
+async def test_how_fast_a_stream_is_shows_in_its_pieces_not_in_the_reads(
+    monkeypatch: pytest.MonkeyPatch, pieces: int, rests: bool
+):
+    """A busy machine reads late, and more at a time."""
+    async with connected() as (connection, transport, _):
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for _ in range(20):
+            now += 0.005
+            with monkeypatch.context() as patch:
+                patch.setattr(loop, "time", lambda now=now: now)
+                connection.data_received(PIECE * pieces)
+        assert transport.is_reading is not rests
+
+
 async def test_a_request_of_ours_ends_the_rest_and_none_begins_while_it_waits():
     """C2: an answer that somebody waits for is never delayed."""
     async with connected() as (connection, transport, _):

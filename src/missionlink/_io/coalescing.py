@@ -26,7 +26,8 @@ __all__ = ("SMALL_READ_BYTES", "Coalescer")
 REST_SECONDS = 0.002
 SMALL_READ_BYTES = 16 * 1024
 """A read of more has enough work in it to be worth its waking up."""
-# A read that comes this soon after the one before is part of a fast stream; a rest does not count.
+# Messages that come this close together are a fast stream; a rest does not count. A busy machine reads late, and more
+# at a time.
 _HOT_SECONDS = 0.001
 _HOT_READS_BEFORE_REST = 8
 
@@ -50,7 +51,7 @@ class Coalescer:
     def small_read(self, messages: int, items: list[tuple[Taker, Event | Call]]) -> None:
         """Learn of a read: how many messages it brought, and those among them that are for sessions."""
         now = self._loop.time()
-        is_hot = now - self._last_read < _HOT_SECONDS
+        is_hot = now - self._last_read < _HOT_SECONDS * messages
         self._last_read = now
         # A read that completes no message may be a part of anything.
         if not is_hot or not messages or len(items) != messages or self._calls.waiting or self._calls.open:

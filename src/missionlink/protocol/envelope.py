@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Generic
 import msgspec
 
 from missionlink.protocol import index
-from missionlink.protocol.long_text import LONG_BYTES, decode_long
 
 __all__ = (
     "NO_JSON",
@@ -31,6 +30,10 @@ __all__ = (
 
 # Stands for "the member was absent"; compared by identity, which works since structs share their defaults.
 NO_JSON = msgspec.Raw(b"")
+
+
+LONG_BYTES = 8 * 1024 * 1024
+"""Payloads of larger messages are decoded with less memory where one text is most of them (see ``long_text``)."""
 
 
 class UnknownEvent(msgspec.Struct, frozen=True):
@@ -131,7 +134,7 @@ class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False):
                 elif self.size < LONG_BYTES:
                     payload = decoder.decode(self.data_json)
                 else:
-                    payload = decode_long(decoder, self.data_json)
+                    payload = _decode_long(decoder, self.data_json)
             except (ValueError, RecursionError) as error:
                 payload = UnknownEvent(self.type, bytes(self.data_json) or self.raw, str(error))
             self.payload = payload
@@ -252,7 +255,14 @@ def _decode_first(event: Event) -> object:
     decoder = index.payload_decoder(event.type)
     if decoder is None:
         return UnknownEvent(event.type, bytes(event.data_json) or event.raw)
-    return decoder.decode(event.data_json) if event.size < LONG_BYTES else decode_long(decoder, event.data_json)
+    return decoder.decode(event.data_json) if event.size < LONG_BYTES else _decode_long(decoder, event.data_json)
+
+
+def _decode_long(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw) -> Any:
+    # Imported here: few programs ever see such a message.
+    from missionlink.protocol.long_text import decode_long
+
+    return decode_long(decoder, raw)
 
 
 def _text_or_none(raw: msgspec.Raw) -> str | None:

@@ -11,10 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ("LONG_BYTES", "decode_long")
+__all__ = ("decode_long",)
 
-LONG_BYTES: Final = 8 * 1024 * 1024
-"""Messages of more than this are worth it."""
 # Few and large additions to the text: at the latest from 32 MiB on the C library of Linux moves it without copying.
 _BLOCK_BYTES: Final = 4 * 1024 * 1024
 _PIECE_BYTES: Final = 64 * 1024
