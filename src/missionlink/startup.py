@@ -22,15 +22,14 @@ if TYPE_CHECKING:
 __all__ = ("establish", "release")
 
 _EVENTS_OF_A_TURN = (
-    "session.start",
     "assistant.turn_start",
     "assistant.message_start",
     "assistant.message_delta",
     "assistant.message",
     "assistant.usage",
     "assistant.turn_end",
-    "session.idle",
 )
+_EVENTS_LIKELY_LATER = ("user.message", "tool.execution_start", "tool.execution_complete", "session.idle")
 
 _MODULES_OF_A_SESSION = (
     "handlers.permissions",
@@ -46,6 +45,8 @@ _MODULES_OF_A_SESSION = (
 )
 _TYPES_OF_A_TURN = ("model", "generated.types_shared", "generated.types_events_shared")
 
+# An answer would have to wait for the module that is being loaded.
+_RUNTIME_TAKES_ITS_TIME_SECONDS = 0.1
 # In the first rounds of the event loop the process is made: nothing should come between.
 _ROUNDS_TO_START = 3
 
@@ -93,8 +94,11 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
         try:
             async with asyncio.timeout(timeout):
                 loading = link.tasks.start(_import_while_it_boots(with_events=is_ours), logged=False)
+                more = link.tasks.start(_import_while_there_is_time(loading)) if is_ours else None
                 await connection.open()
                 handshake = await _shake_hands(connection, token)
+                if more is not None:
+                    more.cancel()
                 await loading
         except TimeoutError as error:
             raise RuntimeStartFailed(f"the runtime was not usable within {timeout:g} s") from error
@@ -139,6 +143,17 @@ async def _import_while_it_boots(*, with_events: bool) -> None:
         for event_type in _EVENTS_OF_A_TURN:
             payload_decoder(event_type)
             await asyncio.sleep(0)
+
+
+async def _import_while_there_is_time(loading: asyncio.Task[None]) -> None:
+    """Load what programs often use a little later, if the runtime takes its time: it is not worth waiting for."""
+    await asyncio.wait({loading})
+    await asyncio.sleep(_RUNTIME_TAKES_ITS_TIME_SECONDS)
+    from missionlink.protocol.index import payload_decoder
+
+    for event_type in _EVENTS_LIKELY_LATER:
+        payload_decoder(event_type)
+        await asyncio.sleep(0)
 
 
 async def _shake_hands(connection: Connection, token: str | None) -> Handshake:
