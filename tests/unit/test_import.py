@@ -65,3 +65,31 @@ def test_every_name_of_the_root_can_be_loaded_first():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
     for name in sorted(set(missionlink.__all__) - {"__version__"})[::6]:
         assert loaded_by(f"from missionlink import {name}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the program is a POSIX one")
+def test_a_runtime_is_started_before_what_it_need_not_wait_for_is_loaded():
+    """L1: its boot is the time for the rest; nothing is searched for where a program is named."""
+    program = """if True:
+        import asyncio, sys
+        from missionlink import AsyncClient, MissionlinkError
+        known = set()
+        def watch(event, arguments):
+            if event == "subprocess.Popen":
+                known.update(sys.modules)
+        sys.addaudithook(watch)
+        async def main():
+            try:
+                await AsyncClient(runtime="/bin/sh").start()
+            except MissionlinkError:
+                pass
+        asyncio.run(main())
+        assert "missionlink._io.process" in known
+        for name in set(sys.modules) - known: del sys.modules[name]
+    """
+    loaded = loaded_by(f"exec({program!r})")
+    assert "missionlink._io.process" in loaded
+    from missionlink.startup import _MODULES_OF_A_SESSION
+
+    assert not {"missionlink." + name for name in _MODULES_OF_A_SESSION} & loaded
+    assert not {"missionlink.runtime.location", "pathlib", "shutil", "tempfile"} & loaded
