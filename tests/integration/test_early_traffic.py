@@ -197,6 +197,7 @@ async def test_the_oldest_item_falls_out_at_128_and_a_request_among_them_is_answ
         events = session.events()
         first = await next_event(events)
         assert isinstance(first.data, EventsLost)
+        assert "before the first consumer" in first.data.reason
         assert first.data.count == 1
         assert [(await next_event(events)).type for _ in range(128)] == [f"test.kept_{n}" for n in range(128)]
         assert client.counts.events_lost == 1

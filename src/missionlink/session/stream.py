@@ -28,6 +28,8 @@ else:
 
 __all__ = ("EventQueue", "EventStream", "Overflow")
 
+_FULL = "this consumer's queue was full"
+
 _log = logging.getLogger("missionlink.session")
 
 # The policy "wait" stops reading for the whole connection, so it must end: then the oldest events go.
@@ -94,7 +96,7 @@ class EventQueue:
     """
 
     __slots__ = (
-        "_bytes", "_error", "_gate", "_lost", "_max_bytes", "_max_events", "_overflow", "_queue",
+        "_bytes", "_error", "_gate", "_lost", "_lost_why", "_max_bytes", "_max_events", "_overflow", "_queue",
         "_session_id", "_timer", "_types", "_waiter", "has_ended",
     )  # fmt: skip
 
@@ -121,6 +123,7 @@ class EventQueue:
         self._queue: deque[Event] = deque()
         self._bytes = 0
         self._lost = 0
+        self._lost_why = _FULL
         self._error: MissionlinkError | None = None
         self.has_ended: bool = False
         """Whether it takes no more events."""
@@ -143,7 +146,7 @@ class EventQueue:
         """
         if self._lost:
             count, self._lost = self._lost, 0
-            return lost_marker(count, "this consumer's queue was full")
+            return lost_marker(count, self._lost_why)
         if self._queue:
             event = self._queue.popleft()
             self._bytes -= event.size
@@ -182,6 +185,7 @@ class EventQueue:
         if event.type == LOST_TYPE and not self._queue and isinstance(event.data, EventsLost):
             # A gap in front of an empty queue needs no room.
             self._lost += event.data.count
+            self._lost_why = event.data.reason
         else:
             self._queue.append(event)
             self._bytes += event.size
@@ -228,6 +232,7 @@ class EventQueue:
             event = self._queue.popleft()
             self._bytes -= event.size
             self._lost += event.data.count if isinstance(event.payload, EventsLost) else 1
+            self._lost_why = _FULL
 
     def _give_up_waiting(self) -> None:
         _log.warning(
