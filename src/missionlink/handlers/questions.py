@@ -10,6 +10,7 @@ Source: ``userInput.request``, ``exitPlanMode.request``, ``autoModeSwitch.reques
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import UnionType
 from typing import Any, Literal
 
 import msgspec
@@ -51,12 +52,20 @@ class Question(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, rename="camel", frozen=True):
-    """The user's answer."""
+    """The user's answer.
+
+    Raises:
+        InvalidOption: A field is of the wrong kind.
+    """
 
     answer: str
     """The text, or one of the choices."""
     was_freeform: bool = False
     """Whether it is none of the offered choices."""
+
+    def __post_init__(self) -> None:
+        _check("answer", self.answer, str)
+        _check("was_freeform", self.was_freeform, bool)
 
 
 class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -81,12 +90,21 @@ class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
 
 
 class FormAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to a form."""
+    """The answer to a form.
+
+    Raises:
+        InvalidOption: A field is of the wrong kind.
+    """
 
     action: Literal["accept", "decline", "cancel"]
     """What the user did with it."""
     content: dict[str, Any] | None = None
     """The data; only with ``"accept"``."""
+
+    def __post_init__(self) -> None:
+        if self.action not in ("accept", "decline", "cancel"):
+            raise InvalidOption("action", f"{self.action!r} is none of accept, decline, cancel")
+        _check("content", self.content, dict | None)
 
 
 class Plan(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -107,7 +125,11 @@ class Plan(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
 
 
 class PlanAnswer(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
-    """The answer to a plan."""
+    """The answer to a plan.
+
+    Raises:
+        InvalidOption: A field is of the wrong kind.
+    """
 
     approved: bool
     """Whether the agent may go on."""
@@ -117,6 +139,12 @@ class PlanAnswer(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True
     """What the agent is told; with a refusal it plans again by it."""
     auto_approve_edits: bool | None = None
     """Whether changes of files need no further permission."""
+
+    def __post_init__(self) -> None:
+        _check("approved", self.approved, bool)
+        _check("selected_action", self.selected_action, str | None)
+        _check("feedback", self.feedback, str | None)
+        _check("auto_approve_edits", self.auto_approve_edits, bool | None)
 
 
 class AutoModeSwitch(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -130,6 +158,12 @@ class AutoModeSwitch(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """The session that asks."""
     request_id: str | None = None
     """Names the offer in the answer."""
+
+
+def _check(option: str, value: object, wanted: type | UnionType) -> None:
+    """Refuse what a runtime might take for something that nobody has said."""
+    if not isinstance(value, wanted):
+        raise InvalidOption(option, f"must not be a {type(value).__name__}")
 
 
 UserInputHandler = Callable[[Question], Answer | str | Awaitable[Answer | str]]
