@@ -179,8 +179,60 @@ async def test_a_request_behind_events_that_wait_for_the_history_keeps_its_place
         peer.send(answered(asked, {"sessionId": "cloud"}))
         await until(lambda: len(log.lines) == 3)
         assert log.lines == ["event e0", "start q1", "event e2"]
-        peer.answer(await peer.request("session.getMessages"), {"events": []})
+        # What the wire left out comes late then, and not never; what it brings once more is known.
+        past = [event("cloud", "n", id=name)["params"]["event"] for name in ("h0", "e0", "e2", "h3")]
+        peer.answer(await peer.request("session.getMessages"), {"events": past})
         await within(task)
+        peer.send(event("cloud", "n", id="h3"), event("cloud", "n", id="e4"))
+        await until(lambda: "event e4" in log.lines)
+        assert log.lines[3:] == ["event h0", "event h3", "event e4"]
+
+
+async def test_a_session_that_is_served_before_its_creation_is_answered_waits_for_no_history():
+    """P6, P15, P17: the response may wait for the answer, and the history for the response."""
+    log = Log()
+    log.gate.set()
+    async with open_client(adoption_patience=0.001) as (client, peer):
+        peer.on["session.create"] = lambda params: ...
+        peer.on["session.getMessages"] = lambda params: ...
+        opening = client.create_cloud_session("octo/hello", on_user_input=log.answer, on_event=log.event)
+        task = asyncio.ensure_future(_opened(opening))
+        asked = await peer.request("session.create")
+        question = request(1, "userInput.request", {**QUESTION, "question": "q1", "sessionId": "cloud"})
+        peer.send(event("cloud", "n", id="e0"), question, event("cloud", "n", id="e2"))
+        assert "result" in await peer.response(1)
+        assert log.lines == ["event e0", "start q1", "event e2"]
+        peer.answer(asked, {"sessionId": "cloud"})
+        past = [event("cloud", "n", id=name)["params"]["event"] for name in ("h0", "e0", "e2")]
+        reading = await peer.request("session.getMessages")
+        peer.send(event("cloud", "n", id="e3"))
+        peer.answer(reading, {"events": past})
+        await within(task)
+        await until(lambda: len(log.lines) >= 5)
+        assert log.lines[3:] == ["event e3", "event h0"]
+
+
+async def test_after_a_flood_that_did_not_wait_for_it_the_history_is_left_alone():
+    """P15: nothing comes twice, and what is remembered of the wire is bounded."""
+    log = Log()
+    async with open_client(adoption_patience=0.001) as (client, peer):
+        peer.on["session.create"] = lambda params: ...
+        peer.on["session.getMessages"] = lambda params: ...
+        opening = client.create_cloud_session("octo/hello", on_user_input=lambda question: "a", on_event=log.event)
+        task = asyncio.ensure_future(_opened(opening))
+        asked = await peer.request("session.create")
+        peer.send(request(1, "userInput.request", {**QUESTION, "sessionId": "cloud"}))
+        assert "result" in await peer.response(1)
+        wanted = [f"event e{number}" for number in range(5000)]
+        peer.send(*(event("cloud", "n", id=f"e{number}") for number in range(5000)))
+        await until(lambda: len(log.lines) == 5000)
+        peer.answer(asked, {"sessionId": "cloud"})
+        past = [event("cloud", "n", id=name)["params"]["event"] for name in ("e1", "h0", "h1")]
+        peer.answer(await peer.request("session.getMessages"), {"events": past})
+        await within(task)
+        peer.send(event("cloud", "n", id="h1"), event("cloud", "n", id="last"))
+        await until(lambda: log.lines[-1] == "event last")
+        assert log.lines == [*wanted, "event h1", "event last"]
 
 
 async def _opened(opening: Any) -> Any:

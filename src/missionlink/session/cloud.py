@@ -94,6 +94,8 @@ class CloudCreation(ConversationBase):
     def _adopt(self, session_id: str) -> None:
         """Serve an id before the response confirms it: a request for it cannot wait."""
         self._session = self._register(session_id)
+        # Its history is not to be had before the response, and the response may wait for what the request asks.
+        self._session.dispatcher.release()
 
     def _register(self, session_id: str) -> SessionCore:
         session = SessionCore(session_id, self.link, self._options, cloud=self._cloud)

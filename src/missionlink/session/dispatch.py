@@ -18,7 +18,7 @@ from missionlink._io.tasks import STARTS_AT_ONCE
 from missionlink._wire.calls import Call
 from missionlink._wire.inbox import Inbox
 from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
-from missionlink.session.kept import Merged, keep_call, weave
+from missionlink.session.kept import Kept, Merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -51,7 +51,7 @@ class Dispatcher:
     """
 
     __slots__ = (
-        "_backlog", "_bytes", "_concerns", "_consumers", "_everybody", "_gate", "_is_merging", "_items", "_kept_back",
+        "_backlog", "_bytes", "_concerns", "_consumers", "_everybody", "_gate", "_is_merging", "_items", "_kept",
         "_loop", "_owner", "_seen", "_trackers",
     )  # fmt: skip
 
@@ -68,8 +68,8 @@ class Dispatcher:
         self._trackers: tuple[Consumer, ...] = ()
         self._everybody: tuple[Consumer, ...] = ()
         self._backlog: Inbox[Event] | None = Inbox(limits.backlog_events, limits.backlog_bytes)
-        # Events that wait until the session's history has been read, and requests behind them.
-        self._kept_back: list[Event | Call] | None = None
+        # What waits until the session's history has been read.
+        self._kept: Kept | None = None
         # Ids that the history brought: the wire may bring them once more.
         self._seen: frozenset[str] = _NOTHING
         # Whether one of the last two is in use.
@@ -84,21 +84,22 @@ class Dispatcher:
             if self._backlog is None and item.type not in self._concerns:
                 for consumer in self._everybody:
                     consumer.push(item)
-            elif self.deliver(item):
-                self._await_first_step()
+            elif self.deliver(item) and not STARTS_AT_ONCE:
+                # What comes next waits for the handler just started: its first step is in the loop's queue already.
+                self._waiting()
         elif self._items:
             self._queue(item, self._items)
         elif isinstance(item, Call):
-            if self._kept_back:
-                keep_call(item, self._kept_back, self._loop, self.let_go)
-            elif item.is_open and self._owner.serve(item):
-                self._await_first_step()
+            if self._kept is not None and self._kept.take_call(item, self._loop, self.release):
+                return
+            if item.is_open and self._owner.serve(item) and not STARTS_AT_ONCE:
+                self._waiting()
         elif self._items is not None:
             self._queue(item, self._items)
-        elif self._kept_back is not None:
-            self._kept_back.append(item)
-        elif self._is_news(item) and self.deliver(item):
-            self._await_first_step()
+        elif self._kept is not None and self._kept.take(item):
+            pass
+        elif self._is_news(item) and self.deliver(item) and not STARTS_AT_ONCE:
+            self._waiting()
 
     def take_later(self, item: Event | Call) -> None:
         """Hand an item on in the event loop's next round: the reader is in the middle of something."""
@@ -128,11 +129,6 @@ class Dispatcher:
             self._loop.call_soon(self._drain)
         return self._items
 
-    def _await_first_step(self) -> None:
-        """Let events wait for the handler just started: its first step is in the loop's queue already."""
-        if not STARTS_AT_ONCE:
-            self._waiting()
-
     def _drain(self) -> None:
         waits = True
         try:
@@ -157,9 +153,9 @@ class Dispatcher:
         while items:
             item = items.popleft()
             if isinstance(item, Call):
-                if self._kept_back:
-                    keep_call(item, self._kept_back, self._loop, self.let_go)
-                elif item.is_open:
+                if self._kept is not None and self._kept.take_call(item, self._loop, self.release):
+                    continue
+                if item.is_open:
                     handler_waits |= self._owner.serve(item)
                 continue
             if handler_waits and in_turn and not STARTS_AT_ONCE:
@@ -168,8 +164,8 @@ class Dispatcher:
                 return True
             if isinstance(item, Merged):
                 handler_waits |= self.deliver(item.event, act=item.act)
-            elif self._kept_back is not None:
-                self._kept_back.append(item)
+            elif self._kept is not None and self._kept.take(item):
+                pass
             elif not self._seen or self._is_news(item):
                 handler_waits |= self.deliver(item)
         return handler_waits and not STARTS_AT_ONCE
@@ -215,8 +211,13 @@ class Dispatcher:
 
     def keep_back(self) -> None:
         """Keep events back until ``let_go``; a request behind one waits with it, but not for long."""
-        self._kept_back = []
+        self._kept = Kept()
         self._is_merging = True
+
+    def release(self) -> None:
+        """Hand on what is kept back, and keep nothing back any more: what the history has besides comes late."""
+        if self._kept is not None and not self._kept.is_released:
+            self._waiting().extendleft(reversed(self._kept.release()))
 
     def let_go(
         self,
@@ -231,15 +232,16 @@ class Dispatcher:
             seen: Ids of the history's events: what the wire brings of them later is left out.
             act_on: Events of the history that still ask something.
         """
-        if self._kept_back is None:
+        kept, self._kept = self._kept, None
+        if kept is None or kept.has_forgotten:
+            self._is_merging = False
             return
-        everything, self._kept_back = self._kept_back, None
-        kept = [item for item in everything if isinstance(item, Event)]
+        wire = kept.events()
         self._seen = frozenset(seen)
         self._is_merging = bool(self._seen)
-        brought = {event.id for event in kept}
+        brought = {event.id for event in wire}
         still_open = {event.id for event in act_on}
-        merged = merge(kept)
+        merged = merge(wire)
         delivered = {event.id for event in merged}
         for event in act_on:
             if event.id not in delivered:
@@ -249,7 +251,7 @@ class Dispatcher:
         items = self._waiting()
         items.extendleft(
             item if isinstance(item, Call) else Merged(item, act=item.id not in settled)
-            for item in reversed(weave(everything, merged))
+            for item in reversed(kept.resolve(merged))
         )
 
     # Consumers.

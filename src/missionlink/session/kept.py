@@ -1,7 +1,8 @@
-"""What waited for a session's history: its events with their meaning, and where requests stand among them."""
+"""What waits for a session's history: its events with their meaning, and where requests stand among them."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from missionlink.protocol.envelope import Event
@@ -12,10 +13,14 @@ if TYPE_CHECKING:
 
     from missionlink._wire.calls import Call
 
-__all__ = ("Merged", "keep_call", "weave")
+__all__ = ("Kept", "Merged", "weave")
+
+_log = logging.getLogger("missionlink.session")
 
 # The runtime may not say its history before it has been answered.
 _PATIENCE_SECONDS = 0.25
+# Events that went on without the history are remembered, to know later which of the history's are missing.
+_MOST_REMEMBERED = 4096
 
 
 class Merged:
@@ -28,15 +33,69 @@ class Merged:
         self.act = act
 
 
-def keep_call(
-    call: Call,
-    kept: list[Event | Call],
-    loop: asyncio.AbstractEventLoop,
-    let_go: Callable[[Callable[[list[Event]], list[Event]]], None],
-) -> None:
-    """Put a request behind the events that wait, and let all of them go without the history before long."""
-    kept.append(call)
-    loop.call_later(_PATIENCE_SECONDS, let_go, list)
+class Kept:
+    """The items that wait for the history, in their order.
+
+    Once ``release`` was called they wait no longer: then they are remembered, and what the history has besides them
+    comes late instead of never.
+    """
+
+    __slots__ = ("_items", "_timer", "has_forgotten", "is_released")
+
+    def __init__(self) -> None:
+        self._items: list[Event | Call] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_released: bool = False
+        """Whether items are handed on while the history is still awaited."""
+        self.has_forgotten: bool = False
+        """Whether so much was handed on that nobody can tell any more what the history has besides."""
+
+    def take(self, event: Event) -> bool:
+        """Keep an event; say whether it has to wait."""
+        if not self.has_forgotten:
+            self._items.append(event)
+        if self.is_released and len(self._items) > _MOST_REMEMBERED:
+            self._items.clear()
+            self.has_forgotten = True
+            _log.warning("what a session's history has besides its first %d events is left out", _MOST_REMEMBERED)
+        return not self.is_released
+
+    def take_call(self, call: Call, loop: asyncio.AbstractEventLoop, release: Callable[[], None]) -> bool:
+        """Keep a request behind the events that wait, but not for long; say whether it has to wait."""
+        if self.is_released or not self._items:
+            return False
+        self._items.append(call)
+        if self._timer is None:
+            self._timer = loop.call_later(_PATIENCE_SECONDS, release)
+        return True
+
+    def release(self) -> list[Merged | Call]:
+        """Return what waits: nothing has to wait from now on."""
+        self.is_released = True
+        waiting = self._items
+        self._items = [item for item in waiting if isinstance(item, Event)]
+        return [Merged(item, act=True) if isinstance(item, Event) else item for item in waiting]
+
+    def events(self) -> list[Event]:
+        """Return the events that came on the wire, those of the past too."""
+        return [item for item in self._items if isinstance(item, Event)]
+
+    def resolve(self, merged: list[Event]) -> list[Event | Call]:
+        """Return what is to be handed on once the history is known.
+
+        Args:
+            merged: The events of the wire and of the history, in their order.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.is_released:
+            return weave(self._items, merged)
+        # An event that both have may be the history's in `merged`; one without an id is the wire's.
+        past = {event.id for event in self.events()}
+        missing: list[Event | Call] = [event for event in merged if event.id not in past]
+        if missing:
+            _log.info("%d event(s) of the session's beginning come late: the history was not to be had", len(missing))
+        return missing
 
 
 def weave(kept: Sequence[Event | Call], merged: list[Event]) -> list[Event | Call]:
