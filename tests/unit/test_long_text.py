@@ -49,6 +49,11 @@ def test_a_long_text_is_decoded_in_pieces(lines: int):
     same_both_ways(payload(LINE * lines, toolRequests=[], phase="x"), in_pieces=True)
 
 
+def test_a_piece_without_a_place_to_cut_behind_one_ends_too() -> None:
+    same_both_ways(payload("one place " + "none" * 100))
+    same_both_ways(payload(" " + "none" * 100 + " x"))
+
+
 @given(st.text(st.sampled_from(' ab"\\/\n\t\x00ü«👍\u2028{}[]:,')))
 def test_any_text_comes_out_as_it_went_in(text: str):
     same_both_ways(payload(text))

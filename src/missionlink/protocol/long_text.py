@@ -73,9 +73,9 @@ def _read_text(data: memoryview, start: int) -> tuple[str, int]:
     while True:
         piece = bytearray(b'"')
         piece += data[position : position + _PIECE_BYTES]
-        # A space stands in no escape and in no character of several bytes.
+        # A space stands in no escape and in no character of several bytes. The first one is where the last piece ended.
         cut = piece.rfind(b" ")
-        if len(piece) <= _PIECE_BYTES or cut <= 0:
+        if len(piece) <= _PIECE_BYTES or cut <= 1:
             break
         del piece[cut:]
         piece += b'"'
