@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,7 +129,12 @@ async def test_being_too_late_is_an_answer(session: Session) -> None:
 
 
 async def test_a_request_has_a_limit_and_a_person_has_none(client: AsyncClient, session: Session) -> None:
-    with pytest.raises(errors.RequestTimeout) as late:
-        await session.rpc.model.get_current(timeout=1e-6)
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(errors.RequestTimeout) as late:
+            await session.rpc.model.get_current(timeout=0.1)
+    finally:
+        os.kill(client.pid, signal.SIGCONT)
     assert late.value.method == "session.model.getCurrent"
     assert (await session.rpc.model.get_current(timeout=None)).model_id

@@ -138,4 +138,6 @@ def test_a_start_loads_the_types_of_a_turn_and_no_method() -> None:
     """The types of a turn are loaded on purpose, while a runtime of our own starts; see ``startup``."""
     deliberate = generated_after(f"import {PACKAGE}.events_assistant, {PACKAGE}.events_session")
     assert not {name for name in deliberate if name.startswith(("rpc_", "client_", "types_rpc_"))}
-    assert generated_after(LIFE) - {"names"} == deliberate
+    # Some of them are left for later where the runtime was ready before.
+    assert "events_assistant" in generated_after(LIFE)
+    assert generated_after(LIFE) - {"names"} <= deliberate

@@ -29,8 +29,8 @@ class Merged:
     __slots__ = ("act", "event")
 
     def __init__(self, event: Event, *, act: bool) -> None:
-        self.event = event
-        self.act = act
+        self.event: Event = event
+        self.act: bool = act
 
 
 class Kept:
