@@ -7,7 +7,8 @@ PACKAGE := .venv/.package
 PROGRAM := $(BIN)/missionlink
 NEWEST := .cache/missionlink/.newest
 RUNTIMES := .cache/missionlink/.all
-JOBS ?= 2
+# More than this machine has cores: half of the time the tests wait for runtimes.
+JOBS ?= 3
 PYTHONS ?= 3.12 3.13
 ARGS ?=
 

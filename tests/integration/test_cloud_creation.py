@@ -68,7 +68,7 @@ async def test_an_unusable_response_without_an_id_says_that_a_session_may_be_lef
     "members",
     [
         b'"result":{"sessionId":"%b","capabilities":{}' % TASK.encode(),
-        b'"result":{"sessionId":"%b","capabilities":%b}' % (TASK.encode(), b"[" * 5000 + b"]" * 5000),
+        b'"result":{"sessionId":"%b","capabilities":%b}' % (TASK.encode(), b"[" * 100_000 + b"]" * 100_000),
         b'"result":{"sessionId":"%b","capabilities":NaN}' % TASK.encode(),
         b'"result":{"sessionId":"%b","capabilities":{}},"error":{"code":1,"message":"no"}' % TASK.encode(),
     ],
