@@ -10,9 +10,9 @@ prints the streamed answers and the events as they come, and ends cleanly.
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator
 
-from missionlink import Allow, AsyncClient, ClientOptions, Decision, Event, PermissionRequest, Question, Session
+from missionlink import Allow, AsyncClient, ClientOptions, Decision, Event, PermissionRequest, Question
+from missionlink.events import AssistantMessageDelta
 from missionlink.mission_control import serve
 
 PROMPTS = ("Say hello to the newcomer", "/permission make test", "/ask Which colour? [red|blue]")
@@ -32,19 +32,12 @@ async def answer(question: Question) -> str:
     return question.choices[-1]
 
 
-async def print_events(events: AsyncIterator[Event]) -> None:
-    async for event in events:
-        if "delta" not in event.type:
-            line("event", event.type)
-
-
-async def talk(session: Session, prompt: str) -> None:
-    line("prompt", prompt)
-    async with session.stream(prompt) as turn:
-        async for text in turn.text:
+def show(event: Event) -> None:
+    match event.data:
+        case AssistantMessageDelta(delta_content=text):
             line("streamed", repr(text))
-    result = await turn
-    line("answer", f"{result.text} ({result.status})")
+        case _:
+            line("event", event.type)
 
 
 async def main(prompts: tuple[str, ...], home: str) -> None:
@@ -57,13 +50,15 @@ async def main(prompts: tuple[str, ...], home: str) -> None:
         opening = client.create_cloud_session("octo/hello@main", on_permission=decide, on_user_input=answer)
         async with opening as session:
             line("session", f"{session.id}, an id that the runtime has assigned")
-            printing = asyncio.create_task(print_events(session.events()))
             await session.wait_ready()
             line("on the web", await session.wait_remote_url())
+            # Attached late, and yet it sees every event from the first on.
+            session.on(show)
             for prompt in prompts:
-                await talk(session, prompt)
+                line("prompt", prompt)
+                result = await session.run(prompt)
+                line("answer", f"{result.text} ({result.status})")
             line("history", f"{len(await session.history())} events")
-        await printing
     line("end", "session, runtime and Mission Control are gone")
 
 

@@ -22,7 +22,7 @@ ROOT_DOCS = {
 BLOCKING_ROOT = (
     "    def __init__(self, portal: Portal, inner: object) -> None: ...",
     "    def call(",
-    "        self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET",
+    "        self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = DEFAULT",
     "    ) -> Any:",
     '        """Call any method by its wire name and return its result as plain Python values."""',
     "",
@@ -54,7 +54,10 @@ class MethodModules:
         body = [*self._types.definitions(shapes), *classes]
         used = {name for space in spaces for method in space.methods.values() for name in self._used_by(method)}
         text = "\n".join(body)
-        bases = [x for x in ("Namespace", "RootNamespace", "Timeout") if re.search(rf"\b{x}\b", text)]
+        bases, times = (
+            [x for x in names if re.search(rf"\b{x}\b", text)]
+            for names in (("Namespace", "RootNamespace"), ("DEFAULT", "Timeout"))
+        )
         children = sorted((x for space in spaces for x in space.children.values()), key=lambda x: x.name)
         places = [(rpc_module(child.side, child.path), child.name) for child in children]
         typed = [
@@ -65,6 +68,7 @@ class MethodModules:
         ]
         imports = self._types.imports(module, shapes, [*body, *(["TYPE_CHECKING"] if typed else [])], used)
         imports += import_line("missionlink.protocol.namespace", bases)
+        imports += import_line("missionlink.protocol.timeouts", times) if times else []
         if typed:
             imports += ["", "if TYPE_CHECKING:", *typed]
         head = [f'"""{_title(spaces[0])}"""', "", HEADER, "from __future__ import annotations", ""]
@@ -91,7 +95,7 @@ class MethodModules:
                 "from msgspec import UNSET, Raw, UnsetType",
                 "",
                 *import_line("missionlink.blocking.portal", ["Portal"]),
-                *import_line("missionlink.protocol.namespace", ["Timeout"]),
+                *import_line("missionlink.protocol.timeouts", ["DEFAULT", "Timeout"]),
                 *import_line("missionlink.rpc", used),
                 "",
                 "",
@@ -130,7 +134,7 @@ class MethodModules:
     def _method(self, part: str, method: Method, *, hides_list: bool, blocking: bool) -> Iterator[str]:
         fields = sorted(self._layout.params[method.wire].fields, key=lambda x: not x[1].required)
         names = {wire: RENAMED_PARAMETERS.get((method.wire, wire), snake(wire)) for wire, _ in fields}
-        limit = "None" if method.wire in UNLIMITED else "UNSET"
+        limit = "None" if method.wire in UNLIMITED else "DEFAULT"
         signature = [self._parameter(names[wire], field) for wire, field in fields]
         signature.append(f"timeout: Timeout = {limit}")
         result = self._received.write(self._layout.results[method.wire])

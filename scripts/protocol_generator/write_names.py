@@ -20,7 +20,8 @@ EXTRAS = {
     },
     "rpc": {
         "missionlink.protocol.model": ("Raw", "decode_json", "encode_json"),
-        "missionlink.protocol.namespace": ("Caller", "Timeout"),
+        "missionlink.protocol.namespace": ("Caller",),
+        "missionlink.protocol.timeouts": ("DEFAULT", "Default", "Timeout"),
     },
 }
 TITLES = {

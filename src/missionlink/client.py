@@ -7,11 +7,9 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from missionlink._io.tasks import is_being_cancelled
-from missionlink.client_traffic import ClientTraffic
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError
 from missionlink.options.client import ClientOptions
 from missionlink.options.merge import options_of, with_fields
-from missionlink.protocol.results import read_result
 from missionlink.sessions import Sessions
 from missionlink.startup import establish, release
 
@@ -73,7 +71,6 @@ class AsyncClient(Sessions):
         self._link: Link | None = None
         self._handshake: Handshake | None = None
         self._rpc: ClientRpc | None = None
-        self._traffic = ClientTraffic(self._connection_ended)
 
     def __repr__(self) -> str:
         version = self.runtime_version
@@ -182,7 +179,7 @@ class AsyncClient(Sessions):
             self._waiting_for_start -= 1
 
     async def _start(self) -> None:
-        self._link, self._handshake = await establish(self.options, self._given_transport, self._traffic)
+        self._link, self._handshake = await establish(self.options, self._given_transport, self._connection_ended)
         self._state = "running"
 
     async def close(self) -> None:
@@ -240,8 +237,7 @@ class AsyncClient(Sessions):
 
     def lifecycle(self) -> LifecycleStream:
         """Return an iterator over the comings and goings of all sessions of the runtime."""
-        self._running_link()
-        return self._traffic.lifecycle.open()
+        return self._running_link().traffic.lifecycle.open()
 
     # Questions to the runtime.
 
@@ -254,11 +250,11 @@ class AsyncClient(Sessions):
 
     async def status(self) -> dict[str, Any]:
         """Return what the runtime says of itself, for example ``{"version": …, "protocolVersion": 3}``."""
-        return read_result("status.get", await self._running_link().call("status.get", {}), dict[str, Any])
+        return await self._running_link().read("status.get", dict[str, Any])
 
     async def auth_status(self) -> dict[str, Any]:
         """Return who is logged in, for example ``{"isAuthenticated": True, …}``."""
-        return read_result("auth.getStatus", await self._running_link().call("auth.getStatus", {}), dict[str, Any])
+        return await self._running_link().read("auth.getStatus", dict[str, Any])
 
     def _connection_ended(self, error: MissionlinkError) -> None:
         if self._state == "running":

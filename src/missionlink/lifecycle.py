@@ -55,18 +55,19 @@ def read_sessions(result: msgspec.Raw) -> list[SessionInfo]:
     return read_result("session.list", result, _Listed).sessions
 
 
-def check_deleted(session_id: str, result: msgspec.Raw) -> None:
+def check_deleted(session_id: str, result: msgspec.Raw, *, missing_ok: bool = False) -> None:
     """Turn a failed result of ``session.delete`` into an error.
 
     Raises:
-        SessionNotFound: Nothing was stored under this id.
+        SessionNotFound: Nothing was stored under this id, and ``missing_ok`` is not set.
         RequestRefused: It could not be deleted.
     """
     outcome: Success = read_result("session.delete", result, Success)
     if not outcome.success:
-        if "not found" in outcome.reason:
+        if "not found" not in outcome.reason:
+            raise RequestRefused("session.delete", outcome.reason, {"success": False})
+        if not missing_ok:
             raise SessionNotFound(session_id, outcome.reason)
-        raise RequestRefused("session.delete", outcome.reason, {"success": False})
 
 
 class LifecycleEvent(msgspec.Struct, rename="camel", frozen=True):

@@ -1894,4 +1894,5 @@ from missionlink.protocol.generated.types_user import (
     UserToolSessionApprovalWrite as UserToolSessionApprovalWrite,
 )
 from missionlink.protocol.model import Raw as Raw, decode_json as decode_json, encode_json as encode_json
-from missionlink.protocol.namespace import Caller as Caller, Timeout as Timeout
+from missionlink.protocol.namespace import Caller as Caller
+from missionlink.protocol.timeouts import DEFAULT as DEFAULT, Default as Default, Timeout as Timeout

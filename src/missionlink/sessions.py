@@ -9,22 +9,20 @@ import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
-from msgspec import UNSET, UnsetType
-
-from missionlink.errors import InvalidOption, MissionlinkError, SessionNotFound
-from missionlink.lifecycle import SessionInfo, check_deleted, read_sessions
+from missionlink.errors import InvalidOption, MissionlinkError
 from missionlink.options.checks import check_positive
 from missionlink.options.merge import checked_id, list_params, options_of, session_options
+from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from missionlink.lifecycle import SessionInfo
     from missionlink.options.attachments import Attachment
     from missionlink.options.client import ClientOptions
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.fields import SessionFields
     from missionlink.options.session import SessionOptions
-    from missionlink.protocol.namespace import Timeout
     from missionlink.session.link import Link
     from missionlink.session.opening import Opening
     from missionlink.session.turn import TurnResult
@@ -51,7 +49,7 @@ class Sessions(ABC):
         options: SessionOptions | None = None,
         *,
         session_id: str | None = None,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
     ) -> Opening:
         """Open a new local session: ``await`` it, or enter it with ``async with``.
@@ -82,7 +80,7 @@ class Sessions(ABC):
         *,
         continue_pending: bool = False,
         quiet: bool = False,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
     ) -> Opening:
         """Open a stored local session again; handlers and providers are not stored and must be given again.
@@ -111,7 +109,7 @@ class Sessions(ABC):
         options: SessionOptions | None = None,
         *,
         cloud: CloudOptions | None = None,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
     ) -> Opening:
         """Open a new session on compute that Mission Control reserves; the runtime assigns its id.
@@ -150,7 +148,7 @@ class Sessions(ABC):
         *,
         cloud: CloudOptions | None = None,
         history: bool = False,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
     ) -> Opening:
         """Come back to a cloud session, after a disconnect, a timed-out creation or from a new process.
@@ -277,6 +275,8 @@ class Sessions(ABC):
         Raises:
             InvalidOption: An argument is no text; nothing was sent.
         """
+        from missionlink.lifecycle import read_sessions
+
         params = list_params(cwd=cwd, git_root=git_root, repository=repository, branch=branch)
         return read_sessions(await self._running_link().call("session.list", params))
 
@@ -286,15 +286,13 @@ class Sessions(ABC):
         Raises:
             SessionNotFound: There is none, and ``missing_ok`` is not set.
         """
+        from missionlink.lifecycle import check_deleted
+
         name = checked_id(session_id)
         result = await self._running_link().call("session.delete", {"sessionId": name})
-        try:
-            check_deleted(name, result)
-        except SessionNotFound:
-            if not missing_ok:
-                raise
+        check_deleted(name, result, missing_ok=missing_ok)
 
     def _limit(self, timeout: Timeout) -> float | None:
-        limit = self.options.create_timeout if isinstance(timeout, UnsetType) else timeout
+        limit = self.options.create_timeout if isinstance(timeout, Default) else timeout
         check_positive("timeout", limit)
         return limit

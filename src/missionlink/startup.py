@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from missionlink.errors import ConnectionLost, MissionlinkError, RequestRejected, RuntimeStartFailed
-from missionlink.protocol.messages import METHOD_NOT_FOUND
-from missionlink.protocol.versions import Handshake, read_handshake
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from missionlink._io.connection import Connection
-    from missionlink._io.router import ClientPort
     from missionlink._io.transport import Transport
     from missionlink.options.client import ClientOptions
+    from missionlink.protocol.versions import Handshake
     from missionlink.session.link import Link
 
 __all__ = ("establish", "release")
@@ -54,13 +54,15 @@ _ROUNDS_TO_START = 3
 _TASKS_END_SECONDS = 1.0
 
 
-async def establish(options: ClientOptions, transport: Transport | None, client: ClientPort) -> tuple[Link, Handshake]:
+async def establish(
+    options: ClientOptions, transport: Transport | None, on_end: Callable[[MissionlinkError], None]
+) -> tuple[Link, Handshake]:
     """Start or reach the runtime and shake hands; what fails leaves nothing running.
 
     Args:
         options: Which runtime, and the time allowed.
         transport: Used instead of starting anything, if given.
-        client: Takes what concerns no session.
+        on_end: Called with the reason when the connection has ended.
 
     Raises:
         RuntimeNotFound, RuntimeStartFailed, RuntimeIncompatible: There is no runtime that can be used.
@@ -71,6 +73,7 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
+    from missionlink.client_traffic import ClientTraffic
     from missionlink.handlers.invoke import HandlerPool
     from missionlink.session.link import Link
 
@@ -81,14 +84,15 @@ async def establish(options: ClientOptions, transport: Transport | None, client:
         from missionlink import launch
 
         transport, token = launch.transport_for(options)
-    router = Router(client, options.held, adoption_patience=options.adoption_patience)
+    traffic = ClientTraffic(on_end)
+    router = Router(traffic, options.held, adoption_patience=options.adoption_patience)
     connection = Connection(
         transport, router, max_frame_bytes=options.max_frame_bytes, coalesce_reads=options.coalesce_reads
     )
     router.attach(connection)
     connection.secrets.learn((options.github_token, token))
     connection.secrets.learn_from({**(os.environ if is_ours and options.inherit_env else {}), **(options.env or {})})
-    link = Link(connection, router, Tasks(), HandlerPool(options.handler_threads), options)
+    link = Link(connection, router, traffic, Tasks(), HandlerPool(options.handler_threads), options)
     timeout = options.start_timeout
     try:
         try:
@@ -157,6 +161,9 @@ async def _import_while_there_is_time(loading: asyncio.Task[None]) -> None:
 
 
 async def _shake_hands(connection: Connection, token: str | None) -> Handshake:
+    from missionlink.protocol.messages import METHOD_NOT_FOUND
+    from missionlink.protocol.versions import read_handshake
+
     try:
         result = await connection.request("connect", {"token": token} if token else {})
     except RequestRejected as error:

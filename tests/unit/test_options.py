@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from missionlink._wire.routes import HeldLimits
+from missionlink._wire.held_limits import HeldLimits
 from missionlink.client import AsyncClient
 from missionlink.errors import InvalidOption
 from missionlink.options.client import ClientOptions, parse_address

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from missionlink._io.inbound import Taker
 from missionlink._wire.calls import Call
-from missionlink._wire.routes import HELD_ENDED, HELD_OVERFLOW, HeldLimits, Routes
+from missionlink._wire.held_limits import HeldLimits
+from missionlink._wire.routes import HELD_ENDED, HELD_OVERFLOW, Routes
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 
 if TYPE_CHECKING:

@@ -16,16 +16,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 
 from missionlink._wire.calls import Call
-from missionlink.errors import InvalidOption, LocalProtocolError
+from missionlink._wire.held_limits import HeldLimits
+from missionlink.errors import LocalProtocolError
 from missionlink.protocol.envelope import Event
 
-__all__ = ("HELD_ENDED", "HELD_OVERFLOW", "Held", "HeldLimits", "Routes")
+__all__ = ("HELD_ENDED", "HELD_OVERFLOW", "Held", "Routes")
 
 HELD_OVERFLOW = "request dropped: pending session buffer overflow before session.create response"
 HELD_ENDED = "request dropped: pending session routing ended before session was registered"
@@ -36,24 +36,6 @@ _REMEMBERED_LOSSES = 1024
 
 _Target = TypeVar("_Target")
 Item = Event | Call
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldLimits:
-    """Bounds of what is held for ids that are not known yet."""
-
-    items_per_session: int = 128
-    """Most events and requests for one id."""
-    sessions: int = 64
-    """Most unknown ids at once."""
-    total_bytes: int = 16 * 1024 * 1024
-    """Most bytes for all ids together."""
-
-    def __post_init__(self) -> None:
-        for name in ("items_per_session", "sessions", "total_bytes"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidOption(name, f"must be a whole number greater than 0, not {value!r}")
 
 
 class Held(msgspec.Struct):

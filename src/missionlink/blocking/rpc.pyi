@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.blocking.portal import Portal
-from missionlink.protocol.namespace import Timeout
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 from missionlink.rpc import (
     AbortReason,
     AbortResult,
@@ -604,239 +604,239 @@ from missionlink.rpc import (
 class ClientAccountRpc:
     """Methods ``account.*``."""
 
-    def describe_auth_info(self, *, identity: AuthIdentity, timeout: Timeout = UNSET) -> AccountDescribeAuthInfoResult:
+    def describe_auth_info(self, *, identity: AuthIdentity, timeout: Timeout = DEFAULT) -> AccountDescribeAuthInfoResult:
         """Call ``account.describeAuthInfo``."""
-    def get_all_users(self, *, timeout: Timeout = UNSET) -> list[AccountAllUsers]:
+    def get_all_users(self, *, timeout: Timeout = DEFAULT) -> list[AccountAllUsers]:
         """List the accounts that are logged in."""
-    def get_current_auth(self, *, timeout: Timeout = UNSET) -> AccountGetCurrentAuthResult:
+    def get_current_auth(self, *, timeout: Timeout = DEFAULT) -> AccountGetCurrentAuthResult:
         """Return who is logged in, and how."""
-    def get_gist_support(self, *, identity: AuthIdentity, timeout: Timeout = UNSET) -> AccountGetGistSupportResult:
+    def get_gist_support(self, *, identity: AuthIdentity, timeout: Timeout = DEFAULT) -> AccountGetGistSupportResult:
         """Call ``account.getGistSupport``."""
-    def get_quota(self, *, selection_id: str | UnsetType = UNSET, github_token: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> AccountGetQuotaResult:
+    def get_quota(self, *, selection_id: str | UnsetType = UNSET, github_token: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> AccountGetQuotaResult:
         """Return what is left of each quota of the account."""
-    def get_token_env_var(self, *, timeout: Timeout = UNSET) -> AccountGetTokenEnvVarResult:
+    def get_token_env_var(self, *, timeout: Timeout = DEFAULT) -> AccountGetTokenEnvVarResult:
         """Call ``account.getTokenEnvVar``."""
-    def get_web_url(self, *, path: str, identity: AuthIdentity | UnsetType = UNSET, timeout: Timeout = UNSET) -> AccountGetWebUrlResult:
+    def get_web_url(self, *, path: str, identity: AuthIdentity | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> AccountGetWebUrlResult:
         """Call ``account.getWebUrl``."""
     def login(self, *, host: str, token: str, login: str | UnsetType = UNSET, timeout: Timeout = None) -> AccountLoginResult:
         """Store a token as a login."""
-    def logout(self, *, selection_id: str | UnsetType = UNSET, auth_info: AuthInfo | UnsetType = UNSET, timeout: Timeout = UNSET) -> AccountLogoutResult:
+    def logout(self, *, selection_id: str | UnsetType = UNSET, auth_info: AuthInfo | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> AccountLogoutResult:
         """Log an account out."""
 
 class ClientAgentRegistryRpc:
     """Methods ``agentRegistry.*``."""
 
-    def spawn(self, *, cwd: str, agent_name: str | UnsetType = UNSET, model: str | UnsetType = UNSET, name: str | UnsetType = UNSET, permission_mode: AgentRegistrySpawnPermissionMode | UnsetType = UNSET, initial_prompt: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> AgentRegistrySpawnResult:
+    def spawn(self, *, cwd: str, agent_name: str | UnsetType = UNSET, model: str | UnsetType = UNSET, name: str | UnsetType = UNSET, permission_mode: AgentRegistrySpawnPermissionMode | UnsetType = UNSET, initial_prompt: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> AgentRegistrySpawnResult:
         """Start an agent in a process of its own."""
 
 class ClientAgentsRpc:
     """Methods ``agents.*``."""
 
-    def custom_agent_initial_model_decision(self, *, agent_models_json: str, available_models_json: str, timeout: Timeout = UNSET) -> AgentsCustomAgentInitialModelDecisionResult:
+    def custom_agent_initial_model_decision(self, *, agent_models_json: str, available_models_json: str, timeout: Timeout = DEFAULT) -> AgentsCustomAgentInitialModelDecisionResult:
         """Call ``agents.customAgentInitialModelDecision``."""
-    def discover(self, *, agent_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_agents: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> ServerAgentList:
+    def discover(self, *, agent_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_agents: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ServerAgentList:
         """List the custom agents that can be found."""
-    def get_available_builtins(self, *, feature_flags: Mapping[str, object] | None | UnsetType = UNSET, overrides: Mapping[str, object] | None | UnsetType = UNSET, context: str | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> AgentsGetAvailableBuiltinsResult:
+    def get_available_builtins(self, *, feature_flags: Mapping[str, object] | None | UnsetType = UNSET, overrides: Mapping[str, object] | None | UnsetType = UNSET, context: str | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> AgentsGetAvailableBuiltinsResult:
         """Call ``agents.getAvailableBuiltins``."""
-    def get_builtin_definition(self, *, name: str, timeout: Timeout = UNSET) -> AgentsGetBuiltinDefinitionResult:
+    def get_builtin_definition(self, *, name: str, timeout: Timeout = DEFAULT) -> AgentsGetBuiltinDefinitionResult:
         """Call ``agents.getBuiltinDefinition``."""
-    def get_builtin_listing_definition(self, *, name: str, timeout: Timeout = UNSET) -> AgentsGetBuiltinListingDefinitionResult:
+    def get_builtin_listing_definition(self, *, name: str, timeout: Timeout = DEFAULT) -> AgentsGetBuiltinListingDefinitionResult:
         """Call ``agents.getBuiltinListingDefinition``."""
-    def get_builtins(self, *, timeout: Timeout = UNSET) -> AgentsGetBuiltinsResult:
+    def get_builtins(self, *, timeout: Timeout = DEFAULT) -> AgentsGetBuiltinsResult:
         """Call ``agents.getBuiltins``."""
-    def get_discovery_paths(self, *, agent_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_agents: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> AgentDiscoveryPathList:
+    def get_discovery_paths(self, *, agent_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_agents: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> AgentDiscoveryPathList:
         """List the folders that are searched for custom agents."""
 
 class ClientAuthRpc:
     """Methods ``auth.*``."""
 
-    def get_status(self, *, timeout: Timeout = UNSET) -> AuthGetStatusResult:
+    def get_status(self, *, timeout: Timeout = DEFAULT) -> AuthGetStatusResult:
         """Return whether the runtime is logged in to GitHub."""
 
 class ClientAzureMlRpc:
     """Methods ``azureMl.*``."""
 
-    def acquire_family(self, *, registry: AzureMlRegistry, name: str, timeout: Timeout = UNSET) -> AzureMlFamilyLeaseResult:
+    def acquire_family(self, *, registry: AzureMlRegistry, name: str, timeout: Timeout = DEFAULT) -> AzureMlFamilyLeaseResult:
         """Hold a family of local models, so that nobody removes its files."""
-    def cancel(self, *, request_id: str, timeout: Timeout = UNSET) -> bool:
+    def cancel(self, *, request_id: str, timeout: Timeout = DEFAULT) -> bool:
         """Stop a download of a local model."""
     def catalog(self, *, include_dev: bool, retry_mode: AzureMlCatalogRetryMode | None | UnsetType = UNSET, timeout: Timeout = None) -> AzureMlCatalogResult:
         """List the models that can be downloaded from Azure ML."""
-    def discard(self, *, destination: str, lease_id: str | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> HostEmptyResult:
+    def discard(self, *, destination: str, lease_id: str | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> HostEmptyResult:
         """Delete the files of a downloaded model."""
     def download(self, *, request_id: str, registry: AzureMlRegistry, name: str, version: str, destination: str, lease_id: str | None | UnsetType = UNSET, timeout: Timeout = None) -> AzureMlDownloadResult:
         """Download a model from Azure ML to a folder."""
-    def latest(self, *, registry: AzureMlRegistry, name: str, timeout: Timeout = UNSET) -> AzureMlModel:
+    def latest(self, *, registry: AzureMlRegistry, name: str, timeout: Timeout = DEFAULT) -> AzureMlModel:
         """Return the newest version of a model."""
-    def release_family(self, *, lease_id: str, registry: AzureMlRegistry, name: str, timeout: Timeout = UNSET) -> HostEmptyResult:
+    def release_family(self, *, lease_id: str, registry: AzureMlRegistry, name: str, timeout: Timeout = DEFAULT) -> HostEmptyResult:
         """Let go of a family of local models."""
-    def resolve(self, *, registry: AzureMlRegistry, name: str, version: str, timeout: Timeout = UNSET) -> AzureMlResolveResult:
+    def resolve(self, *, registry: AzureMlRegistry, name: str, version: str, timeout: Timeout = DEFAULT) -> AzureMlResolveResult:
         """Return the files and the size of a version of a model."""
-    def status(self, *, request_id: str, timeout: Timeout = UNSET) -> AzureMlDownloadStatus | None:
+    def status(self, *, request_id: str, timeout: Timeout = DEFAULT) -> AzureMlDownloadStatus | None:
         """Return how far a download has come, or nothing for one that is unknown."""
 
 class ClientCatalogRpc:
     """Methods ``catalog.*``."""
 
-    def get_generated_feed(self, *, contract: CatalogClientContract, strategy: str, key: str, policy_session_id: str | UnsetType = UNSET, trust_tiers: Sequence[CatalogTrustTier] | UnsetType = UNSET, timeout: Timeout = UNSET) -> CatalogResourceGeneratedFeedResult:
+    def get_generated_feed(self, *, contract: CatalogClientContract, strategy: str, key: str, policy_session_id: str | UnsetType = UNSET, trust_tiers: Sequence[CatalogTrustTier] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> CatalogResourceGeneratedFeedResult:
         """Return a list of catalogue entries made by a strategy."""
-    def get_saved_feed(self, *, contract: CatalogClientContract, feed_id: str, policy_session_id: str | UnsetType = UNSET, trust_tiers: Sequence[CatalogTrustTier] | UnsetType = UNSET, timeout: Timeout = UNSET) -> CatalogResourceSavedFeedResult:
+    def get_saved_feed(self, *, contract: CatalogClientContract, feed_id: str, policy_session_id: str | UnsetType = UNSET, trust_tiers: Sequence[CatalogTrustTier] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> CatalogResourceSavedFeedResult:
         """Return a saved list of catalogue entries."""
     def plan_install_from_reference(self, *, contract: CatalogClientContract, reference: CatalogMaterializationReference, policy_session_id: str, timeout: Timeout = None) -> CatalogReferenceInstallationResult:
         """Work out what an installation from the catalogue would do."""
-    def search(self, *, contract: CatalogClientContract, query: str, policy_session_id: str | UnsetType = UNSET, limit: int | UnsetType = UNSET, kinds: Sequence[CatalogCandidateKind] | UnsetType = UNSET, categories: Sequence[str] | UnsetType = UNSET, page: CatalogSearchPage | UnsetType = UNSET, timeout: Timeout = UNSET) -> CatalogSearchResult:
+    def search(self, *, contract: CatalogClientContract, query: str, policy_session_id: str | UnsetType = UNSET, limit: int | UnsetType = UNSET, kinds: Sequence[CatalogCandidateKind] | UnsetType = UNSET, categories: Sequence[str] | UnsetType = UNSET, page: CatalogSearchPage | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> CatalogSearchResult:
         """Search the catalogue of servers, skills and plugins."""
-    def select(self, *, contract: CatalogClientContract, session_id: str, selection_ref: str, outcome: CatalogSelectionDecision, timeout: Timeout = UNSET) -> CatalogSelectionResult:
+    def select(self, *, contract: CatalogClientContract, session_id: str, selection_ref: str, outcome: CatalogSelectionDecision, timeout: Timeout = DEFAULT) -> CatalogSelectionResult:
         """Tell the catalogue which candidate was taken."""
 
 class ClientCommandsRpc:
     """Methods ``commands.*``."""
 
-    def list(self, *, timeout: Timeout = UNSET) -> CommandList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> CommandList:
         """List the slash commands of the runtime."""
 
 class ClientConnectorsRpc:
     """Methods ``connectors.*``."""
 
-    def get_accounts(self, *, timeout: Timeout = UNSET) -> ConnectorDiscoveryAccountList:
+    def get_accounts(self, *, timeout: Timeout = DEFAULT) -> ConnectorDiscoveryAccountList:
         """List the accounts that connectors can use."""
-    def get_capabilities(self, *, timeout: Timeout = UNSET) -> ConnectorDiscoveryCapabilities:
+    def get_capabilities(self, *, timeout: Timeout = DEFAULT) -> ConnectorDiscoveryCapabilities:
         """Return what the runtime's connectors can do."""
-    def list(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorDiscoveryCatalogResult:
+    def list(self, *, account_id: str, timeout: Timeout = DEFAULT) -> ConnectorDiscoveryCatalogResult:
         """List the connectors of an account."""
-    def refresh(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorDiscoveryCatalogResult:
+    def refresh(self, *, account_id: str, timeout: Timeout = DEFAULT) -> ConnectorDiscoveryCatalogResult:
         """Fetch the connectors of an account anew."""
 
 class ClientContentExclusionRpc:
     """Methods ``contentExclusion.*``."""
 
-    def validate_policies(self, *, policies_json: str, timeout: Timeout = UNSET) -> ContentExclusionValidatePoliciesResult:
+    def validate_policies(self, *, policies_json: str, timeout: Timeout = DEFAULT) -> ContentExclusionValidatePoliciesResult:
         """Check rules that exclude content."""
 
 class ClientEnvironmentsRpc:
     """Methods ``environments.*``."""
 
-    def delete(self, *, environment_id: str, timeout: Timeout = UNSET) -> EnvironmentsDeleteResult:
+    def delete(self, *, environment_id: str, timeout: Timeout = DEFAULT) -> EnvironmentsDeleteResult:
         """Delete an environment."""
-    def get(self, *, environment_id: str, timeout: Timeout = UNSET) -> EnvironmentsGetResult:
+    def get(self, *, environment_id: str, timeout: Timeout = DEFAULT) -> EnvironmentsGetResult:
         """Return one environment."""
-    def list(self, *, kind: EnvironmentKind | UnsetType = UNSET, status: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> EnvironmentsListResult:
+    def list(self, *, kind: EnvironmentKind | UnsetType = UNSET, status: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> EnvironmentsListResult:
         """List the environments."""
 
 class ClientExtensionsRpc:
     """Methods ``extensions.*``."""
 
-    def disable(self, *, ids: Sequence[str], timeout: Timeout = UNSET) -> None:
+    def disable(self, *, ids: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch extensions off."""
-    def discover(self, *, timeout: Timeout = UNSET) -> DiscoveredExtensions:
+    def discover(self, *, timeout: Timeout = DEFAULT) -> DiscoveredExtensions:
         """List the extensions that can be found."""
-    def enable(self, *, ids: Sequence[str], timeout: Timeout = UNSET) -> None:
+    def enable(self, *, ids: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch extensions on."""
 
 class ClientFeatureFlagsRpc:
     """Methods ``featureFlags.*``."""
 
-    def list_metadata(self, *, timeout: Timeout = UNSET) -> FeatureFlagsMetadataResult:
+    def list_metadata(self, *, timeout: Timeout = DEFAULT) -> FeatureFlagsMetadataResult:
         """Call ``featureFlags.listMetadata``."""
-    def resolve(self, *, is_staff: bool, is_experimental: bool, is_team: bool, is_staff_github: bool | UnsetType = UNSET, is_staff_microsoft: bool | UnsetType = UNSET, base_flags: Mapping[str, bool] | UnsetType = UNSET, environment: Mapping[str, str] | UnsetType = UNSET, config: object | UnsetType = UNSET, flag_overrides: Mapping[str, bool] | UnsetType = UNSET, timeout: Timeout = UNSET) -> dict[str, bool]:
+    def resolve(self, *, is_staff: bool, is_experimental: bool, is_team: bool, is_staff_github: bool | UnsetType = UNSET, is_staff_microsoft: bool | UnsetType = UNSET, base_flags: Mapping[str, bool] | UnsetType = UNSET, environment: Mapping[str, str] | UnsetType = UNSET, config: object | UnsetType = UNSET, flag_overrides: Mapping[str, bool] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> dict[str, bool]:
         """Call ``featureFlags.resolve``."""
-    def resolve_startup_gates(self, *, flags: Sequence[str], is_staff: bool, is_experimental: bool, is_team: bool, streamer_mode: bool, refresh_without_session: bool, is_staff_github: bool | UnsetType = UNSET, is_staff_microsoft: bool | UnsetType = UNSET, environment: Mapping[str, str] | UnsetType = UNSET, config: object | UnsetType = UNSET, first_launch_at_millis: float | UnsetType = UNSET, timeout: Timeout = UNSET) -> dict[str, bool]:
+    def resolve_startup_gates(self, *, flags: Sequence[str], is_staff: bool, is_experimental: bool, is_team: bool, streamer_mode: bool, refresh_without_session: bool, is_staff_github: bool | UnsetType = UNSET, is_staff_microsoft: bool | UnsetType = UNSET, environment: Mapping[str, str] | UnsetType = UNSET, config: object | UnsetType = UNSET, first_launch_at_millis: float | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> dict[str, bool]:
         """Call ``featureFlags.resolveStartupGates``."""
 
 class ClientGitRpc:
     """Methods ``git.*``."""
 
-    def current_branch_remote(self, *, cwd: str, timeout: Timeout = UNSET) -> GitCurrentBranchRemoteResult:
+    def current_branch_remote(self, *, cwd: str, timeout: Timeout = DEFAULT) -> GitCurrentBranchRemoteResult:
         """Call ``git.currentBranchRemote``."""
-    def repos_from_remotes(self, *, git_root: str, timeout: Timeout = UNSET) -> GitReposFromRemotesResult:
+    def repos_from_remotes(self, *, git_root: str, timeout: Timeout = DEFAULT) -> GitReposFromRemotesResult:
         """Call ``git.reposFromRemotes``."""
-    def working_directory_context(self, *, cwd: str, timeout: Timeout = UNSET) -> SessionWorkingDirectoryContext:
+    def working_directory_context(self, *, cwd: str, timeout: Timeout = DEFAULT) -> SessionWorkingDirectoryContext:
         """Call ``git.workingDirectoryContext``."""
 
 class ClientGitHubOwnersRpc:
     """Methods ``gitHubOwners.*``."""
 
-    def cancel(self, *, request_id: int, timeout: Timeout = UNSET) -> GitHubOwnersCancelResult:
+    def cancel(self, *, request_id: int, timeout: Timeout = DEFAULT) -> GitHubOwnersCancelResult:
         """Call ``gitHubOwners.cancel``."""
-    def list(self, *, request_id: int, auth_info: object, timeout: Timeout = UNSET) -> GitHubOwnersListResult:
+    def list(self, *, request_id: int, auth_info: object, timeout: Timeout = DEFAULT) -> GitHubOwnersListResult:
         """Call ``gitHubOwners.list``."""
-    def next_request_id(self, *, timeout: Timeout = UNSET) -> GitHubOwnersRequestIdResult:
+    def next_request_id(self, *, timeout: Timeout = DEFAULT) -> GitHubOwnersRequestIdResult:
         """Call ``gitHubOwners.nextRequestId``."""
 
 class ClientGitHubRepositoryRpc:
     """Methods ``gitHubRepository.*``."""
 
-    def at_path(self, *, path: str, timeout: Timeout = UNSET) -> GitHubRepositoryAtPathResult:
+    def at_path(self, *, path: str, timeout: Timeout = DEFAULT) -> GitHubRepositoryAtPathResult:
         """Call ``gitHubRepository.atPath``."""
 
 class ClientGlobalStateRpc:
     """Methods ``globalState.*``."""
 
-    def load(self, *, timeout: Timeout = UNSET) -> GlobalStateLoadResult:
+    def load(self, *, timeout: Timeout = DEFAULT) -> GlobalStateLoadResult:
         """Call ``globalState.load``."""
-    def load_for_config_dir(self, *, config_dir: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> GlobalStateLoadResult:
+    def load_for_config_dir(self, *, config_dir: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> GlobalStateLoadResult:
         """Call ``globalState.loadForConfigDir``."""
-    def write_key(self, *, key: str, config_dir: str | UnsetType = UNSET, value: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def write_key(self, *, key: str, config_dir: str | UnsetType = UNSET, value: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Call ``globalState.writeKey``."""
 
 class ClientHooksRpc:
     """Methods ``hooks.*``."""
 
-    def discover(self, *, hook_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_hooks: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> HooksDiscoverResult:
+    def discover(self, *, hook_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_hooks: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> HooksDiscoverResult:
         """List the hooks that can be found."""
 
 class ClientHostRpc:
     """Methods ``host.*``."""
 
-    def create_session(self, *, handoff_id: str, config: Mapping[str, object], resume: bool | UnsetType = UNSET, prefer_resident: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> HostSessionCreateResult:
+    def create_session(self, *, handoff_id: str, config: Mapping[str, object], resume: bool | UnsetType = UNSET, prefer_resident: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> HostSessionCreateResult:
         """Call ``host.createSession``."""
-    def dispose(self, *, host_id: str, timeout: Timeout = UNSET) -> HostEmptyResult:
+    def dispose(self, *, host_id: str, timeout: Timeout = DEFAULT) -> HostEmptyResult:
         """Stop publishing sessions to other programs."""
-    def get_configuration(self, *, timeout: Timeout = UNSET) -> HostConfiguration:
+    def get_configuration(self, *, timeout: Timeout = DEFAULT) -> HostConfiguration:
         """Call ``host.getConfiguration``."""
-    def get_environment_credentials(self, *, timeout: Timeout = UNSET) -> HostEnvironmentCredentials:
+    def get_environment_credentials(self, *, timeout: Timeout = DEFAULT) -> HostEnvironmentCredentials:
         """Call ``host.getEnvironmentCredentials``."""
-    def list_sessions(self, *, host_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> HostListSessionsResult:
+    def list_sessions(self, *, host_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> HostListSessionsResult:
         """List the sessions that are published to other programs."""
-    def publish_session(self, *, host_id: str, session_id: str, timeout: Timeout = UNSET) -> HostPublishSessionResult:
+    def publish_session(self, *, host_id: str, session_id: str, timeout: Timeout = DEFAULT) -> HostPublishSessionResult:
         """Publish a session to other programs."""
-    def ready(self, *, address: str | UnsetType = UNSET, token: str | UnsetType = UNSET, environment_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> HostEmptyResult:
+    def ready(self, *, address: str | UnsetType = UNSET, token: str | UnsetType = UNSET, environment_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> HostEmptyResult:
         """Call ``host.ready``."""
-    def release_session(self, *, handoff_id: str, timeout: Timeout = UNSET) -> HostEmptyResult:
+    def release_session(self, *, handoff_id: str, timeout: Timeout = DEFAULT) -> HostEmptyResult:
         """Call ``host.releaseSession``."""
-    def start(self, *, host_id: str, compute_id: str | UnsetType = UNSET, local_server: HostLocalServerOptions | UnsetType = UNSET, github_environment: HostGithubEnvironmentOptions | UnsetType = UNSET, session_factory: bool | UnsetType = UNSET, resume_factory: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> HostStartResult:
+    def start(self, *, host_id: str, compute_id: str | UnsetType = UNSET, local_server: HostLocalServerOptions | UnsetType = UNSET, github_environment: HostGithubEnvironmentOptions | UnsetType = UNSET, session_factory: bool | UnsetType = UNSET, resume_factory: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> HostStartResult:
         """Start to publish sessions to other programs."""
-    def unpublish_session(self, *, host_id: str, session_id: str, timeout: Timeout = UNSET) -> HostUnpublishSessionResult:
+    def unpublish_session(self, *, host_id: str, session_id: str, timeout: Timeout = DEFAULT) -> HostUnpublishSessionResult:
         """Withdraw a published session."""
 
 class ClientInstructionsRpc:
     """Methods ``instructions.*``."""
 
-    def clear_cache(self, *, timeout: Timeout = UNSET) -> None:
+    def clear_cache(self, *, timeout: Timeout = DEFAULT) -> None:
         """Call ``instructions.clearCache``."""
-    def discover(self, *, instruction_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_instructions: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> ServerInstructionSourceList:
+    def discover(self, *, instruction_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_instructions: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ServerInstructionSourceList:
         """List the instruction files that can be found."""
-    def discover_repo_sources(self, *, location: str, is_cli: bool | UnsetType = UNSET, cwd_path: str | UnsetType = UNSET, config_dir: str | UnsetType = UNSET, additional_dirs: Sequence[str] | UnsetType = UNSET, enable_child_instructions: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> ServerInstructionSourceList:
+    def discover_repo_sources(self, *, location: str, is_cli: bool | UnsetType = UNSET, cwd_path: str | UnsetType = UNSET, config_dir: str | UnsetType = UNSET, additional_dirs: Sequence[str] | UnsetType = UNSET, enable_child_instructions: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ServerInstructionSourceList:
         """Call ``instructions.discoverRepoSources``."""
-    def get_discovery_paths(self, *, instruction_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_instructions: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> InstructionDiscoveryPathList:
+    def get_discovery_paths(self, *, instruction_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, exclude_host_instructions: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> InstructionDiscoveryPathList:
         """List the folders that are searched for instructions."""
-    def get_init_prompt(self, *, timeout: Timeout = UNSET) -> InstructionsInitPromptResult:
+    def get_init_prompt(self, *, timeout: Timeout = DEFAULT) -> InstructionsInitPromptResult:
         """Call ``instructions.getInitPrompt``."""
 
 class ClientLlmInferenceRpc:
     """Methods ``llmInference.*``."""
 
-    def http_response_chunk(self, *, request_id: str, data: str, binary: bool | UnsetType = UNSET, end: bool | UnsetType = UNSET, error: LlmInferenceHttpResponseChunkError | UnsetType = UNSET, timeout: Timeout = UNSET) -> LlmInferenceHttpResponseChunkResult:
+    def http_response_chunk(self, *, request_id: str, data: str, binary: bool | UnsetType = UNSET, end: bool | UnsetType = UNSET, error: LlmInferenceHttpResponseChunkError | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> LlmInferenceHttpResponseChunkResult:
         """Send the next part of a model's answer to the runtime."""
-    def http_response_start(self, *, request_id: str, status: int, headers: Mapping[str, Sequence[str]], status_text: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> LlmInferenceHttpResponseStartResult:
+    def http_response_start(self, *, request_id: str, status: int, headers: Mapping[str, Sequence[str]], status_text: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> LlmInferenceHttpResponseStartResult:
         """Send the head of a model's answer to the runtime."""
-    def set_provider(self, *, timeout: Timeout = UNSET) -> LlmInferenceSetProviderResult:
+    def set_provider(self, *, timeout: Timeout = DEFAULT) -> LlmInferenceSetProviderResult:
         """Route the requests to models through this client."""
 
 class ClientManagedSettingsPermissionsRpc:
     """Methods ``managedSettings.permissions.*``."""
 
-    def evaluate(self, *, context: ManagedPermissionsContext, operations: Sequence[ManagedPermissionOperation], timeout: Timeout = UNSET) -> ManagedPermissionsEvaluateResult:
+    def evaluate(self, *, context: ManagedPermissionsContext, operations: Sequence[ManagedPermissionOperation], timeout: Timeout = DEFAULT) -> ManagedPermissionsEvaluateResult:
         """Return what the organisation's settings say about an action."""
 
 class ClientManagedSettingsRpc:
@@ -844,89 +844,89 @@ class ClientManagedSettingsRpc:
 
     permissions: ClientManagedSettingsPermissionsRpc
 
-    def apply_controls(self, *, settings: object, managed: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> ManagedSettingsApplyControlsResult:
+    def apply_controls(self, *, settings: object, managed: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ManagedSettingsApplyControlsResult:
         """Call ``managedSettings.applyControls``."""
-    def clear_cache(self, *, timeout: Timeout = UNSET) -> None:
+    def clear_cache(self, *, timeout: Timeout = DEFAULT) -> None:
         """Forget the cached settings of the organisation."""
-    def compose(self, *, layers: Sequence[ManagedSettingsComposeLayer], timeout: Timeout = UNSET) -> ManagedSettingsComposeResult:
+    def compose(self, *, layers: Sequence[ManagedSettingsComposeLayer], timeout: Timeout = DEFAULT) -> ManagedSettingsComposeResult:
         """Combine settings of several sources."""
-    def ingest(self, *, user_agent: str, environment: object, platform: str, home_directory: str, policy_helper_reason: ManagedSettingsPolicyHelperReason | UnsetType = UNSET, self_fetch: bool | UnsetType = UNSET, auth_info: object | UnsetType = UNSET, session_id: str | UnsetType = UNSET, device_response: object | UnsetType = UNSET, has_device_response: bool | UnsetType = UNSET, bypass_cache_read: bool | UnsetType = UNSET, server_policy_cache_mode: ManagedSettingsServerPolicyCacheMode | UnsetType = UNSET, policy_helper_enabled: bool | UnsetType = UNSET, policy_helper_working_directory: str | UnsetType = UNSET, client_name: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ManagedSettingsIngestResult:
+    def ingest(self, *, user_agent: str, environment: object, platform: str, home_directory: str, policy_helper_reason: ManagedSettingsPolicyHelperReason | UnsetType = UNSET, self_fetch: bool | UnsetType = UNSET, auth_info: object | UnsetType = UNSET, session_id: str | UnsetType = UNSET, device_response: object | UnsetType = UNSET, has_device_response: bool | UnsetType = UNSET, bypass_cache_read: bool | UnsetType = UNSET, server_policy_cache_mode: ManagedSettingsServerPolicyCacheMode | UnsetType = UNSET, policy_helper_enabled: bool | UnsetType = UNSET, policy_helper_working_directory: str | UnsetType = UNSET, client_name: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ManagedSettingsIngestResult:
         """Call ``managedSettings.ingest``."""
-    def load_remote_control(self, *, user_agent: str, environment: object, platform: str, home_directory: str, policy_helper_reason: ManagedSettingsPolicyHelperReason | UnsetType = UNSET, self_fetch: bool | UnsetType = UNSET, auth_info: object | UnsetType = UNSET, device_response: object | UnsetType = UNSET, has_device_response: bool | UnsetType = UNSET, policy_helper_enabled: bool | UnsetType = UNSET, client_name: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ManagedSettingsLoadRemoteControlResult:
+    def load_remote_control(self, *, user_agent: str, environment: object, platform: str, home_directory: str, policy_helper_reason: ManagedSettingsPolicyHelperReason | UnsetType = UNSET, self_fetch: bool | UnsetType = UNSET, auth_info: object | UnsetType = UNSET, device_response: object | UnsetType = UNSET, has_device_response: bool | UnsetType = UNSET, policy_helper_enabled: bool | UnsetType = UNSET, client_name: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ManagedSettingsLoadRemoteControlResult:
         """Call ``managedSettings.loadRemoteControl``."""
-    def parse_client_value(self, *, settings: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> ManagedSettingsParseClientValueResult:
+    def parse_client_value(self, *, settings: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ManagedSettingsParseClientValueResult:
         """Call ``managedSettings.parseClientValue``."""
-    def read(self, *, timeout: Timeout = UNSET) -> ManagedSettingsReadResult:
+    def read(self, *, timeout: Timeout = DEFAULT) -> ManagedSettingsReadResult:
         """Return the settings of the organisation as JSON text."""
-    def read_device(self, *, timeout: Timeout = UNSET) -> ManagedSettingsReadDeviceResult:
+    def read_device(self, *, timeout: Timeout = DEFAULT) -> ManagedSettingsReadDeviceResult:
         """Call ``managedSettings.readDevice``."""
-    def resolve(self, *, selection_id: str | UnsetType = UNSET, github_token: str | UnsetType = UNSET, client_name: str | UnsetType = UNSET, working_directory: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ManagedSettingsResolveResult:
+    def resolve(self, *, selection_id: str | UnsetType = UNSET, github_token: str | UnsetType = UNSET, client_name: str | UnsetType = UNSET, working_directory: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ManagedSettingsResolveResult:
         """Work out which settings of the organisation are in force."""
-    def resolve_bypass_disable_transition(self, *, active_identity: str, policy: ManagedSettingsBypassPolicyResolution, current_source: ManagedSettingsBypassDisableSource | UnsetType = UNSET, current_managed_identity: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ManagedSettingsResolveBypassDisableTransitionResult:
+    def resolve_bypass_disable_transition(self, *, active_identity: str, policy: ManagedSettingsBypassPolicyResolution, current_source: ManagedSettingsBypassDisableSource | UnsetType = UNSET, current_managed_identity: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ManagedSettingsResolveBypassDisableTransitionResult:
         """Call ``managedSettings.resolveBypassDisableTransition``."""
-    def resolve_device_force_login_orgs_gate(self, *, environment: object, auth_info: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> ForceLoginOrgsDecision:
+    def resolve_device_force_login_orgs_gate(self, *, environment: object, auth_info: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ForceLoginOrgsDecision:
         """Call ``managedSettings.resolveDeviceForceLoginOrgsGate``."""
-    def resolve_effective_value(self, *, server: object | UnsetType = UNSET, mdm: object | UnsetType = UNSET, device_sandbox_floor: object | UnsetType = UNSET, policy_helper: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> ManagedSettingsResolveEffectiveValueResult:
+    def resolve_effective_value(self, *, server: object | UnsetType = UNSET, mdm: object | UnsetType = UNSET, device_sandbox_floor: object | UnsetType = UNSET, policy_helper: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ManagedSettingsResolveEffectiveValueResult:
         """Call ``managedSettings.resolveEffectiveValue``."""
-    def resolve_startup_policy(self, *, user_agent: str, environment: object, platform: str, home_directory: str, retain_and_apply: bool, policy_helper_reason: ManagedSettingsPolicyHelperReason | UnsetType = UNSET, self_fetch: bool | UnsetType = UNSET, auth_info: object | UnsetType = UNSET, session_id: str | UnsetType = UNSET, device_response: object | UnsetType = UNSET, has_device_response: bool | UnsetType = UNSET, bypass_cache_read: bool | UnsetType = UNSET, server_policy_cache_mode: ManagedSettingsServerPolicyCacheMode | UnsetType = UNSET, policy_helper_enabled: bool | UnsetType = UNSET, policy_helper_working_directory: str | UnsetType = UNSET, client_name: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ManagedSettingsResolveStartupPolicyResult:
+    def resolve_startup_policy(self, *, user_agent: str, environment: object, platform: str, home_directory: str, retain_and_apply: bool, policy_helper_reason: ManagedSettingsPolicyHelperReason | UnsetType = UNSET, self_fetch: bool | UnsetType = UNSET, auth_info: object | UnsetType = UNSET, session_id: str | UnsetType = UNSET, device_response: object | UnsetType = UNSET, has_device_response: bool | UnsetType = UNSET, bypass_cache_read: bool | UnsetType = UNSET, server_policy_cache_mode: ManagedSettingsServerPolicyCacheMode | UnsetType = UNSET, policy_helper_enabled: bool | UnsetType = UNSET, policy_helper_working_directory: str | UnsetType = UNSET, client_name: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ManagedSettingsResolveStartupPolicyResult:
         """Call ``managedSettings.resolveStartupPolicy``."""
-    def retain_policy(self, *, device_source_found: bool, managed_policy_present: bool, server_source_found: bool, server_forced_refresh_failure: bool, preserve_server_state: bool, device_sandbox_undetermined: bool, sandbox_floor_undetermined: bool, permission_policy_undetermined: bool, sandbox_enabled_by_undetermined_policy: bool, server_fetch_failed: bool, device_load_failed: bool, server_response: object | UnsetType = UNSET, device_response: object | UnsetType = UNSET, device_sandbox_floor: object | UnsetType = UNSET, shared_sandbox_floor: object | UnsetType = UNSET, policy_helper_response: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def retain_policy(self, *, device_source_found: bool, managed_policy_present: bool, server_source_found: bool, server_forced_refresh_failure: bool, preserve_server_state: bool, device_sandbox_undetermined: bool, sandbox_floor_undetermined: bool, permission_policy_undetermined: bool, sandbox_enabled_by_undetermined_policy: bool, server_fetch_failed: bool, device_load_failed: bool, server_response: object | UnsetType = UNSET, device_response: object | UnsetType = UNSET, device_sandbox_floor: object | UnsetType = UNSET, shared_sandbox_floor: object | UnsetType = UNSET, policy_helper_response: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Call ``managedSettings.retainPolicy``."""
-    def schema(self, *, timeout: Timeout = UNSET) -> ManagedSettingsSchemaResult:
+    def schema(self, *, timeout: Timeout = DEFAULT) -> ManagedSettingsSchemaResult:
         """Return the JSON schema of the organisation's settings."""
-    def validate(self, *, content: object, layer: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ManagedSettingsValidateResult:
+    def validate(self, *, content: object, layer: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ManagedSettingsValidateResult:
         """Check settings of an organisation."""
 
 class ClientMcpConfigRpc:
     """Methods ``mcp.config.*``."""
 
-    def add(self, *, name: str, config: McpSerializableServerConfig, timeout: Timeout = UNSET) -> None:
+    def add(self, *, name: str, config: McpSerializableServerConfig, timeout: Timeout = DEFAULT) -> None:
         """Add an MCP server to the user's configuration."""
-    def disable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
+    def disable(self, *, names: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch MCP servers of the user's configuration off."""
-    def enable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
+    def enable(self, *, names: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch MCP servers of the user's configuration on."""
-    def list(self, *, timeout: Timeout = UNSET) -> McpConfigList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> McpConfigList:
         """Return the MCP servers of the user's configuration."""
-    def reload(self, *, timeout: Timeout = UNSET) -> None:
+    def reload(self, *, timeout: Timeout = DEFAULT) -> None:
         """Read the user's MCP configuration again."""
-    def remove(self, *, name: str, auth_client_id_metadata_url: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def remove(self, *, name: str, auth_client_id_metadata_url: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Remove an MCP server from the user's configuration."""
-    def update(self, *, name: str, config: McpSerializableServerConfig, timeout: Timeout = UNSET) -> None:
+    def update(self, *, name: str, config: McpSerializableServerConfig, timeout: Timeout = DEFAULT) -> None:
         """Change an MCP server of the user's configuration."""
 
 class ClientMcpInstallationsRpc:
     """Methods ``mcp.installations.*``."""
 
-    def cancel(self, *, contract: CatalogClientContract, operation_id: str, timeout: Timeout = UNSET) -> McpInstallationManagementResult:
+    def cancel(self, *, contract: CatalogClientContract, operation_id: str, timeout: Timeout = DEFAULT) -> McpInstallationManagementResult:
         """Cancel an installation."""
-    def list(self, *, contract: CatalogClientContract, policy_session_id: str, timeout: Timeout = UNSET) -> McpInstallationManagementResult:
+    def list(self, *, contract: CatalogClientContract, policy_session_id: str, timeout: Timeout = DEFAULT) -> McpInstallationManagementResult:
         """List installations of MCP servers."""
-    def recover(self, *, contract: CatalogClientContract, policy_session_id: str, timeout: Timeout = UNSET) -> McpInstallationManagementResult:
+    def recover(self, *, contract: CatalogClientContract, policy_session_id: str, timeout: Timeout = DEFAULT) -> McpInstallationManagementResult:
         """Finish or undo an installation that was broken off."""
-    def status(self, *, contract: CatalogClientContract, operation_id: str, timeout: Timeout = UNSET) -> McpInstallationManagementResult:
+    def status(self, *, contract: CatalogClientContract, operation_id: str, timeout: Timeout = DEFAULT) -> McpInstallationManagementResult:
         """Return how far an installation is."""
 
 class ClientMcpOauthRpc:
     """Methods ``mcp.oauth.*``."""
 
-    def check_dcr_support(self, *, server_url: str, resource_metadata_text: str | UnsetType = UNSET, sandbox_proxy: str | UnsetType = UNSET, session_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpOauthCheckDcrSupportResult:
+    def check_dcr_support(self, *, server_url: str, resource_metadata_text: str | UnsetType = UNSET, sandbox_proxy: str | UnsetType = UNSET, session_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpOauthCheckDcrSupportResult:
         """Call ``mcp.oauth.checkDcrSupport``."""
-    def fetch_protected_resource_metadata(self, *, request_url: str, headers_json: str | UnsetType = UNSET, resource_metadata_url: str | UnsetType = UNSET, user_agent: str | UnsetType = UNSET, sandbox_proxy: str | UnsetType = UNSET, session_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpOauthFetchProtectedResourceMetadataResult:
+    def fetch_protected_resource_metadata(self, *, request_url: str, headers_json: str | UnsetType = UNSET, resource_metadata_url: str | UnsetType = UNSET, user_agent: str | UnsetType = UNSET, sandbox_proxy: str | UnsetType = UNSET, session_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpOauthFetchProtectedResourceMetadataResult:
         """Call ``mcp.oauth.fetchProtectedResourceMetadata``."""
-    def is_microsoft_authorization_server(self, *, authorization_server_url: str, timeout: Timeout = UNSET) -> McpOauthIsMicrosoftAuthorizationServerResult:
+    def is_microsoft_authorization_server(self, *, authorization_server_url: str, timeout: Timeout = DEFAULT) -> McpOauthIsMicrosoftAuthorizationServerResult:
         """Call ``mcp.oauth.isMicrosoftAuthorizationServer``."""
-    def static_client_config(self, *, config: McpServerConfig, timeout: Timeout = UNSET) -> McpOauthStaticClientConfigResult:
+    def static_client_config(self, *, config: McpServerConfig, timeout: Timeout = DEFAULT) -> McpOauthStaticClientConfigResult:
         """Call ``mcp.oauth.staticClientConfig``."""
 
 class ClientMcpRegistryRpc:
     """Methods ``mcp.registry.*``."""
 
-    def allocate_request_id(self, *, timeout: Timeout = UNSET) -> McpRegistryRequestIdResult:
+    def allocate_request_id(self, *, timeout: Timeout = DEFAULT) -> McpRegistryRequestIdResult:
         """Call ``mcp.registry.allocateRequestId``."""
-    def cancel(self, *, request_id: int, timeout: Timeout = UNSET) -> McpRegistryCancelResult:
+    def cancel(self, *, request_id: int, timeout: Timeout = DEFAULT) -> McpRegistryCancelResult:
         """Call ``mcp.registry.cancel``."""
-    def search(self, *, request_id: int, auth_info: object, limit: int, query: str | UnsetType = UNSET, repository: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpRegistrySearchResult:
+    def search(self, *, request_id: int, auth_info: object, limit: int, query: str | UnsetType = UNSET, repository: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpRegistrySearchResult:
         """Call ``mcp.registry.search``."""
 
 class ClientMcpRpc:
@@ -939,41 +939,41 @@ class ClientMcpRpc:
 
     def apply_install(self, *, contract: CatalogClientContract, operation_id: str, policy_session_id: str, timeout: Timeout = None) -> McpInstallationResult:
         """Carry out the planned installation of an MCP server."""
-    def apply_uninstall(self, *, contract: CatalogClientContract, plan_handle: str, policy_session_id: str, timeout: Timeout = UNSET) -> McpInstallationResult:
+    def apply_uninstall(self, *, contract: CatalogClientContract, plan_handle: str, policy_session_id: str, timeout: Timeout = DEFAULT) -> McpInstallationResult:
         """Carry out the planned removal of an MCP server."""
-    def discover(self, *, working_directory: str | UnsetType = UNSET, include_effective_source: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpDiscoverResult:
+    def discover(self, *, working_directory: str | UnsetType = UNSET, include_effective_source: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpDiscoverResult:
         """List the MCP servers that can be found."""
-    def list_builtin_server_names(self, *, timeout: Timeout = UNSET) -> McpListBuiltinServerNamesResult:
+    def list_builtin_server_names(self, *, timeout: Timeout = DEFAULT) -> McpListBuiltinServerNamesResult:
         """Call ``mcp.listBuiltinServerNames``."""
     def plan_install(self, *, contract: CatalogClientContract, source: McpPlanInstallSource, scope: McpPlanScope | UnsetType = UNSET, policy_session_id: str | UnsetType = UNSET, timeout: Timeout = None) -> McpPlanInstallResult:
         """Work out what the installation of an MCP server would do."""
-    def plan_uninstall(self, *, contract: CatalogClientContract, installation_id: str, policy_session_id: str, timeout: Timeout = UNSET) -> McpInstallationManagementResult:
+    def plan_uninstall(self, *, contract: CatalogClientContract, installation_id: str, policy_session_id: str, timeout: Timeout = DEFAULT) -> McpInstallationManagementResult:
         """Work out what the removal of an MCP server would do."""
     def prepare_install(self, *, contract: CatalogClientContract, plan_handle: str, choice_id: str, policy_session_id: str, inputs: Sequence[McpInstallationInput], secrets: Sequence[McpInstallationSecret], source: McpServerCardReference, secret_storage: McpInstallationSecretStorage, timeout: Timeout = None) -> McpInstallationManagementResult:
         """Prepare the installation of an MCP server."""
-    def should_exclude_github_tools(self, *, available_tools: Sequence[str] | UnsetType = UNSET, excluded_tools: Sequence[str] | UnsetType = UNSET, tool_filter_precedence: OptionsUpdateToolFilterPrecedence | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpShouldExcludeGitHubToolsResult:
+    def should_exclude_github_tools(self, *, available_tools: Sequence[str] | UnsetType = UNSET, excluded_tools: Sequence[str] | UnsetType = UNSET, tool_filter_precedence: OptionsUpdateToolFilterPrecedence | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpShouldExcludeGitHubToolsResult:
         """Call ``mcp.shouldExcludeGitHubTools``."""
 
 class ClientModelsRpc:
     """Methods ``models.*``."""
 
-    def get_built_in_catalog(self, *, timeout: Timeout = UNSET) -> BuiltInModelCatalog:
+    def get_built_in_catalog(self, *, timeout: Timeout = DEFAULT) -> BuiltInModelCatalog:
         """Return the models that the runtime knows without asking."""
-    def list(self, *, selection_id: str | UnsetType = UNSET, github_token: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModelList:
+    def list(self, *, selection_id: str | UnsetType = UNSET, github_token: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModelList:
         """List the models that the account may use."""
-    def list_token_price_units(self, *, selection_id: str | UnsetType = UNSET, github_token: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModelTokenPriceUnitList:
+    def list_token_price_units(self, *, selection_id: str | UnsetType = UNSET, github_token: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModelTokenPriceUnitList:
         """List the units in which token prices are given."""
 
 class ClientPermissionsFolderTrustRpc:
     """Methods ``permissions.folderTrust.*``."""
 
-    def check_trust(self, *, path: str, config_dir: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> FolderTrustCheckResult:
+    def check_trust(self, *, path: str, config_dir: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> FolderTrustCheckResult:
         """Call ``permissions.folderTrust.checkTrust``."""
 
 class ClientPermissionsLocationsRpc:
     """Methods ``permissions.locations.*``."""
 
-    def cleanup_orphaned(self, *, timeout: Timeout = UNSET) -> LocationPermissionsCleanupResult:
+    def cleanup_orphaned(self, *, timeout: Timeout = DEFAULT) -> LocationPermissionsCleanupResult:
         """Call ``permissions.locations.cleanupOrphaned``."""
 
 class ClientPermissionsRpc:
@@ -982,19 +982,19 @@ class ClientPermissionsRpc:
     folder_trust: ClientPermissionsFolderTrustRpc
     locations: ClientPermissionsLocationsRpc
 
-    def evaluate_managed_policy(self, *, permissions: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> PermissionsEvaluateManagedPolicyResult:
+    def evaluate_managed_policy(self, *, permissions: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PermissionsEvaluateManagedPolicyResult:
         """Call ``permissions.evaluateManagedPolicy``."""
 
 class ClientPersistenceRpc:
     """Methods ``persistence.*``."""
 
-    def write_raw_json_locked(self, *, path: str, data_json: str, file_header: str | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> PersistenceWriteRawJsonLockedResult:
+    def write_raw_json_locked(self, *, path: str, data_json: str, file_header: str | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PersistenceWriteRawJsonLockedResult:
         """Call ``persistence.writeRawJsonLocked``."""
 
 class ClientPluginsBuiltinRpc:
     """Methods ``plugins.builtin.*``."""
 
-    def set(self, *, paths: Sequence[str], timeout: Timeout = UNSET) -> None:
+    def set(self, *, paths: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Set which built-in plugins are used."""
 
 class ClientPluginsMarketplacesRpc:
@@ -1002,13 +1002,13 @@ class ClientPluginsMarketplacesRpc:
 
     def add(self, *, source: str, working_directory: str | UnsetType = UNSET, timeout: Timeout = None) -> MarketplaceAddResult:
         """Add a marketplace of plugins."""
-    def browse(self, *, name: str, timeout: Timeout = UNSET) -> MarketplaceBrowseResult:
+    def browse(self, *, name: str, timeout: Timeout = DEFAULT) -> MarketplaceBrowseResult:
         """List the plugins of a marketplace."""
-    def list(self, *, timeout: Timeout = UNSET) -> MarketplaceListResult:
+    def list(self, *, timeout: Timeout = DEFAULT) -> MarketplaceListResult:
         """List the marketplaces."""
     def refresh(self, *, name: str | UnsetType = UNSET, timeout: Timeout = None) -> MarketplaceRefreshResult:
         """Fetch one or all marketplaces anew."""
-    def remove(self, *, name: str, force: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> MarketplaceRemoveResult:
+    def remove(self, *, name: str, force: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> MarketplaceRemoveResult:
         """Remove a marketplace."""
 
 class ClientPluginsRpc:
@@ -1019,17 +1019,17 @@ class ClientPluginsRpc:
 
     def apply_install(self, *, contract: CatalogClientContract, plan_handle: str, policy_session_id: str, timeout: Timeout = None) -> PluginInstallationResult:
         """Carry out the planned installation of a plugin."""
-    def disable(self, *, names: Sequence[str], working_directory: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def disable(self, *, names: Sequence[str], working_directory: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Switch plugins off."""
-    def enable(self, *, names: Sequence[str], working_directory: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def enable(self, *, names: Sequence[str], working_directory: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Switch plugins on."""
     def install(self, *, source: str, working_directory: str | UnsetType = UNSET, timeout: Timeout = None) -> PluginInstallResult:
         """Install a plugin."""
-    def list(self, *, timeout: Timeout = UNSET) -> PluginListResult:
+    def list(self, *, timeout: Timeout = DEFAULT) -> PluginListResult:
         """List the installed plugins."""
     def plan_install(self, *, contract: CatalogClientContract, candidate_handle: str, policy_session_id: str, timeout: Timeout = None) -> PluginInstallationManagementResult:
         """Work out what the installation of a plugin would do."""
-    def uninstall(self, *, name: str, direct_source_id: str | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def uninstall(self, *, name: str, direct_source_id: str | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Remove a plugin."""
     def update(self, *, name: str, timeout: Timeout = None) -> PluginUpdateResult:
         """Update a plugin."""
@@ -1039,13 +1039,13 @@ class ClientPluginsRpc:
 class ClientRepoSettingsRpc:
     """Methods ``repo.settings.*``."""
 
-    def edit(self, *, repo_root: str, scope: RepoSettingsEditScope, key: str, operation: SettingsEditOperation, value: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> SettingsEditResult:
+    def edit(self, *, repo_root: str, scope: RepoSettingsEditScope, key: str, operation: SettingsEditOperation, value: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SettingsEditResult:
         """Call ``repo.settings.edit``."""
-    def read_raw(self, *, repo_root: str, scope: str, timeout: Timeout = UNSET) -> RepoSettingsReadRawResult:
+    def read_raw(self, *, repo_root: str, scope: str, timeout: Timeout = DEFAULT) -> RepoSettingsReadRawResult:
         """Call ``repo.settings.readRaw``."""
-    def write_all(self, *, repo_root: str, scope: str, settings: object, timeout: Timeout = UNSET) -> None:
+    def write_all(self, *, repo_root: str, scope: str, settings: object, timeout: Timeout = DEFAULT) -> None:
         """Call ``repo.settings.writeAll``."""
-    def write_key(self, *, repo_root: str, scope: str, key: str, value: object | UnsetType = UNSET, delete: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def write_key(self, *, repo_root: str, scope: str, key: str, value: object | UnsetType = UNSET, delete: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Call ``repo.settings.writeKey``."""
 
 class ClientRepoRpc:
@@ -1057,23 +1057,23 @@ class ClientRepoRpc:
 class ClientRuntimeRpc:
     """Methods ``runtime.*``."""
 
-    def shutdown(self, *, timeout: Timeout = UNSET) -> None:
+    def shutdown(self, *, timeout: Timeout = DEFAULT) -> None:
         """End the runtime; version 1.0.60 stays up until its input is closed."""
 
 class ClientSandboxProxyCaRpc:
     """Methods ``sandbox.proxyCa.*``."""
 
-    def check_installation_support(self, *, timeout: Timeout = UNSET) -> bool:
+    def check_installation_support(self, *, timeout: Timeout = DEFAULT) -> bool:
         """Return whether the proxy's certificate authority could be installed."""
-    def check_relevance(self, *, sandbox_config: SandboxConfig | UnsetType = UNSET, timeout: Timeout = UNSET) -> bool:
+    def check_relevance(self, *, sandbox_config: SandboxConfig | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> bool:
         """Return whether a configuration needs the proxy's certificate authority."""
-    def create(self, *, sandbox_config: SandboxConfig | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxProxyCaCreateResult:
+    def create(self, *, sandbox_config: SandboxConfig | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxProxyCaCreateResult:
         """Create the proxy's certificate authority."""
-    def get_status(self, *, sandbox_config: SandboxConfig | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxProxyCaStatus:
+    def get_status(self, *, sandbox_config: SandboxConfig | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxProxyCaStatus:
         """Return the state of the proxy's certificate authority."""
-    def remove(self, *, timeout: Timeout = UNSET) -> SandboxProxyCaStatus:
+    def remove(self, *, timeout: Timeout = DEFAULT) -> SandboxProxyCaStatus:
         """Remove the proxy's certificate authority."""
-    def rotate(self, *, sandbox_config: SandboxConfig | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxProxyCaStatus:
+    def rotate(self, *, sandbox_config: SandboxConfig | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxProxyCaStatus:
         """Replace the proxy's certificate authority by a new one."""
     def trust(self, *, sandbox_config: SandboxConfig | UnsetType = UNSET, timeout: Timeout = None) -> SandboxProxyCaStatus:
         """Make the system trust the proxy's certificate authority."""
@@ -1081,19 +1081,19 @@ class ClientSandboxProxyCaRpc:
 class ClientSandboxProxySecretRpc:
     """Methods ``sandbox.proxySecret.*``."""
 
-    def delete(self, *, timeout: Timeout = UNSET) -> None:
+    def delete(self, *, timeout: Timeout = DEFAULT) -> None:
         """Call ``sandbox.proxySecret.delete``."""
-    def get(self, *, timeout: Timeout = UNSET) -> SandboxProxySecretGetResult:
+    def get(self, *, timeout: Timeout = DEFAULT) -> SandboxProxySecretGetResult:
         """Call ``sandbox.proxySecret.get``."""
-    def get_location(self, *, timeout: Timeout = UNSET) -> SandboxProxySecretLocation:
+    def get_location(self, *, timeout: Timeout = DEFAULT) -> SandboxProxySecretLocation:
         """Call ``sandbox.proxySecret.getLocation``."""
-    def save(self, *, value: str, timeout: Timeout = UNSET) -> SandboxProxySecretSaveResult:
+    def save(self, *, value: str, timeout: Timeout = DEFAULT) -> SandboxProxySecretSaveResult:
         """Call ``sandbox.proxySecret.save``."""
 
 class ClientSandboxSettingsRpc:
     """Methods ``sandbox.settings.*``."""
 
-    def apply_defaults(self, *, stored: object, timeout: Timeout = UNSET) -> dict[str, Raw]:
+    def apply_defaults(self, *, stored: object, timeout: Timeout = DEFAULT) -> dict[str, Raw]:
         """Call ``sandbox.settings.applyDefaults``."""
 
 class ClientSandboxRpc:
@@ -1103,35 +1103,35 @@ class ClientSandboxRpc:
     proxy_secret: ClientSandboxProxySecretRpc
     settings: ClientSandboxSettingsRpc
 
-    def check_enforcement_command(self, *, command_name: str, args: Sequence[str], timeout: Timeout = UNSET) -> bool:
+    def check_enforcement_command(self, *, command_name: str, args: Sequence[str], timeout: Timeout = DEFAULT) -> bool:
         """Call ``sandbox.checkEnforcementCommand``."""
-    def check_platform_support(self, *, timeout: Timeout = UNSET) -> bool:
+    def check_platform_support(self, *, timeout: Timeout = DEFAULT) -> bool:
         """Call ``sandbox.checkPlatformSupport``."""
-    def check_windows_host_loopback_support(self, *, timeout: Timeout = UNSET) -> bool:
+    def check_windows_host_loopback_support(self, *, timeout: Timeout = DEFAULT) -> bool:
         """Call ``sandbox.checkWindowsHostLoopbackSupport``."""
-    def filter_picker_candidates(self, *, candidates: Sequence[SandboxPickerCandidate], cwd: str, sandbox: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxFilterPickerCandidatesResult:
+    def filter_picker_candidates(self, *, candidates: Sequence[SandboxPickerCandidate], cwd: str, sandbox: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxFilterPickerCandidatesResult:
         """Call ``sandbox.filterPickerCandidates``."""
-    def get_docs_url(self, *, timeout: Timeout = UNSET) -> SandboxDocsUrlResult:
+    def get_docs_url(self, *, timeout: Timeout = DEFAULT) -> SandboxDocsUrlResult:
         """Call ``sandbox.getDocsUrl``."""
-    def get_host_support(self, *, timeout: Timeout = UNSET) -> SandboxHostSupport:
+    def get_host_support(self, *, timeout: Timeout = DEFAULT) -> SandboxHostSupport:
         """Return which kinds of sandbox this machine supports."""
-    def get_unsupported_message(self, *, timeout: Timeout = UNSET) -> str:
+    def get_unsupported_message(self, *, timeout: Timeout = DEFAULT) -> str:
         """Call ``sandbox.getUnsupportedMessage``."""
-    def get_unsupported_setting_disabled_notice(self, *, timeout: Timeout = UNSET) -> str:
+    def get_unsupported_setting_disabled_notice(self, *, timeout: Timeout = DEFAULT) -> str:
         """Call ``sandbox.getUnsupportedSettingDisabledNotice``."""
-    def get_unsupported_startup_notice(self, *, managed_sandbox: object | UnsetType = UNSET, enabled_by_undetermined_policy: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxUnsupportedStartupNoticeResult:
+    def get_unsupported_startup_notice(self, *, managed_sandbox: object | UnsetType = UNSET, enabled_by_undetermined_policy: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxUnsupportedStartupNoticeResult:
         """Call ``sandbox.getUnsupportedStartupNotice``."""
-    def prepare_picker_policy(self, *, cwd: str, sandbox: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxPreparePickerPolicyResult:
+    def prepare_picker_policy(self, *, cwd: str, sandbox: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxPreparePickerPolicyResult:
         """Call ``sandbox.preparePickerPolicy``."""
-    def resolve_floored_config(self, *, user_sandbox: object | UnsetType = UNSET, managed_sandbox: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxResolveFlooredConfigResult:
+    def resolve_floored_config(self, *, user_sandbox: object | UnsetType = UNSET, managed_sandbox: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxResolveFlooredConfigResult:
         """Call ``sandbox.resolveFlooredConfig``."""
-    def resolve_for_optional(self, *, routing_flag: str, sandbox: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxEffectiveForOptionalResult:
+    def resolve_for_optional(self, *, routing_flag: str, sandbox: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxEffectiveForOptionalResult:
         """Call ``sandbox.resolveForOptional``."""
 
 class ClientSecretsRpc:
     """Methods ``secrets.*``."""
 
-    def add_filter_values(self, *, values: Sequence[str], timeout: Timeout = UNSET) -> SecretsAddFilterValuesResult:
+    def add_filter_values(self, *, values: Sequence[str], timeout: Timeout = DEFAULT) -> SecretsAddFilterValuesResult:
         """Name texts that must not appear in logs and output."""
 
 class ClientSessionRpc:
@@ -1139,125 +1139,125 @@ class ClientSessionRpc:
 
     def create(self, *, session_id: str | UnsetType = UNSET, client_name: str | UnsetType = UNSET, model: str | UnsetType = UNSET, reasoning_effort: str | UnsetType = UNSET, reasoning_summary: str | UnsetType = UNSET, context_tier: str | UnsetType = UNSET, provider: ProviderConfig | UnsetType = UNSET, providers: Sequence[NamedProviderConfig] | UnsetType = UNSET, models: Sequence[ProviderModelConfig] | UnsetType = UNSET, capi: CapiSessionOptions | UnsetType = UNSET, model_capabilities: ModelCapabilitiesOverride | UnsetType = UNSET, tools: Sequence[SessionTool] | UnsetType = UNSET, available_tools: Sequence[str] | UnsetType = UNSET, excluded_tools: Sequence[str] | UnsetType = UNSET, tool_filter_precedence: Literal["available", "excluded"] | str | UnsetType = UNSET, system_message: SessionSystemMessage | UnsetType = UNSET, streaming: bool | UnsetType = UNSET, include_sub_agent_streaming_events: bool | UnsetType = UNSET, request_permission: bool | UnsetType = UNSET, request_user_input: bool | UnsetType = UNSET, ask_user_variant: Literal["legacy", "elicitation"] | str | UnsetType = UNSET, request_elicitation: bool | UnsetType = UNSET, request_exit_plan_mode: bool | UnsetType = UNSET, request_auto_mode_switch: bool | UnsetType = UNSET, request_mcp_apps: bool | UnsetType = UNSET, request_canvas_renderer: bool | UnsetType = UNSET, request_extensions: bool | UnsetType = UNSET, hooks: bool | UnsetType = UNSET, commands: Sequence[SessionCommand] | UnsetType = UNSET, working_directory: str | UnsetType = UNSET, additional_directories: Sequence[str] | UnsetType = UNSET, config_dir: str | UnsetType = UNSET, mcp_servers: Mapping[str, object] | UnsetType = UNSET, env_value_mode: Literal["direct"] | str | UnsetType = UNSET, custom_agents: Sequence[SessionCustomAgent] | UnsetType = UNSET, default_agent: object | UnsetType = UNSET, agent: str | UnsetType = UNSET, custom_agents_local_only: bool | UnsetType = UNSET, skill_directories: Sequence[str] | UnsetType = UNSET, disabled_skills: Sequence[str] | UnsetType = UNSET, plugin_directories: Sequence[str] | UnsetType = UNSET, instruction_directories: Sequence[str] | UnsetType = UNSET, agent_directories: Sequence[str] | UnsetType = UNSET, hook_directories: Sequence[str] | UnsetType = UNSET, enable_config_discovery: bool | UnsetType = UNSET, enable_skills: bool | UnsetType = UNSET, infinite_sessions: InfiniteSessions | UnsetType = UNSET, large_output: object | UnsetType = UNSET, memory: MemoryConfiguration | UnsetType = UNSET, sandbox_config: SandboxConfig | UnsetType = UNSET, session_limits: SessionLimitsConfig | UnsetType = UNSET, autopilot: object | UnsetType = UNSET, feature_flags: Mapping[str, bool] | UnsetType = UNSET, managed_settings: object | UnsetType = UNSET, github_token: str | UnsetType = UNSET, github_token_provider_registration_id: str | UnsetType = UNSET, has_skill_provider: bool | UnsetType = UNSET, canvases: Sequence[object] | UnsetType = UNSET, canvas_provider: object | UnsetType = UNSET, extension_info: object | UnsetType = UNSET, extension_sdk_path: str | UnsetType = UNSET, enable_github_telemetry_forwarding: bool | UnsetType = UNSET, enable_session_telemetry: bool | UnsetType = UNSET, traceparent: str | UnsetType = UNSET, tracestate: str | UnsetType = UNSET, cloud: SessionCloud | None | UnsetType = UNSET, name: str | UnsetType = UNSET, timeout: Timeout = None) -> SessionOpened:
         """Create a session; ``client.create_session`` does this with checks, handlers and events."""
-    def delete(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionDeleteResult:
+    def delete(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionDeleteResult:
         """Delete a session from disk."""
-    def get_foreground(self, *, timeout: Timeout = UNSET) -> SessionGetForegroundResult:
+    def get_foreground(self, *, timeout: Timeout = DEFAULT) -> SessionGetForegroundResult:
         """Return the session that a terminal shows; none without a terminal."""
-    def get_last_id(self, *, timeout: Timeout = UNSET) -> SessionGetLastIdResult:
+    def get_last_id(self, *, timeout: Timeout = DEFAULT) -> SessionGetLastIdResult:
         """Return the id of the session that was used last."""
-    def get_metadata(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionGetMetadataResult:
+    def get_metadata(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionGetMetadataResult:
         """Return what is known of a session; nothing for an unknown id."""
-    def list(self, *, filter: SessionListFilter | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionListResult:
+    def list(self, *, filter: SessionListFilter | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionListResult:
         """List the sessions on disk; those without a message and cloud sessions are left out."""
     def resume(self, *, session_id: str, client_name: str | UnsetType = UNSET, model: str | UnsetType = UNSET, reasoning_effort: str | UnsetType = UNSET, reasoning_summary: str | UnsetType = UNSET, context_tier: str | UnsetType = UNSET, provider: ProviderConfig | UnsetType = UNSET, providers: Sequence[NamedProviderConfig] | UnsetType = UNSET, models: Sequence[ProviderModelConfig] | UnsetType = UNSET, capi: CapiSessionOptions | UnsetType = UNSET, model_capabilities: ModelCapabilitiesOverride | UnsetType = UNSET, tools: Sequence[SessionTool] | UnsetType = UNSET, available_tools: Sequence[str] | UnsetType = UNSET, excluded_tools: Sequence[str] | UnsetType = UNSET, tool_filter_precedence: Literal["available", "excluded"] | str | UnsetType = UNSET, system_message: SessionSystemMessage | UnsetType = UNSET, streaming: bool | UnsetType = UNSET, include_sub_agent_streaming_events: bool | UnsetType = UNSET, request_permission: bool | UnsetType = UNSET, request_user_input: bool | UnsetType = UNSET, ask_user_variant: Literal["legacy", "elicitation"] | str | UnsetType = UNSET, request_elicitation: bool | UnsetType = UNSET, request_exit_plan_mode: bool | UnsetType = UNSET, request_auto_mode_switch: bool | UnsetType = UNSET, request_mcp_apps: bool | UnsetType = UNSET, request_canvas_renderer: bool | UnsetType = UNSET, request_extensions: bool | UnsetType = UNSET, hooks: bool | UnsetType = UNSET, commands: Sequence[SessionCommand] | UnsetType = UNSET, working_directory: str | UnsetType = UNSET, additional_directories: Sequence[str] | UnsetType = UNSET, config_dir: str | UnsetType = UNSET, mcp_servers: Mapping[str, object] | UnsetType = UNSET, env_value_mode: Literal["direct"] | str | UnsetType = UNSET, custom_agents: Sequence[SessionCustomAgent] | UnsetType = UNSET, default_agent: object | UnsetType = UNSET, agent: str | UnsetType = UNSET, custom_agents_local_only: bool | UnsetType = UNSET, skill_directories: Sequence[str] | UnsetType = UNSET, disabled_skills: Sequence[str] | UnsetType = UNSET, plugin_directories: Sequence[str] | UnsetType = UNSET, instruction_directories: Sequence[str] | UnsetType = UNSET, agent_directories: Sequence[str] | UnsetType = UNSET, hook_directories: Sequence[str] | UnsetType = UNSET, enable_config_discovery: bool | UnsetType = UNSET, enable_skills: bool | UnsetType = UNSET, infinite_sessions: InfiniteSessions | UnsetType = UNSET, large_output: object | UnsetType = UNSET, memory: MemoryConfiguration | UnsetType = UNSET, sandbox_config: SandboxConfig | UnsetType = UNSET, session_limits: SessionLimitsConfig | UnsetType = UNSET, autopilot: object | UnsetType = UNSET, feature_flags: Mapping[str, bool] | UnsetType = UNSET, managed_settings: object | UnsetType = UNSET, github_token: str | UnsetType = UNSET, github_token_provider_registration_id: str | UnsetType = UNSET, has_skill_provider: bool | UnsetType = UNSET, canvases: Sequence[object] | UnsetType = UNSET, canvas_provider: object | UnsetType = UNSET, extension_info: object | UnsetType = UNSET, extension_sdk_path: str | UnsetType = UNSET, enable_github_telemetry_forwarding: bool | UnsetType = UNSET, enable_session_telemetry: bool | UnsetType = UNSET, traceparent: str | UnsetType = UNSET, tracestate: str | UnsetType = UNSET, disable_resume: bool | UnsetType = UNSET, continue_pending_work: bool | UnsetType = UNSET, allow_transcript_recovery: bool | UnsetType = UNSET, open_canvases: object | UnsetType = UNSET, cloud: SessionCloud | None | UnsetType = UNSET, timeout: Timeout = None) -> SessionOpened:
         """Resume a session; ``client.resume_session`` does this with checks, handlers and events."""
-    def set_foreground(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionSetForegroundResult:
+    def set_foreground(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionSetForegroundResult:
         """Show a session in the terminal of the runtime."""
 
 class ClientSessionFsRpc:
     """Methods ``sessionFs.*``."""
 
-    def set_provider(self, *, initial_cwd: str, session_state_path: str, conventions: SessionFsSetProviderConventions, capabilities: SessionFsSetProviderCapabilities | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionFsSetProviderResult:
+    def set_provider(self, *, initial_cwd: str, session_state_path: str, conventions: SessionFsSetProviderConventions, capabilities: SessionFsSetProviderCapabilities | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionFsSetProviderResult:
         """Store the files of sessions through this client, for sessions created from now on."""
 
 class ClientSessionsRpc:
     """Methods ``sessions.*``."""
 
-    def bulk_delete(self, *, session_ids: Sequence[str], timeout: Timeout = UNSET) -> SessionBulkDeleteResult:
+    def bulk_delete(self, *, session_ids: Sequence[str], timeout: Timeout = DEFAULT) -> SessionBulkDeleteResult:
         """Delete several sessions from disk."""
-    def check_in_use(self, *, session_ids: Sequence[str], timeout: Timeout = UNSET) -> SessionsCheckInUseResult:
+    def check_in_use(self, *, session_ids: Sequence[str], timeout: Timeout = DEFAULT) -> SessionsCheckInUseResult:
         """Return which of some sessions are in use."""
-    def close(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsCloseResult:
+    def close(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsCloseResult:
         """Close a session; it stays on disk."""
-    def configure_session_extensions(self, *, session_id: str, controller: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def configure_session_extensions(self, *, session_id: str, controller: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Call ``sessions.configureSessionExtensions``."""
     def connect(self, *, session_id: str, timeout: Timeout = None) -> RemoteSessionConnectionResult:
         """Connect to a session that runs elsewhere."""
-    def create_workspace(self, *, session_id: str, session_state_path: str, convention: str, context: SessionWorkingDirectoryContextWithClient | UnsetType = UNSET, name: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionsCreateWorkspaceResult:
+    def create_workspace(self, *, session_id: str, session_state_path: str, convention: str, context: SessionWorkingDirectoryContextWithClient | UnsetType = UNSET, name: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionsCreateWorkspaceResult:
         """Call ``sessions.createWorkspace``."""
-    def delete(self, *, session_id: str, session_path: str | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def delete(self, *, session_id: str, session_path: str | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Call ``sessions.delete``."""
-    def enrich_metadata(self, *, sessions: Sequence[LocalSessionMetadataValue], timeout: Timeout = UNSET) -> SessionEnrichMetadataResult:
+    def enrich_metadata(self, *, sessions: Sequence[LocalSessionMetadataValue], timeout: Timeout = DEFAULT) -> SessionEnrichMetadataResult:
         """Return more about some sessions of a list."""
-    def find_by_prefix(self, *, prefix: str, timeout: Timeout = UNSET) -> SessionsFindByPrefixResult:
+    def find_by_prefix(self, *, prefix: str, timeout: Timeout = DEFAULT) -> SessionsFindByPrefixResult:
         """Find a session by the start of its id."""
-    def find_by_task_id(self, *, task_id: str, timeout: Timeout = UNSET) -> SessionsFindByTaskIDResult:
+    def find_by_task_id(self, *, task_id: str, timeout: Timeout = DEFAULT) -> SessionsFindByTaskIDResult:
         """Find the session of a cloud task."""
-    def fork(self, *, session_id: str, to_event_id: str | UnsetType = UNSET, name: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionsForkResult:
+    def fork(self, *, session_id: str, to_event_id: str | UnsetType = UNSET, name: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionsForkResult:
         """Make a new session from a part of another's history."""
-    def get_board_entry_count(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsGetBoardEntryCountResult:
+    def get_board_entry_count(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsGetBoardEntryCountResult:
         """Call ``sessions.getBoardEntryCount``."""
-    def get_client_metadata(self, *, session_ids: Sequence[str], keys: Sequence[str] | UnsetType = UNSET, timeout: Timeout = UNSET) -> List[SessionsClientMetadataEntry]:
+    def get_client_metadata(self, *, session_ids: Sequence[str], keys: Sequence[str] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> List[SessionsClientMetadataEntry]:
         """Return what clients stored with some sessions."""
-    def get_event_file_path(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsGetEventFilePathResult:
+    def get_event_file_path(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsGetEventFilePathResult:
         """Call ``sessions.getEventFilePath``."""
-    def get_last_for_context(self, *, context: SessionContext | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionsGetLastForContextResult:
+    def get_last_for_context(self, *, context: SessionContext | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionsGetLastForContextResult:
         """Return the last session of a folder or repository."""
-    def get_metadata(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsGetMetadataResult:
+    def get_metadata(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsGetMetadataResult:
         """Call ``sessions.getMetadata``."""
-    def get_persisted_remote_steerable(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsGetPersistedRemoteSteerableResult:
+    def get_persisted_remote_steerable(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsGetPersistedRemoteSteerableResult:
         """Call ``sessions.getPersistedRemoteSteerable``."""
-    def get_remote_control_status(self, *, timeout: Timeout = UNSET) -> RemoteControlStatusResult:
+    def get_remote_control_status(self, *, timeout: Timeout = DEFAULT) -> RemoteControlStatusResult:
         """Return whether a session can be steered from elsewhere."""
-    def get_sizes(self, *, timeout: Timeout = UNSET) -> SessionSizes:
+    def get_sizes(self, *, timeout: Timeout = DEFAULT) -> SessionSizes:
         """Return how much disk space sessions use."""
-    def list(self, *, source: SessionSource | UnsetType = UNSET, metadata_limit: int | UnsetType = UNSET, filter: SessionListFilter | UnsetType = UNSET, include_detached: bool | UnsetType = UNSET, throw_on_error: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionList:
+    def list(self, *, source: SessionSource | UnsetType = UNSET, metadata_limit: int | UnsetType = UNSET, filter: SessionListFilter | UnsetType = UNSET, include_detached: bool | UnsetType = UNSET, throw_on_error: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionList:
         """List local and remote sessions."""
-    def list_non_empty_session_ids(self, *, limit: int | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionsListNonEmptySessionIdsResult:
+    def list_non_empty_session_ids(self, *, limit: int | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionsListNonEmptySessionIdsResult:
         """Call ``sessions.listNonEmptySessionIds``."""
-    def load_deferred_repo_hooks(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionLoadDeferredRepoHooksResult:
+    def load_deferred_repo_hooks(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionLoadDeferredRepoHooksResult:
         """Load the hooks of a repository, once its folder is trusted."""
-    def load_workspace(self, *, sessions_home: str, session_id: str, timeout: Timeout = UNSET) -> SessionsLoadWorkspaceResult:
+    def load_workspace(self, *, sessions_home: str, session_id: str, timeout: Timeout = DEFAULT) -> SessionsLoadWorkspaceResult:
         """Call ``sessions.loadWorkspace``."""
-    def open(self, *, kind: Literal["create", "resume", "resumeLast", "attach", "remote", "cloud", "handoff"] | str, options: SessionOpenOptions | UnsetType = UNSET, emit_start: bool | UnsetType = UNSET, session_id: str | UnsetType = UNSET, resume: bool | UnsetType = UNSET, suppress_resume_workspace_metadata_writeback: bool | UnsetType = UNSET, context: SessionContext | UnsetType = UNSET, remote_session_id: str | UnsetType = UNSET, repository: RemoteSessionRepository | UnsetType = UNSET, owner: str | UnsetType = UNSET, on_task_created: object | UnsetType = UNSET, metadata: RemoteSessionMetadataValue | UnsetType = UNSET, task_type: SessionsOpenHandoffTaskType | UnsetType = UNSET, on_progress: object | UnsetType = UNSET, on_confirm: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionOpenResult:
+    def open(self, *, kind: Literal["create", "resume", "resumeLast", "attach", "remote", "cloud", "handoff"] | str, options: SessionOpenOptions | UnsetType = UNSET, emit_start: bool | UnsetType = UNSET, session_id: str | UnsetType = UNSET, resume: bool | UnsetType = UNSET, suppress_resume_workspace_metadata_writeback: bool | UnsetType = UNSET, context: SessionContext | UnsetType = UNSET, remote_session_id: str | UnsetType = UNSET, repository: RemoteSessionRepository | UnsetType = UNSET, owner: str | UnsetType = UNSET, on_task_created: object | UnsetType = UNSET, metadata: RemoteSessionMetadataValue | UnsetType = UNSET, task_type: SessionsOpenHandoffTaskType | UnsetType = UNSET, on_progress: object | UnsetType = UNSET, on_confirm: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionOpenResult:
         """Create, resume or connect to a session, by one method."""
-    def poll_spawned_sessions(self, *, cursor: str | UnsetType = UNSET, wait_ms: int | UnsetType = UNSET, timeout: Timeout = UNSET) -> PollSpawnedSessionsResult:
+    def poll_spawned_sessions(self, *, cursor: str | UnsetType = UNSET, wait_ms: int | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PollSpawnedSessionsResult:
         """Call ``sessions.pollSpawnedSessions``."""
-    def prune_old(self, *, older_than_days: int, dry_run: bool | UnsetType = UNSET, include_named: bool | UnsetType = UNSET, exclude_session_ids: Sequence[str] | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionPruneResult:
+    def prune_old(self, *, older_than_days: int, dry_run: bool | UnsetType = UNSET, include_named: bool | UnsetType = UNSET, exclude_session_ids: Sequence[str] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionPruneResult:
         """Delete old sessions."""
-    def read_persisted_events(self, *, session_id: str, cursor: str | UnsetType = UNSET, max: int | UnsetType = UNSET, direction: EventsReadDirection | UnsetType = UNSET, timeout: Timeout = UNSET) -> EventsReadResult:
+    def read_persisted_events(self, *, session_id: str, cursor: str | UnsetType = UNSET, max: int | UnsetType = UNSET, direction: EventsReadDirection | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> EventsReadResult:
         """Read the history of a session that is not loaded."""
-    def register_extension_tools_on_session(self, *, session_id: str, loader: object, options: SessionsRegisterExtensionToolsOnSessionOptions | UnsetType = UNSET, timeout: Timeout = UNSET) -> RegisterExtensionToolsResult:
+    def register_extension_tools_on_session(self, *, session_id: str, loader: object, options: SessionsRegisterExtensionToolsOnSessionOptions | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> RegisterExtensionToolsResult:
         """Call ``sessions.registerExtensionToolsOnSession``."""
-    def release_lock(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsReleaseLockResult:
+    def release_lock(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsReleaseLockResult:
         """Release the lock of a session."""
-    def reload_plugin_hooks(self, *, session_id: str, defer_repo_hooks: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionsReloadPluginHooksResult:
+    def reload_plugin_hooks(self, *, session_id: str, defer_repo_hooks: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionsReloadPluginHooksResult:
         """Load the hooks of plugins again."""
-    def save(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsSaveResult:
+    def save(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsSaveResult:
         """Write a session to disk now."""
-    def set_additional_plugins(self, *, plugins: Sequence[InstalledPlugin], timeout: Timeout = UNSET) -> SessionsSetAdditionalPluginsResult:
+    def set_additional_plugins(self, *, plugins: Sequence[InstalledPlugin], timeout: Timeout = DEFAULT) -> SessionsSetAdditionalPluginsResult:
         """Set plugins that sessions use besides the installed ones."""
-    def set_remote_control_steering(self, *, enabled: bool, timeout: Timeout = UNSET) -> RemoteControlStatusResult:
+    def set_remote_control_steering(self, *, enabled: bool, timeout: Timeout = DEFAULT) -> RemoteControlStatusResult:
         """Allow or forbid steering from elsewhere."""
-    def start_remote_control(self, *, session_id: str, config: RemoteControlConfig, timeout: Timeout = UNSET) -> RemoteControlStatusResult:
+    def start_remote_control(self, *, session_id: str, config: RemoteControlConfig, timeout: Timeout = DEFAULT) -> RemoteControlStatusResult:
         """Let a session be followed from elsewhere."""
-    def stop_remote_control(self, *, expected_session_id: str | UnsetType = UNSET, force: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> RemoteControlStopResult:
+    def stop_remote_control(self, *, expected_session_id: str | UnsetType = UNSET, force: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> RemoteControlStopResult:
         """End the following of a session from elsewhere."""
-    def transfer_remote_control(self, *, to_session_id: str, expected_from_session_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> RemoteControlTransferResult:
+    def transfer_remote_control(self, *, to_session_id: str, expected_from_session_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> RemoteControlTransferResult:
         """Move the following from one session to another."""
-    def update_workspace_fields(self, *, sessions_home: str, session_id: str, fields_json: str, timeout: Timeout = UNSET) -> SessionsUpdateWorkspaceFieldsResult:
+    def update_workspace_fields(self, *, sessions_home: str, session_id: str, fields_json: str, timeout: Timeout = DEFAULT) -> SessionsUpdateWorkspaceFieldsResult:
         """Call ``sessions.updateWorkspaceFields``."""
 
 class ClientSkillsConfigRpc:
     """Methods ``skills.config.*``."""
 
-    def set_disabled_skills(self, *, disabled_skills: Sequence[str], timeout: Timeout = UNSET) -> None:
+    def set_disabled_skills(self, *, disabled_skills: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Set which skills are switched off."""
-    def set_skill_disabled(self, *, name: str, disabled: bool, timeout: Timeout = UNSET) -> None:
+    def set_skill_disabled(self, *, name: str, disabled: bool, timeout: Timeout = DEFAULT) -> None:
         """Switch one skill on or off."""
 
 class ClientSkillsInstallationsRpc:
     """Methods ``skills.installations.*``."""
 
-    def cancel(self, *, contract: CatalogClientContract, operation_id: str, timeout: Timeout = UNSET) -> SkillInstallationManagementResult:
+    def cancel(self, *, contract: CatalogClientContract, operation_id: str, timeout: Timeout = DEFAULT) -> SkillInstallationManagementResult:
         """Cancel an installation."""
-    def list(self, *, contract: CatalogClientContract, policy_session_id: str, timeout: Timeout = UNSET) -> SkillInstallationManagementResult:
+    def list(self, *, contract: CatalogClientContract, policy_session_id: str, timeout: Timeout = DEFAULT) -> SkillInstallationManagementResult:
         """List installations of skills."""
-    def recover(self, *, contract: CatalogClientContract, policy_session_id: str, timeout: Timeout = UNSET) -> SkillInstallationManagementResult:
+    def recover(self, *, contract: CatalogClientContract, policy_session_id: str, timeout: Timeout = DEFAULT) -> SkillInstallationManagementResult:
         """Finish or undo an installation that was broken off."""
-    def set_enabled(self, *, contract: CatalogClientContract, installation_id: str, enabled: bool, policy_session_id: str, timeout: Timeout = UNSET) -> SkillInstallationManagementResult:
+    def set_enabled(self, *, contract: CatalogClientContract, installation_id: str, enabled: bool, policy_session_id: str, timeout: Timeout = DEFAULT) -> SkillInstallationManagementResult:
         """Switch an installed skill on or off."""
-    def status(self, *, contract: CatalogClientContract, operation_id: str, timeout: Timeout = UNSET) -> SkillInstallationManagementResult:
+    def status(self, *, contract: CatalogClientContract, operation_id: str, timeout: Timeout = DEFAULT) -> SkillInstallationManagementResult:
         """Return how far an installation is."""
 
 class ClientSkillsRpc:
@@ -1268,85 +1268,85 @@ class ClientSkillsRpc:
 
     def apply_install(self, *, contract: CatalogClientContract, plan_handle: str, policy_session_id: str, timeout: Timeout = None) -> SkillInstallationResult:
         """Carry out the planned installation of a skill."""
-    def apply_uninstall(self, *, contract: CatalogClientContract, plan_handle: str, policy_session_id: str, timeout: Timeout = UNSET) -> SkillInstallationResult:
+    def apply_uninstall(self, *, contract: CatalogClientContract, plan_handle: str, policy_session_id: str, timeout: Timeout = DEFAULT) -> SkillInstallationResult:
         """Carry out the planned removal of a skill."""
-    def discover(self, *, project_paths: Sequence[str] | UnsetType = UNSET, skill_directories: Sequence[str] | UnsetType = UNSET, ignored_skills_locations: Sequence[str] | UnsetType = UNSET, exclude_host_skills: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> ServerSkillList:
+    def discover(self, *, project_paths: Sequence[str] | UnsetType = UNSET, skill_directories: Sequence[str] | UnsetType = UNSET, ignored_skills_locations: Sequence[str] | UnsetType = UNSET, exclude_host_skills: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ServerSkillList:
         """List the skills that can be found."""
-    def get_discovery_paths(self, *, skill_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, ignored_skills_locations: Sequence[str] | UnsetType = UNSET, exclude_host_skills: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> SkillDiscoveryPathList:
+    def get_discovery_paths(self, *, skill_directories: Sequence[str] | UnsetType = UNSET, project_paths: Sequence[str] | UnsetType = UNSET, ignored_skills_locations: Sequence[str] | UnsetType = UNSET, exclude_host_skills: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SkillDiscoveryPathList:
         """List the folders that are searched for skills."""
     def plan_install(self, *, contract: CatalogClientContract, candidate_handle: str, policy_session_id: str, timeout: Timeout = None) -> SkillInstallationManagementResult:
         """Work out what the installation of a skill would do."""
-    def plan_uninstall(self, *, contract: CatalogClientContract, installation_id: str, policy_session_id: str, timeout: Timeout = UNSET) -> SkillInstallationManagementResult:
+    def plan_uninstall(self, *, contract: CatalogClientContract, installation_id: str, policy_session_id: str, timeout: Timeout = DEFAULT) -> SkillInstallationManagementResult:
         """Work out what the removal of a skill would do."""
 
 class ClientStatusRpc:
     """Methods ``status.*``."""
 
-    def get(self, *, timeout: Timeout = UNSET) -> StatusGetResult:
+    def get(self, *, timeout: Timeout = DEFAULT) -> StatusGetResult:
         """Return the runtime's version and the version of its protocol."""
 
 class ClientToolsRpc:
     """Methods ``tools.*``."""
 
-    def list(self, *, model: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ToolList:
+    def list(self, *, model: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ToolList:
         """List the built-in tools."""
 
 class ClientUserSettingsRpc:
     """Methods ``user.settings.*``."""
 
-    def apply_top_key(self, *, canonical_path: Sequence[str], top_key: str, value: object | UnsetType = UNSET, delete: bool | UnsetType = UNSET, complete_staff_update_channel_migration: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsApplyTopKeyResult:
+    def apply_top_key(self, *, canonical_path: Sequence[str], top_key: str, value: object | UnsetType = UNSET, delete: bool | UnsetType = UNSET, complete_staff_update_channel_migration: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsApplyTopKeyResult:
         """Call ``user.settings.applyTopKey``."""
-    def build_runtime(self, *, working_directory: str, environment: Mapping[str, str], platform: str, overrides: Mapping[str, object] | UnsetType = UNSET, timeout: Timeout = UNSET) -> dict[str, Raw]:
+    def build_runtime(self, *, working_directory: str, environment: Mapping[str, str], platform: str, overrides: Mapping[str, object] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> dict[str, Raw]:
         """Call ``user.settings.buildRuntime``."""
-    def diagnose_problems(self, *, sources: Sequence[UserSettingsProblemSource] | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsProblemsResult:
+    def diagnose_problems(self, *, sources: Sequence[UserSettingsProblemSource] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsProblemsResult:
         """Call ``user.settings.diagnoseProblems``."""
-    def edit(self, *, canonical_path: Sequence[str], operation: SettingsEditOperation, config_dir: str | UnsetType = UNSET, value: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> SettingsEditResult:
+    def edit(self, *, canonical_path: Sequence[str], operation: SettingsEditOperation, config_dir: str | UnsetType = UNSET, value: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SettingsEditResult:
         """Call ``user.settings.edit``."""
-    def get(self, *, timeout: Timeout = UNSET) -> UserSettingsGetResult:
+    def get(self, *, timeout: Timeout = DEFAULT) -> UserSettingsGetResult:
         """Return the user's settings."""
-    def get_path(self, *, timeout: Timeout = UNSET) -> UserSettingsPathResult:
+    def get_path(self, *, timeout: Timeout = DEFAULT) -> UserSettingsPathResult:
         """Call ``user.settings.getPath``."""
-    def get_paths(self, *, repo_root: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsGetPathsResult:
+    def get_paths(self, *, repo_root: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsGetPathsResult:
         """Call ``user.settings.getPaths``."""
-    def get_unknown_keys_warning(self, *, context: UserSettingsHostContext, timeout: Timeout = UNSET) -> UserSettingsUnknownKeysWarningResult:
+    def get_unknown_keys_warning(self, *, context: UserSettingsHostContext, timeout: Timeout = DEFAULT) -> UserSettingsUnknownKeysWarningResult:
         """Call ``user.settings.getUnknownKeysWarning``."""
-    def list_governance_keys(self, *, timeout: Timeout = UNSET) -> UserSettingsGovernanceKeysResult:
+    def list_governance_keys(self, *, timeout: Timeout = DEFAULT) -> UserSettingsGovernanceKeysResult:
         """Call ``user.settings.listGovernanceKeys``."""
-    def load_and_merge_repo(self, *, repo_root: str, user_settings: Mapping[str, object], timeout: Timeout = UNSET) -> UserSettingsLoadAndMergeRepoResult:
+    def load_and_merge_repo(self, *, repo_root: str, user_settings: Mapping[str, object], timeout: Timeout = DEFAULT) -> UserSettingsLoadAndMergeRepoResult:
         """Call ``user.settings.loadAndMergeRepo``."""
-    def load_for_config_dir(self, *, config_dir: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> dict[str, Raw]:
+    def load_for_config_dir(self, *, config_dir: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> dict[str, Raw]:
         """Call ``user.settings.loadForConfigDir``."""
-    def load_for_edit(self, *, timeout: Timeout = UNSET) -> UserSettingsLoadForEditResult:
+    def load_for_edit(self, *, timeout: Timeout = DEFAULT) -> UserSettingsLoadForEditResult:
         """Call ``user.settings.loadForEdit``."""
-    def load_repo(self, *, repo_root: str, timeout: Timeout = UNSET) -> UserSettingsLoadRepoResult:
+    def load_repo(self, *, repo_root: str, timeout: Timeout = DEFAULT) -> UserSettingsLoadRepoResult:
         """Call ``user.settings.loadRepo``."""
-    def load_with_warning(self, *, timeout: Timeout = UNSET) -> UserSettingsLoadWithWarningResult:
+    def load_with_warning(self, *, timeout: Timeout = DEFAULT) -> UserSettingsLoadWithWarningResult:
         """Call ``user.settings.loadWithWarning``."""
-    def merge_managed_and_user(self, *, managed: object | UnsetType = UNSET, user: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsMergeManagedAndUserResult:
+    def merge_managed_and_user(self, *, managed: object | UnsetType = UNSET, user: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsMergeManagedAndUserResult:
         """Call ``user.settings.mergeManagedAndUser``."""
-    def merge_repo_value(self, *, user_settings: object, repo_settings: object, timeout: Timeout = UNSET) -> UserSettingsMergeRepoValueResult:
+    def merge_repo_value(self, *, user_settings: object, repo_settings: object, timeout: Timeout = DEFAULT) -> UserSettingsMergeRepoValueResult:
         """Call ``user.settings.mergeRepoValue``."""
-    def migrate_obsolete_on_disk(self, *, config_dir: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsMigrateObsoleteOnDiskResult:
+    def migrate_obsolete_on_disk(self, *, config_dir: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsMigrateObsoleteOnDiskResult:
         """Call ``user.settings.migrateObsoleteOnDisk``."""
-    def migrate_staff_log_level_once(self, *, context: UserSettingsHostContext, cached_completed_at: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsMigrateStaffLogLevelOnceResult:
+    def migrate_staff_log_level_once(self, *, context: UserSettingsHostContext, cached_completed_at: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsMigrateStaffLogLevelOnceResult:
         """Call ``user.settings.migrateStaffLogLevelOnce``."""
-    def migrate_staff_update_channel_once(self, *, home_directory: str, environment: Mapping[str, object], config_dir: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsMigrateStaffUpdateChannelOnceResult:
+    def migrate_staff_update_channel_once(self, *, home_directory: str, environment: Mapping[str, object], config_dir: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsMigrateStaffUpdateChannelOnceResult:
         """Call ``user.settings.migrateStaffUpdateChannelOnce``."""
-    def normalize(self, *, settings: object, timeout: Timeout = UNSET) -> UserSettingsNormalizeResult:
+    def normalize(self, *, settings: object, timeout: Timeout = DEFAULT) -> UserSettingsNormalizeResult:
         """Call ``user.settings.normalize``."""
-    def reload(self, *, timeout: Timeout = UNSET) -> None:
+    def reload(self, *, timeout: Timeout = DEFAULT) -> None:
         """Read the user's settings again."""
-    def reset_staff_model_selection_once(self, *, context: UserSettingsHostContext, staff: bool | UnsetType = UNSET, staff_model_reset_at: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsResetStaffModelSelectionOnceResult:
+    def reset_staff_model_selection_once(self, *, context: UserSettingsHostContext, staff: bool | UnsetType = UNSET, staff_model_reset_at: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsResetStaffModelSelectionOnceResult:
         """Call ``user.settings.resetStaffModelSelectionOnce``."""
-    def set(self, *, settings: object, timeout: Timeout = UNSET) -> None:
+    def set(self, *, settings: object, timeout: Timeout = DEFAULT) -> None:
         """Change the user's settings."""
-    def set_hook_disabled(self, *, settings_path: str, disable_key: str, disabled: bool, timeout: Timeout = UNSET) -> UserSettingsSetHookDisabledResult:
+    def set_hook_disabled(self, *, settings_path: str, disable_key: str, disabled: bool, timeout: Timeout = DEFAULT) -> UserSettingsSetHookDisabledResult:
         """Call ``user.settings.setHookDisabled``."""
-    def update(self, *, key: str, value: object, config_dir: str | UnsetType = UNSET, sub_dir: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsUpdateResult:
+    def update(self, *, key: str, value: object, config_dir: str | UnsetType = UNSET, sub_dir: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsUpdateResult:
         """Call ``user.settings.update``."""
-    def validate(self, *, top_key: str, value: object | UnsetType = UNSET, delete: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> UserSettingsValidateResult:
+    def validate(self, *, top_key: str, value: object | UnsetType = UNSET, delete: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UserSettingsValidateResult:
         """Call ``user.settings.validate``."""
-    def write_all(self, *, settings: object, timeout: Timeout = UNSET) -> None:
+    def write_all(self, *, settings: object, timeout: Timeout = DEFAULT) -> None:
         """Call ``user.settings.writeAll``."""
 
 class ClientUserRpc:
@@ -1360,7 +1360,7 @@ class ClientRpc:
 
     def __init__(self, portal: Portal, inner: object) -> None: ...
     def call(
-        self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET
+        self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = DEFAULT
     ) -> Any:
         """Call any method by its wire name and return its result as plain Python values."""
 
@@ -1402,11 +1402,11 @@ class ClientRpc:
     tools: ClientToolsRpc
     user: ClientUserRpc
 
-    def connect(self, *, enable_github_telemetry_forwarding: bool | UnsetType = UNSET, client_info: ConnectClientInfo | UnsetType = UNSET, supported_task_kinds: Sequence[TaskKind] | UnsetType = UNSET, token: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ConnectResult:
+    def connect(self, *, enable_github_telemetry_forwarding: bool | UnsetType = UNSET, client_info: ConnectClientInfo | UnsetType = UNSET, supported_task_kinds: Sequence[TaskKind] | UnsetType = UNSET, token: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ConnectResult:
         """Shake hands; the client has done this already."""
-    def ping(self, *, message: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> PingResult:
+    def ping(self, *, message: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PingResult:
         """Return a sign of life."""
-    def register_extension_launch_provider(self, *, timeout: Timeout = UNSET) -> None:
+    def register_extension_launch_provider(self, *, timeout: Timeout = DEFAULT) -> None:
         """Let this client say how extensions are started."""
 
 class SessionAccountsLoginRpc:
@@ -1416,7 +1416,7 @@ class SessionAccountsLoginRpc:
         """Go on with a login."""
     def begin(self, *, kind: LoginProviderKind, mode: AuthLoginMode | UnsetType = UNSET, account_id: str | UnsetType = UNSET, timeout: Timeout = None) -> AuthLoginBegun:
         """Begin a login."""
-    def cancel(self, *, flow_id: str, timeout: Timeout = UNSET) -> None:
+    def cancel(self, *, flow_id: str, timeout: Timeout = DEFAULT) -> None:
         """Give a login up."""
 
 class SessionAccountsRpc:
@@ -1424,41 +1424,41 @@ class SessionAccountsRpc:
 
     login: SessionAccountsLoginRpc
 
-    def enumerate(self, *, query: AuthEnumerateQuery, timeout: Timeout = UNSET) -> AuthEnumerateValue:
+    def enumerate(self, *, query: AuthEnumerateQuery, timeout: Timeout = DEFAULT) -> AuthEnumerateValue:
         """List accounts or providers of the session."""
-    def get(self, *, query: AuthReadQuery, timeout: Timeout = UNSET) -> AuthReadValue:
+    def get(self, *, query: AuthReadQuery, timeout: Timeout = DEFAULT) -> AuthReadValue:
         """Return the session's account."""
-    def set(self, *, command: AuthWrite, timeout: Timeout = UNSET) -> AuthWriteResult:
+    def set(self, *, command: AuthWrite, timeout: Timeout = DEFAULT) -> AuthWriteResult:
         """Change the session's account."""
 
 class SessionAgentRpc:
     """Methods ``session.agent.*``."""
 
-    def deselect(self, *, timeout: Timeout = UNSET) -> None:
+    def deselect(self, *, timeout: Timeout = DEFAULT) -> None:
         """Go back to the default agent."""
-    def get_current(self, *, timeout: Timeout = UNSET) -> AgentGetCurrentResult:
+    def get_current(self, *, timeout: Timeout = DEFAULT) -> AgentGetCurrentResult:
         """Return the selected custom agent."""
-    def list(self, *, include_built_in_agents: bool | UnsetType = UNSET, include_prompt: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> AgentList:
+    def list(self, *, include_built_in_agents: bool | UnsetType = UNSET, include_prompt: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> AgentList:
         """List the custom agents of the session."""
-    def reload(self, *, timeout: Timeout = UNSET) -> AgentReloadResult:
+    def reload(self, *, timeout: Timeout = DEFAULT) -> AgentReloadResult:
         """Look for custom agents again."""
-    def select(self, *, name: str, timeout: Timeout = UNSET) -> AgentSelectResult:
+    def select(self, *, name: str, timeout: Timeout = DEFAULT) -> AgentSelectResult:
         """Select a custom agent."""
-    def set_prompt(self, *, id: str, prompt: str, timeout: Timeout = UNSET) -> None:
+    def set_prompt(self, *, id: str, prompt: str, timeout: Timeout = DEFAULT) -> None:
         """Replace the prompt of a custom agent."""
 
 class SessionAuthRpc:
     """Methods ``session.auth.*``."""
 
-    def get_status(self, *, timeout: Timeout = UNSET) -> SessionAuthStatus:
+    def get_status(self, *, timeout: Timeout = DEFAULT) -> SessionAuthStatus:
         """Return the session's login to GitHub; newer runtimes have ``github_auth.get_status``."""
-    def set_credentials(self, *, credentials: AuthInfo | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionSetCredentialsResult:
+    def set_credentials(self, *, credentials: AuthInfo | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionSetCredentialsResult:
         """Change the session's login; newer runtimes have ``github_auth.set_credentials``."""
 
 class SessionAutopilotObjectiveRpc:
     """Methods ``session.autopilotObjective.*``."""
 
-    def get_state(self, *, timeout: Timeout = UNSET) -> AutopilotObjectiveGetStateResult:
+    def get_state(self, *, timeout: Timeout = DEFAULT) -> AutopilotObjectiveGetStateResult:
         """Return the goal that the autopilot works toward."""
 
 class SessionCanvasActionRpc:
@@ -1470,9 +1470,9 @@ class SessionCanvasActionRpc:
 class SessionCanvasProviderRpc:
     """Methods ``session.canvas.provider.*``."""
 
-    def register(self, *, connection_id: str, info: object, canvases: Sequence[object], timeout: Timeout = UNSET) -> None:
+    def register(self, *, connection_id: str, info: object, canvases: Sequence[object], timeout: Timeout = DEFAULT) -> None:
         """Call ``session.canvas.provider.register``."""
-    def unregister(self, *, connection_id: str, timeout: Timeout = UNSET) -> None:
+    def unregister(self, *, connection_id: str, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.canvas.provider.unregister``."""
 
 class SessionCanvasRpc:
@@ -1481,11 +1481,11 @@ class SessionCanvasRpc:
     action: SessionCanvasActionRpc
     provider: SessionCanvasProviderRpc
 
-    def close(self, *, instance_id: str, timeout: Timeout = UNSET) -> None:
+    def close(self, *, instance_id: str, timeout: Timeout = DEFAULT) -> None:
         """Close a canvas."""
-    def list(self, *, timeout: Timeout = UNSET) -> CanvasList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> CanvasList:
         """List the canvases that can be opened."""
-    def list_open(self, *, timeout: Timeout = UNSET) -> CanvasListOpenResult:
+    def list_open(self, *, timeout: Timeout = DEFAULT) -> CanvasListOpenResult:
         """List the open canvases."""
     def open(self, *, canvas_id: str, instance_id: str, extension_id: str | UnsetType = UNSET, input: object | UnsetType = UNSET, timeout: Timeout = None) -> OpenCanvasInstance:
         """Open a canvas."""
@@ -1493,27 +1493,27 @@ class SessionCanvasRpc:
 class SessionCommandsRpc:
     """Methods ``session.commands.*``."""
 
-    def enqueue(self, *, command: str, display_text: str | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> EnqueueCommandResult:
+    def enqueue(self, *, command: str, display_text: str | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> EnqueueCommandResult:
         """Queue a slash command behind the current turn."""
     def execute(self, *, command_name: str, args: str, timeout: Timeout = None) -> ExecuteCommandResult:
         """Run a slash command of a client and wait for it."""
-    def finalize_invocation_effect(self, *, effect: Mapping[str, object], outcome: CommandsInvocationEffectOutcome, timeout: Timeout = UNSET) -> CommandsFinalizeInvocationEffectResult:
+    def finalize_invocation_effect(self, *, effect: Mapping[str, object], outcome: CommandsInvocationEffectOutcome, timeout: Timeout = DEFAULT) -> CommandsFinalizeInvocationEffectResult:
         """Call ``session.commands.finalizeInvocationEffect``."""
-    def handle_pending_command(self, *, request_id: str, error: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> CommandsHandlePendingCommandResult:
+    def handle_pending_command(self, *, request_id: str, error: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> CommandsHandlePendingCommandResult:
         """Answer ``command.execute``."""
     def invoke(self, *, name: str, input: str | UnsetType = UNSET, origin: CommandsInvocationOrigin | UnsetType = UNSET, timeout: Timeout = None) -> SlashCommandInvocationResult:
         """Run a slash command by its name and input."""
-    def list(self, *, include_builtins: bool | UnsetType = UNSET, include_skills: bool | UnsetType = UNSET, include_client_commands: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> CommandList:
+    def list(self, *, include_builtins: bool | UnsetType = UNSET, include_skills: bool | UnsetType = UNSET, include_client_commands: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> CommandList:
         """List the slash commands of the session."""
-    def respond_to_queued_command(self, *, request_id: str, result: QueuedCommandResult, timeout: Timeout = UNSET) -> CommandsRespondToQueuedCommandResult:
+    def respond_to_queued_command(self, *, request_id: str, result: QueuedCommandResult, timeout: Timeout = DEFAULT) -> CommandsRespondToQueuedCommandResult:
         """Say what became of a queued command."""
 
 class SessionCompletionsRpc:
     """Methods ``session.completions.*``."""
 
-    def get_trigger_characters(self, *, timeout: Timeout = UNSET) -> CompletionsGetTriggerCharactersResult:
+    def get_trigger_characters(self, *, timeout: Timeout = DEFAULT) -> CompletionsGetTriggerCharactersResult:
         """Return the characters that ask for completions of a prompt."""
-    def request(self, *, text: str, offset: int, timeout: Timeout = UNSET) -> CompletionsRequestResult:
+    def request(self, *, text: str, offset: int, timeout: Timeout = DEFAULT) -> CompletionsRequestResult:
         """Return completions for a prompt."""
 
 class SessionConnectorsRpc:
@@ -1523,37 +1523,37 @@ class SessionConnectorsRpc:
         """Connect a connector."""
     def continue_connection(self, *, continuation_id: str, max_attempts: int, poll_interval_ms: int, deadline_ms: int, timeout: Timeout = None) -> ConnectorConnectResult:
         """Go on with a connection that waited for consent."""
-    def disconnect(self, *, account_id: str, connector_name: str, timeout: Timeout = UNSET) -> ConnectorDisconnectResult:
+    def disconnect(self, *, account_id: str, connector_name: str, timeout: Timeout = DEFAULT) -> ConnectorDisconnectResult:
         """Disconnect a connector."""
-    def get_account(self, *, timeout: Timeout = UNSET) -> ConnectorSessionAccount | None:
+    def get_account(self, *, timeout: Timeout = DEFAULT) -> ConnectorSessionAccount | None:
         """Return the account that the session's connectors use."""
-    def get_capabilities(self, *, timeout: Timeout = UNSET) -> ConnectorCapabilities:
+    def get_capabilities(self, *, timeout: Timeout = DEFAULT) -> ConnectorCapabilities:
         """Return what connectors can do in this session."""
-    def get_status(self, *, timeout: Timeout = UNSET) -> ConnectorStatus:
+    def get_status(self, *, timeout: Timeout = DEFAULT) -> ConnectorStatus:
         """Return the state of connectors."""
-    def list(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorCatalogResult:
+    def list(self, *, account_id: str, timeout: Timeout = DEFAULT) -> ConnectorCatalogResult:
         """List the connectors of the session."""
-    def reconcile(self, *, account_id: str, refresh_catalog: bool | UnsetType = UNSET, force_connector_name: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ConnectorStatus:
+    def reconcile(self, *, account_id: str, refresh_catalog: bool | UnsetType = UNSET, force_connector_name: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ConnectorStatus:
         """Bring connectors in line with what is wanted."""
-    def reconcile_for_startup(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorStatus:
+    def reconcile_for_startup(self, *, account_id: str, timeout: Timeout = DEFAULT) -> ConnectorStatus:
         """Call ``session.connectors.reconcileForStartup``."""
     def reconnect(self, *, account_id: str, connector_name: str, timeout: Timeout = None) -> ConnectorConnectResult:
         """Connect a connector again."""
-    def refresh(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorCatalogResult:
+    def refresh(self, *, account_id: str, timeout: Timeout = DEFAULT) -> ConnectorCatalogResult:
         """Fetch the session's connectors anew."""
-    def withdraw_projection(self, *, timeout: Timeout = UNSET) -> ConnectorStatus:
+    def withdraw_projection(self, *, timeout: Timeout = DEFAULT) -> ConnectorStatus:
         """Call ``session.connectors.withdrawProjection``."""
 
 class SessionContentExclusionRpc:
     """Methods ``session.contentExclusion.*``."""
 
-    def check_paths(self, *, paths: Sequence[str], timeout: Timeout = UNSET) -> ContentExclusionCheckPathsResult:
+    def check_paths(self, *, paths: Sequence[str], timeout: Timeout = DEFAULT) -> ContentExclusionCheckPathsResult:
         """Return which paths are excluded by rules."""
 
 class SessionCustomizationsRpc:
     """Methods ``session.customizations.*``."""
 
-    def reload(self, *, timeout: Timeout = UNSET) -> CustomizationsReloadResult:
+    def reload(self, *, timeout: Timeout = DEFAULT) -> CustomizationsReloadResult:
         """Load agents, skills and instructions again."""
 
 class SessionDebugRpc:
@@ -1565,9 +1565,9 @@ class SessionDebugRpc:
 class SessionDiagnosticsRpc:
     """Methods ``session.diagnostics.*``."""
 
-    def configure(self, *, sources: DiagnosticSourcesConfiguration, timeout: Timeout = UNSET) -> DiagnosticsConfiguration:
+    def configure(self, *, sources: DiagnosticSourcesConfiguration, timeout: Timeout = DEFAULT) -> DiagnosticsConfiguration:
         """Set which diagnostics are kept."""
-    def read(self, *, sources: Sequence[DiagnosticSource], cursor: str | UnsetType = UNSET, max: int | UnsetType = UNSET, wait_ms: int | UnsetType = UNSET, timeout: Timeout = UNSET) -> DiagnosticsReadResult:
+    def read(self, *, sources: Sequence[DiagnosticSource], cursor: str | UnsetType = UNSET, max: int | UnsetType = UNSET, wait_ms: int | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> DiagnosticsReadResult:
         """Read diagnostics."""
 
 class SessionEventLogRpc:
@@ -1575,27 +1575,27 @@ class SessionEventLogRpc:
 
     def read(self, *, cursor: str | UnsetType = UNSET, max: int | UnsetType = UNSET, wait_ms: int | UnsetType = UNSET, types: Literal["*"] | str | Sequence[str] | UnsetType = UNSET, agent_scope: EventsAgentScope | UnsetType = UNSET, agent_ids: Sequence[str] | UnsetType = UNSET, direction: EventsReadDirection | UnsetType = UNSET, include_ephemeral: bool | UnsetType = UNSET, timeout: Timeout = None) -> EventsReadResult:
         """Read events from a cursor on; ``wait_ms`` waits for new ones."""
-    def register_interest(self, *, event_type: str, timeout: Timeout = UNSET) -> RegisterEventInterestResult:
+    def register_interest(self, *, event_type: str, timeout: Timeout = DEFAULT) -> RegisterEventInterestResult:
         """Ask for a kind of event that is not sent without."""
-    def release_interest(self, *, handle: str, timeout: Timeout = UNSET) -> EventLogReleaseInterestResult:
+    def release_interest(self, *, handle: str, timeout: Timeout = DEFAULT) -> EventLogReleaseInterestResult:
         """Give back a handle of ``register_interest``."""
-    def tail(self, *, timeout: Timeout = UNSET) -> EventLogTailResult:
+    def tail(self, *, timeout: Timeout = DEFAULT) -> EventLogTailResult:
         """Return a cursor at the end of the events."""
 
 class SessionExtensionsRpc:
     """Methods ``session.extensions.*``."""
 
-    def disable(self, *, id: str, timeout: Timeout = UNSET) -> None:
+    def disable(self, *, id: str, timeout: Timeout = DEFAULT) -> None:
         """Switch an extension off for the session."""
-    def enable(self, *, id: str, timeout: Timeout = UNSET) -> None:
+    def enable(self, *, id: str, timeout: Timeout = DEFAULT) -> None:
         """Switch an extension on for the session."""
-    def list(self, *, timeout: Timeout = UNSET) -> ExtensionList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> ExtensionList:
         """List the session's extensions."""
-    def reconcile(self, *, timeout: Timeout = UNSET) -> ExtensionList:
+    def reconcile(self, *, timeout: Timeout = DEFAULT) -> ExtensionList:
         """Bring extensions in line with what is wanted."""
-    def reload(self, *, timeout: Timeout = UNSET) -> None:
+    def reload(self, *, timeout: Timeout = DEFAULT) -> None:
         """Load the session's extensions again."""
-    def send_attachments_to_message(self, *, attachments: Sequence[PushAttachment], instance_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def send_attachments_to_message(self, *, attachments: Sequence[PushAttachment], instance_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Add attachments to the next message."""
 
 class SessionFleetRpc:
@@ -1607,55 +1607,55 @@ class SessionFleetRpc:
 class SessionGitHubAuthRpc:
     """Methods ``session.gitHubAuth.*``."""
 
-    def get_all_auth_available(self, *, timeout: Timeout = UNSET) -> list[SessionAuthStatus]:
+    def get_all_auth_available(self, *, timeout: Timeout = DEFAULT) -> list[SessionAuthStatus]:
         """Call ``session.gitHubAuth.getAllAuthAvailable``."""
-    def get_current_auth_info(self, *, timeout: Timeout = UNSET) -> AuthIdentity | None:
+    def get_current_auth_info(self, *, timeout: Timeout = DEFAULT) -> AuthIdentity | None:
         """Call ``session.gitHubAuth.getCurrentAuthInfo``."""
-    def get_status(self, *, timeout: Timeout = UNSET) -> SessionAuthStatus:
+    def get_status(self, *, timeout: Timeout = DEFAULT) -> SessionAuthStatus:
         """Return the session's login to GitHub."""
-    def last_auth_errors(self, *, timeout: Timeout = UNSET) -> list[AuthValidationError]:
+    def last_auth_errors(self, *, timeout: Timeout = DEFAULT) -> list[AuthValidationError]:
         """Call ``session.gitHubAuth.lastAuthErrors``."""
     def login(self, *, host: str, login: str, token: str, persist: bool | UnsetType = UNSET, timeout: Timeout = None) -> AuthInfo:
         """Call ``session.gitHubAuth.login``."""
-    def logout(self, *, timeout: Timeout = UNSET) -> bool:
+    def logout(self, *, timeout: Timeout = DEFAULT) -> bool:
         """Call ``session.gitHubAuth.logout``."""
-    def logout_user(self, *, auth_info: AuthInfo, timeout: Timeout = UNSET) -> bool:
+    def logout_user(self, *, auth_info: AuthInfo, timeout: Timeout = DEFAULT) -> bool:
         """Call ``session.gitHubAuth.logoutUser``."""
-    def refresh_copilot_user(self, *, timeout: Timeout = UNSET) -> AuthIdentity | None:
+    def refresh_copilot_user(self, *, timeout: Timeout = DEFAULT) -> AuthIdentity | None:
         """Call ``session.gitHubAuth.refreshCopilotUser``."""
-    def set_credentials(self, *, credentials: SettableAuthInfo | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionSetCredentialsResult:
+    def set_credentials(self, *, credentials: SettableAuthInfo | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionSetCredentialsResult:
         """Change the session's login to GitHub."""
-    def switch_to_auth(self, *, auth_info: AuthInfo, token: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def switch_to_auth(self, *, auth_info: AuthInfo, token: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.gitHubAuth.switchToAuth``."""
 
 class SessionHistoryRpc:
     """Methods ``session.history.*``."""
 
-    def abort_manual_compaction(self, *, timeout: Timeout = UNSET) -> HistoryAbortManualCompactionResult:
+    def abort_manual_compaction(self, *, timeout: Timeout = DEFAULT) -> HistoryAbortManualCompactionResult:
         """Stop a compaction that was asked for."""
-    def cancel_background_compaction(self, *, timeout: Timeout = UNSET) -> HistoryCancelBackgroundCompactionResult:
+    def cancel_background_compaction(self, *, timeout: Timeout = DEFAULT) -> HistoryCancelBackgroundCompactionResult:
         """Stop a compaction in the background."""
-    def clear_context(self, *, prompt: str, timeout: Timeout = UNSET) -> HistoryClearContextResult:
+    def clear_context(self, *, prompt: str, timeout: Timeout = DEFAULT) -> HistoryClearContextResult:
         """Clear the history; the session goes on."""
     def compact(self, *, custom_instructions: str | UnsetType = UNSET, trigger: Literal["manual", "model_switch"] | str | UnsetType = UNSET, token_limit: int | UnsetType = UNSET, timeout: Timeout = None) -> HistoryCompactResult:
         """Shorten the history to a summary."""
-    def list_rewind_points(self, *, timeout: Timeout = UNSET) -> HistoryListRewindPointsResult:
+    def list_rewind_points(self, *, timeout: Timeout = DEFAULT) -> HistoryListRewindPointsResult:
         """List the points to which the session can go back."""
-    def preview_rewind(self, *, event_id: str, timeout: Timeout = UNSET) -> HistoryPreviewRewindResult:
+    def preview_rewind(self, *, event_id: str, timeout: Timeout = DEFAULT) -> HistoryPreviewRewindResult:
         """Return what going back to a point would change."""
-    def rewind(self, *, event_id: str, mode: HistoryRewindMode, timeout: Timeout = UNSET) -> HistoryRewindResult:
+    def rewind(self, *, event_id: str, mode: HistoryRewindMode, timeout: Timeout = DEFAULT) -> HistoryRewindResult:
         """Go back to a point: in the history, and in files if asked."""
     def summarize_for_handoff(self, *, timeout: Timeout = None) -> HistorySummarizeForHandoffResult:
         """Return a summary with which another session can go on."""
-    def truncate(self, *, event_id: str, timeout: Timeout = UNSET) -> HistoryTruncateResult:
+    def truncate(self, *, event_id: str, timeout: Timeout = DEFAULT) -> HistoryTruncateResult:
         """Remove all events from one on."""
 
 class SessionInstructionsRpc:
     """Methods ``session.instructions.*``."""
 
-    def get_sources(self, *, timeout: Timeout = UNSET) -> InstructionsGetSourcesResult:
+    def get_sources(self, *, timeout: Timeout = DEFAULT) -> InstructionsGetSourcesResult:
         """List the instruction files in use."""
-    def reload(self, *, timeout: Timeout = UNSET) -> InstructionsGetSourcesResult:
+    def reload(self, *, timeout: Timeout = DEFAULT) -> InstructionsGetSourcesResult:
         """Read the instruction files again."""
 
 class SessionLimitPredictionRpc:
@@ -1667,13 +1667,13 @@ class SessionLimitPredictionRpc:
 class SessionLspRpc:
     """Methods ``session.lsp.*``."""
 
-    def initialize(self, *, working_directory: str | UnsetType = UNSET, git_root: str | UnsetType = UNSET, force: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def initialize(self, *, working_directory: str | UnsetType = UNSET, git_root: str | UnsetType = UNSET, force: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Start the language servers."""
 
 class SessionManagedSettingsRpc:
     """Methods ``session.managedSettings.*``."""
 
-    def get(self, *, timeout: Timeout = UNSET) -> ManagedSettingsResolvedData:
+    def get(self, *, timeout: Timeout = DEFAULT) -> ManagedSettingsResolvedData:
         """Return the organisation's settings that hold for the session."""
 
 class SessionMcpAppsRpc:
@@ -1681,41 +1681,41 @@ class SessionMcpAppsRpc:
 
     def call_tool(self, *, server_name: str, tool_name: str, origin_server_name: str, arguments: Mapping[str, object] | UnsetType = UNSET, timeout: Timeout = None) -> dict[str, Raw]:
         """Call a tool for an MCP app."""
-    def diagnose(self, *, server_name: str, timeout: Timeout = UNSET) -> McpAppsDiagnoseResult:
+    def diagnose(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpAppsDiagnoseResult:
         """Check an MCP app."""
-    def get_host_context(self, *, timeout: Timeout = UNSET) -> McpAppsHostContext:
+    def get_host_context(self, *, timeout: Timeout = DEFAULT) -> McpAppsHostContext:
         """Return what MCP apps are told about their host."""
-    def list_tools(self, *, server_name: str, origin_server_name: str, timeout: Timeout = UNSET) -> McpAppsListToolsResult:
+    def list_tools(self, *, server_name: str, origin_server_name: str, timeout: Timeout = DEFAULT) -> McpAppsListToolsResult:
         """List the tools that an MCP app may call."""
     def read_resource(self, *, server_name: str, uri: str, timeout: Timeout = None) -> McpAppsReadResourceResult:
         """Read a resource for an MCP app."""
-    def set_host_context(self, *, context: Mapping[str, object], timeout: Timeout = UNSET) -> None:
+    def set_host_context(self, *, context: Mapping[str, object], timeout: Timeout = DEFAULT) -> None:
         """Set what MCP apps are told about their host."""
 
 class SessionMcpHeadersRpc:
     """Methods ``session.mcp.headers.*``."""
 
-    def handle_pending_headers_refresh_request(self, *, request_id: str, result: McpHeadersHandlePendingHeadersRefreshRequest, timeout: Timeout = UNSET) -> McpHeadersHandlePendingHeadersRefreshRequestResult:
+    def handle_pending_headers_refresh_request(self, *, request_id: str, result: McpHeadersHandlePendingHeadersRefreshRequest, timeout: Timeout = DEFAULT) -> McpHeadersHandlePendingHeadersRefreshRequestResult:
         """Answer ``mcp.headers_refresh_required``."""
 
 class SessionMcpOauthRpc:
     """Methods ``session.mcp.oauth.*``."""
 
-    def authentication_state_changed(self, *, server_name: str | UnsetType = UNSET, refresh_session_token: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def authentication_state_changed(self, *, server_name: str | UnsetType = UNSET, refresh_session_token: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Tell the session that a login to an MCP server has changed."""
-    def cancel_login(self, *, expected_installation_id: str, login_id: str, timeout: Timeout = UNSET) -> McpOauthCancelLoginResult:
+    def cancel_login(self, *, expected_installation_id: str, login_id: str, timeout: Timeout = DEFAULT) -> McpOauthCancelLoginResult:
         """Give a login to an MCP server up."""
     def complete(self, *, authorization_id: str, callback_url: str, timeout: Timeout = None) -> None:
         """Finish a login to an MCP server."""
-    def handle_pending_request(self, *, request_id: str, result: McpOauthPendingRequestResponse, timeout: Timeout = UNSET) -> McpOauthHandlePendingResult:
+    def handle_pending_request(self, *, request_id: str, result: McpOauthPendingRequestResponse, timeout: Timeout = DEFAULT) -> McpOauthHandlePendingResult:
         """Answer ``mcp.oauth_required``."""
     def login(self, *, server_name: str, force_reauth: bool | UnsetType = UNSET, client_name: str | UnsetType = UNSET, callback_success_message: str | UnsetType = UNSET, client_id: str | UnsetType = UNSET, client_secret: str | UnsetType = UNSET, public_client: bool | UnsetType = UNSET, grant_type: McpOauthLoginGrantType | UnsetType = UNSET, redirect_uri: str | UnsetType = UNSET, login_id: str | UnsetType = UNSET, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = None) -> McpOauthLoginResult:
         """Log in to an MCP server."""
-    def prepare_login(self, *, server_name: str, expected_installation_id: str, force_reauth: bool | UnsetType = UNSET, client_name: str | UnsetType = UNSET, callback_success_message: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpOauthPrepareLoginResult:
+    def prepare_login(self, *, server_name: str, expected_installation_id: str, force_reauth: bool | UnsetType = UNSET, client_name: str | UnsetType = UNSET, callback_success_message: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpOauthPrepareLoginResult:
         """Prepare a login to an MCP server."""
-    def probe(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpOauthProbeResult:
+    def probe(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpOauthProbeResult:
         """Find out whether an MCP server wants a login."""
-    def respond(self, *, request_id: str, provider: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpOauthRespondResult:
+    def respond(self, *, request_id: str, provider: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpOauthRespondResult:
         """Hand over the answer of a login page."""
 
 class SessionMcpPromptsRpc:
@@ -1723,15 +1723,15 @@ class SessionMcpPromptsRpc:
 
     def get(self, *, server_name: str, prompt_name: str, arguments: Mapping[str, str] | UnsetType = UNSET, timeout: Timeout = None) -> McpPromptsGetResult:
         """Return a prompt of an MCP server."""
-    def list(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpPromptsListResult:
+    def list(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpPromptsListResult:
         """List the prompts of an MCP server."""
 
 class SessionMcpResourcesRpc:
     """Methods ``session.mcp.resources.*``."""
 
-    def list(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpResourcesListResult:
+    def list(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpResourcesListResult:
         """List the resources of an MCP server."""
-    def list_templates(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> McpResourcesListTemplatesResult:
+    def list_templates(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpResourcesListTemplatesResult:
         """List the resource templates of an MCP server."""
     def read(self, *, server_name: str, uri: str, timeout: Timeout = None) -> McpResourcesReadResult:
         """Read a resource of an MCP server."""
@@ -1745,155 +1745,155 @@ class SessionMcpRpc:
     prompts: SessionMcpPromptsRpc
     resources: SessionMcpResourcesRpc
 
-    def cancel_sampling_execution(self, *, request_id: str, timeout: Timeout = UNSET) -> McpCancelSamplingExecutionResult:
+    def cancel_sampling_execution(self, *, request_id: str, timeout: Timeout = DEFAULT) -> McpCancelSamplingExecutionResult:
         """Cancel an answer for an MCP server."""
-    def configure_github(self, *, auth_info: object, timeout: Timeout = UNSET) -> McpConfigureGitHubResult:
+    def configure_github(self, *, auth_info: object, timeout: Timeout = DEFAULT) -> McpConfigureGitHubResult:
         """Call ``session.mcp.configureGitHub``."""
-    def disable(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def disable(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Switch an MCP server off for the session."""
-    def enable(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def enable(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Switch an MCP server on for the session."""
     def execute_sampling(self, *, request_id: str, server_name: str, mcp_request_id: object, request: Mapping[str, object], timeout: Timeout = None) -> McpSamplingExecutionResult:
         """Let the model answer for an MCP server."""
-    def is_server_running(self, *, server_name: str, timeout: Timeout = UNSET) -> McpIsServerRunningResult:
+    def is_server_running(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpIsServerRunningResult:
         """Return whether an MCP server runs."""
-    def list(self, *, timeout: Timeout = UNSET) -> McpServerList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> McpServerList:
         """List the session's MCP servers and their state."""
-    def list_configured(self, *, timeout: Timeout = UNSET) -> McpConfiguredServerList:
+    def list_configured(self, *, timeout: Timeout = DEFAULT) -> McpConfiguredServerList:
         """List the MCP servers that are configured."""
-    def list_tools(self, *, server_name: str, timeout: Timeout = UNSET) -> McpListToolsResult:
+    def list_tools(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpListToolsResult:
         """List the tools of an MCP server."""
-    def move_loading_to_background(self, *, timeout: Timeout = UNSET) -> MoveMcpLoadingToBackgroundResult:
+    def move_loading_to_background(self, *, timeout: Timeout = DEFAULT) -> MoveMcpLoadingToBackgroundResult:
         """Do not wait for MCP servers that still start."""
-    def register_external_client(self, *, server_name: str, client: object, transport: object, config: object, timeout: Timeout = UNSET) -> None:
+    def register_external_client(self, *, server_name: str, client: object, transport: object, config: object, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.mcp.registerExternalClient``."""
     def reload(self, *, timeout: Timeout = None) -> None:
         """Start the MCP servers again."""
     def reload_with_config(self, *, config: object, timeout: Timeout = None) -> McpStartServersResult:
         """Call ``session.mcp.reloadWithConfig``."""
-    def remove_github(self, *, timeout: Timeout = UNSET) -> McpRemoveGitHubResult:
+    def remove_github(self, *, timeout: Timeout = DEFAULT) -> McpRemoveGitHubResult:
         """Remove the built-in GitHub server from the session."""
     def restart_server(self, *, server_name: str, config: object | UnsetType = UNSET, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = None) -> None:
         """Start an MCP server again."""
-    def set_connected_ide_info(self, *, ide: SessionConnectedIdeInfo | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def set_connected_ide_info(self, *, ide: SessionConnectedIdeInfo | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.mcp.setConnectedIdeInfo``."""
-    def set_env_value_mode(self, *, mode: McpSetEnvValueModeDetails, timeout: Timeout = UNSET) -> McpSetEnvValueModeResult:
+    def set_env_value_mode(self, *, mode: McpSetEnvValueModeDetails, timeout: Timeout = DEFAULT) -> McpSetEnvValueModeResult:
         """Set how values of environment variables are read."""
     def start_server(self, *, server_name: str, config: object | UnsetType = UNSET, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = None) -> None:
         """Start an MCP server."""
-    def stop_server(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def stop_server(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Stop an MCP server."""
-    def unregister_external_client(self, *, server_name: str, timeout: Timeout = UNSET) -> None:
+    def unregister_external_client(self, *, server_name: str, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.mcp.unregisterExternalClient``."""
 
 class SessionMetadataRpc:
     """Methods ``session.metadata.*``."""
 
-    def activity(self, *, timeout: Timeout = UNSET) -> SessionActivity:
+    def activity(self, *, timeout: Timeout = DEFAULT) -> SessionActivity:
         """Return what the session is doing."""
-    def context_info(self, *, prompt_token_limit: int, output_token_limit: int, selected_model: str | UnsetType = UNSET, provider_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> MetadataContextInfoResult:
+    def context_info(self, *, prompt_token_limit: int, output_token_limit: int, selected_model: str | UnsetType = UNSET, provider_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> MetadataContextInfoResult:
         """Return how full the model's context is."""
-    def get_client_metadata(self, *, timeout: Timeout = UNSET) -> dict[str, str]:
+    def get_client_metadata(self, *, timeout: Timeout = DEFAULT) -> dict[str, str]:
         """Return what clients stored with the session."""
-    def get_context_attribution(self, *, timeout: Timeout = UNSET) -> MetadataContextAttributionResult:
+    def get_context_attribution(self, *, timeout: Timeout = DEFAULT) -> MetadataContextAttributionResult:
         """Return what fills the model's context."""
-    def get_context_heaviest_messages(self, *, limit: int | UnsetType = UNSET, timeout: Timeout = UNSET) -> MetadataContextHeaviestMessagesResult:
+    def get_context_heaviest_messages(self, *, limit: int | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> MetadataContextHeaviestMessagesResult:
         """Return the messages that fill most of the context."""
-    def is_processing(self, *, timeout: Timeout = UNSET) -> MetadataIsProcessingResult:
+    def is_processing(self, *, timeout: Timeout = DEFAULT) -> MetadataIsProcessingResult:
         """Return whether a turn is running."""
-    def recompute_context_tokens(self, *, model_id: str, timeout: Timeout = UNSET) -> MetadataRecomputeContextTokensResult:
+    def recompute_context_tokens(self, *, model_id: str, timeout: Timeout = DEFAULT) -> MetadataRecomputeContextTokensResult:
         """Count the tokens of the context again."""
-    def record_context_change(self, *, context: SessionWorkingDirectoryContext, timeout: Timeout = UNSET) -> MetadataRecordContextChangeResult:
+    def record_context_change(self, *, context: SessionWorkingDirectoryContext, timeout: Timeout = DEFAULT) -> MetadataRecordContextChangeResult:
         """Tell the session of a new folder or repository."""
-    def set_working_directory(self, *, working_directory: str, timeout: Timeout = UNSET) -> MetadataSetWorkingDirectoryResult:
+    def set_working_directory(self, *, working_directory: str, timeout: Timeout = DEFAULT) -> MetadataSetWorkingDirectoryResult:
         """Change the working directory."""
-    def snapshot(self, *, timeout: Timeout = UNSET) -> SessionMetadataSnapshot:
+    def snapshot(self, *, timeout: Timeout = DEFAULT) -> SessionMetadataSnapshot:
         """Return the session's state at a glance."""
-    def update_client_metadata(self, *, clear: bool | UnsetType = UNSET, remove: Sequence[str] | UnsetType = UNSET, set: Mapping[str, str] | UnsetType = UNSET, timeout: Timeout = UNSET) -> dict[str, str]:
+    def update_client_metadata(self, *, clear: bool | UnsetType = UNSET, remove: Sequence[str] | UnsetType = UNSET, set: Mapping[str, str] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> dict[str, str]:
         """Store texts of the client with the session."""
 
 class SessionModeRpc:
     """Methods ``session.mode.*``."""
 
-    def get(self, *, timeout: Timeout = UNSET) -> SessionMode:
+    def get(self, *, timeout: Timeout = DEFAULT) -> SessionMode:
         """Return the agent's mode."""
-    def set(self, *, mode: SessionMode, expected_mode: SessionMode | UnsetType = UNSET, inherit_plan_base_from_session_id: str | UnsetType = UNSET, plan_model_configured: bool | UnsetType = UNSET, plan_model: str | UnsetType = UNSET, plan_model_provider_id: str | UnsetType = UNSET, plan_reasoning_effort: str | UnsetType = UNSET, plan_context_tier: str | UnsetType = UNSET, compaction_decision: str | UnsetType = UNSET, restore_plan_model: bool | UnsetType = UNSET, persist_plan_selection: bool | UnsetType = UNSET, picker_settings_context: ModelPickerSettingsContext | UnsetType = UNSET, plan_exit_action: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModeSetResult | None:
+    def set(self, *, mode: SessionMode, expected_mode: SessionMode | UnsetType = UNSET, inherit_plan_base_from_session_id: str | UnsetType = UNSET, plan_model_configured: bool | UnsetType = UNSET, plan_model: str | UnsetType = UNSET, plan_model_provider_id: str | UnsetType = UNSET, plan_reasoning_effort: str | UnsetType = UNSET, plan_context_tier: str | UnsetType = UNSET, compaction_decision: str | UnsetType = UNSET, restore_plan_model: bool | UnsetType = UNSET, persist_plan_selection: bool | UnsetType = UNSET, picker_settings_context: ModelPickerSettingsContext | UnsetType = UNSET, plan_exit_action: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModeSetResult | None:
         """Change the agent's mode; version 1.0.60 takes any text and cannot load the session later."""
 
 class SessionModelRpc:
     """Methods ``session.model.*``."""
 
-    def apply_startup_overlay(self, *, device_managed_model: str | UnsetType = UNSET, server_managed_model: str | UnsetType = UNSET, policy_helper_model: str | UnsetType = UNSET, auto_tier: AutoTier | UnsetType = UNSET, repo_model: str | UnsetType = UNSET, repo_model_provider_id: str | UnsetType = UNSET, repo_reasoning_effort: str | UnsetType = UNSET, repo_context_tier: str | UnsetType = UNSET, repo_auto_tier: str | UnsetType = UNSET, cli_model: str | UnsetType = UNSET, deferred_resume: bool | UnsetType = UNSET, managed_reasoning_effort: str | UnsetType = UNSET, managed_context_tier: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModelSwitchToResult:
+    def apply_startup_overlay(self, *, device_managed_model: str | UnsetType = UNSET, server_managed_model: str | UnsetType = UNSET, policy_helper_model: str | UnsetType = UNSET, auto_tier: AutoTier | UnsetType = UNSET, repo_model: str | UnsetType = UNSET, repo_model_provider_id: str | UnsetType = UNSET, repo_reasoning_effort: str | UnsetType = UNSET, repo_context_tier: str | UnsetType = UNSET, repo_auto_tier: str | UnsetType = UNSET, cli_model: str | UnsetType = UNSET, deferred_resume: bool | UnsetType = UNSET, managed_reasoning_effort: str | UnsetType = UNSET, managed_context_tier: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModelSwitchToResult:
         """Call ``session.model.applyStartupOverlay``."""
-    def clear_startup_seed(self, *, expected_model: str, expected_provider_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModelClearStartupSeedResult:
+    def clear_startup_seed(self, *, expected_model: str, expected_provider_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModelClearStartupSeedResult:
         """Call ``session.model.clearStartupSeed``."""
-    def get_current(self, *, timeout: Timeout = UNSET) -> CurrentModel:
+    def get_current(self, *, timeout: Timeout = DEFAULT) -> CurrentModel:
         """Return the session's model and its settings."""
-    def get_reasoning_summaries(self, *, persisted_show_reasoning: bool | UnsetType = UNSET, summaries_visible: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModelGetReasoningSummariesResult:
+    def get_reasoning_summaries(self, *, persisted_show_reasoning: bool | UnsetType = UNSET, summaries_visible: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModelGetReasoningSummariesResult:
         """Return whether summaries of the reasoning are shown."""
-    def list(self, *, skip_cache: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionModelList:
+    def list(self, *, skip_cache: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionModelList:
         """List the models that the session may use."""
-    def set_allowed_models(self, *, allowed_models: Sequence[str] | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModelSetAllowedModelsResult:
+    def set_allowed_models(self, *, allowed_models: Sequence[str] | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModelSetAllowedModelsResult:
         """Limit the models that the session may use."""
-    def set_reasoning_effort(self, *, reasoning_effort: str, timeout: Timeout = UNSET) -> ModelSetReasoningEffortResult:
+    def set_reasoning_effort(self, *, reasoning_effort: str, timeout: Timeout = DEFAULT) -> ModelSetReasoningEffortResult:
         """Change how much the model reasons."""
-    def switch_auto_tier(self, *, auto_tier: AutoTier | None, source: ModelChangeSource | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModelSwitchAutoTierResult:
+    def switch_auto_tier(self, *, auto_tier: AutoTier | None, source: ModelChangeSource | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModelSwitchAutoTierResult:
         """Change the tier of the automatic model choice."""
-    def switch_to(self, *, model_id: str, provider_id: str | UnsetType = UNSET, auto_tier: AutoTier | None | UnsetType = UNSET, reasoning_effort: str | None | UnsetType = UNSET, reasoning_summary: ReasoningSummary | UnsetType = UNSET, verbosity: Verbosity | UnsetType = UNSET, model_capabilities: ModelCapabilitiesOverride | UnsetType = UNSET, context_tier: ContextTier | UnsetType = UNSET, source: ModelChangeSource | UnsetType = UNSET, defer_if_model_change_queued: bool | UnsetType = UNSET, compaction_decision: str | UnsetType = UNSET, run_compaction_preflight: bool | UnsetType = UNSET, repo_scope: str | UnsetType = UNSET, model_change_scope: str | UnsetType = UNSET, require_available: bool | UnsetType = UNSET, picker_persistence: ModelPickerPersistenceRequest | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModelSwitchToResult:
+    def switch_to(self, *, model_id: str, provider_id: str | UnsetType = UNSET, auto_tier: AutoTier | None | UnsetType = UNSET, reasoning_effort: str | None | UnsetType = UNSET, reasoning_summary: ReasoningSummary | UnsetType = UNSET, verbosity: Verbosity | UnsetType = UNSET, model_capabilities: ModelCapabilitiesOverride | UnsetType = UNSET, context_tier: ContextTier | UnsetType = UNSET, source: ModelChangeSource | UnsetType = UNSET, defer_if_model_change_queued: bool | UnsetType = UNSET, compaction_decision: str | UnsetType = UNSET, run_compaction_preflight: bool | UnsetType = UNSET, repo_scope: str | UnsetType = UNSET, model_change_scope: str | UnsetType = UNSET, require_available: bool | UnsetType = UNSET, picker_persistence: ModelPickerPersistenceRequest | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModelSwitchToResult:
         """Use another model from the next call on."""
 
 class SessionNameRpc:
     """Methods ``session.name.*``."""
 
-    def get(self, *, timeout: Timeout = UNSET) -> NameGetResult:
+    def get(self, *, timeout: Timeout = DEFAULT) -> NameGetResult:
         """Return the session's name."""
-    def set(self, *, name: str, timeout: Timeout = UNSET) -> None:
+    def set(self, *, name: str, timeout: Timeout = DEFAULT) -> None:
         """Name the session."""
-    def set_auto(self, *, summary: str, timeout: Timeout = UNSET) -> NameSetAutoResult:
+    def set_auto(self, *, summary: str, timeout: Timeout = DEFAULT) -> NameSetAutoResult:
         """Name the session unless the user has named it."""
 
 class SessionOptionsRpc:
     """Methods ``session.options.*``."""
 
-    def update(self, *, image_generation: ProtocolImageGenerationOptions | UnsetType = UNSET, model: str | UnsetType = UNSET, model_capabilities_overrides: ModelCapabilitiesOverride | UnsetType = UNSET, reasoning_effort: str | UnsetType = UNSET, reasoning_summary: OptionsUpdateReasoningSummary | UnsetType = UNSET, verbosity: Verbosity | UnsetType = UNSET, client_name: str | UnsetType = UNSET, lsp_client_name: str | UnsetType = UNSET, integration_id: str | UnsetType = UNSET, feature_flags: Mapping[str, bool] | UnsetType = UNSET, is_experimental_mode: bool | UnsetType = UNSET, provider: ProviderConfig | UnsetType = UNSET, capi: CapiSessionOptions | UnsetType = UNSET, working_directory: str | UnsetType = UNSET, available_tools: Sequence[str] | UnsetType = UNSET, excluded_tools: Sequence[str] | UnsetType = UNSET, included_builtin_agents: Sequence[str] | None | UnsetType = UNSET, excluded_builtin_agents: Sequence[str] | UnsetType = UNSET, tool_filter_precedence: OptionsUpdateToolFilterPrecedence | UnsetType = UNSET, enable_script_safety: bool | UnsetType = UNSET, shell: ShellOptions | UnsetType = UNSET, shell_init_profile: str | UnsetType = UNSET, shell_process_flags: Sequence[str] | UnsetType = UNSET, sandbox_config: SandboxConfig | UnsetType = UNSET, sandbox_config_source: SandboxConfigSource | UnsetType = UNSET, log_interactive_shells: bool | UnsetType = UNSET, env_value_mode: OptionsUpdateEnvValueMode | UnsetType = UNSET, allow_all_mcp_server_instructions: bool | UnsetType = UNSET, skill_directories: Sequence[str] | UnsetType = UNSET, agent_directories: Sequence[str] | UnsetType = UNSET, instruction_directories: Sequence[str] | UnsetType = UNSET, hook_directories: Sequence[str] | UnsetType = UNSET, ignored_skills_locations: Sequence[str] | UnsetType = UNSET, included_builtin_skills: Sequence[str] | None | UnsetType = UNSET, disabled_skills: Sequence[str] | UnsetType = UNSET, enable_on_demand_instruction_discovery: bool | UnsetType = UNSET, max_inline_binary_bytes: int | UnsetType = UNSET, installed_plugins: Sequence[SessionInstalledPlugin] | UnsetType = UNSET, custom_agents_local_only: bool | UnsetType = UNSET, suppress_custom_agent_prompt: bool | UnsetType = UNSET, skip_custom_instructions: bool | UnsetType = UNSET, disabled_instruction_sources: Sequence[str] | UnsetType = UNSET, coauthor_enabled: bool | UnsetType = UNSET, trajectory_file: str | UnsetType = UNSET, enable_streaming: bool | UnsetType = UNSET, copilot_url: str | UnsetType = UNSET, ask_user_disabled: bool | UnsetType = UNSET, continue_on_auto_mode: bool | UnsetType = UNSET, running_in_interactive_mode: bool | UnsetType = UNSET, enable_reasoning_summaries: bool | UnsetType = UNSET, agent_context: str | UnsetType = UNSET, events_log_directory: str | UnsetType = UNSET, events_log_includes_subagents: bool | UnsetType = UNSET, additional_content_exclusion_policies: Sequence[OptionsUpdateAdditionalContentExclusionPolicy] | UnsetType = UNSET, manage_schedule_enabled: bool | UnsetType = UNSET, session_capabilities: Sequence[SessionCapability] | UnsetType = UNSET, skip_embedding_retrieval: bool | UnsetType = UNSET, organization_custom_instructions: str | UnsetType = UNSET, enable_file_hooks: bool | UnsetType = UNSET, enable_host_git_operations: bool | UnsetType = UNSET, enable_session_store: bool | UnsetType = UNSET, enable_skills: bool | UnsetType = UNSET, context_tier: OptionsUpdateContextTier | UnsetType = UNSET, session_limits: SessionLimitsConfig | None | UnsetType = UNSET, autopilot: AutopilotOptions | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionUpdateOptionsResult:
+    def update(self, *, image_generation: ProtocolImageGenerationOptions | UnsetType = UNSET, model: str | UnsetType = UNSET, model_capabilities_overrides: ModelCapabilitiesOverride | UnsetType = UNSET, reasoning_effort: str | UnsetType = UNSET, reasoning_summary: OptionsUpdateReasoningSummary | UnsetType = UNSET, verbosity: Verbosity | UnsetType = UNSET, client_name: str | UnsetType = UNSET, lsp_client_name: str | UnsetType = UNSET, integration_id: str | UnsetType = UNSET, feature_flags: Mapping[str, bool] | UnsetType = UNSET, is_experimental_mode: bool | UnsetType = UNSET, provider: ProviderConfig | UnsetType = UNSET, capi: CapiSessionOptions | UnsetType = UNSET, working_directory: str | UnsetType = UNSET, available_tools: Sequence[str] | UnsetType = UNSET, excluded_tools: Sequence[str] | UnsetType = UNSET, included_builtin_agents: Sequence[str] | None | UnsetType = UNSET, excluded_builtin_agents: Sequence[str] | UnsetType = UNSET, tool_filter_precedence: OptionsUpdateToolFilterPrecedence | UnsetType = UNSET, enable_script_safety: bool | UnsetType = UNSET, shell: ShellOptions | UnsetType = UNSET, shell_init_profile: str | UnsetType = UNSET, shell_process_flags: Sequence[str] | UnsetType = UNSET, sandbox_config: SandboxConfig | UnsetType = UNSET, sandbox_config_source: SandboxConfigSource | UnsetType = UNSET, log_interactive_shells: bool | UnsetType = UNSET, env_value_mode: OptionsUpdateEnvValueMode | UnsetType = UNSET, allow_all_mcp_server_instructions: bool | UnsetType = UNSET, skill_directories: Sequence[str] | UnsetType = UNSET, agent_directories: Sequence[str] | UnsetType = UNSET, instruction_directories: Sequence[str] | UnsetType = UNSET, hook_directories: Sequence[str] | UnsetType = UNSET, ignored_skills_locations: Sequence[str] | UnsetType = UNSET, included_builtin_skills: Sequence[str] | None | UnsetType = UNSET, disabled_skills: Sequence[str] | UnsetType = UNSET, enable_on_demand_instruction_discovery: bool | UnsetType = UNSET, max_inline_binary_bytes: int | UnsetType = UNSET, installed_plugins: Sequence[SessionInstalledPlugin] | UnsetType = UNSET, custom_agents_local_only: bool | UnsetType = UNSET, suppress_custom_agent_prompt: bool | UnsetType = UNSET, skip_custom_instructions: bool | UnsetType = UNSET, disabled_instruction_sources: Sequence[str] | UnsetType = UNSET, coauthor_enabled: bool | UnsetType = UNSET, trajectory_file: str | UnsetType = UNSET, enable_streaming: bool | UnsetType = UNSET, copilot_url: str | UnsetType = UNSET, ask_user_disabled: bool | UnsetType = UNSET, continue_on_auto_mode: bool | UnsetType = UNSET, running_in_interactive_mode: bool | UnsetType = UNSET, enable_reasoning_summaries: bool | UnsetType = UNSET, agent_context: str | UnsetType = UNSET, events_log_directory: str | UnsetType = UNSET, events_log_includes_subagents: bool | UnsetType = UNSET, additional_content_exclusion_policies: Sequence[OptionsUpdateAdditionalContentExclusionPolicy] | UnsetType = UNSET, manage_schedule_enabled: bool | UnsetType = UNSET, session_capabilities: Sequence[SessionCapability] | UnsetType = UNSET, skip_embedding_retrieval: bool | UnsetType = UNSET, organization_custom_instructions: str | UnsetType = UNSET, enable_file_hooks: bool | UnsetType = UNSET, enable_host_git_operations: bool | UnsetType = UNSET, enable_session_store: bool | UnsetType = UNSET, enable_skills: bool | UnsetType = UNSET, context_tier: OptionsUpdateContextTier | UnsetType = UNSET, session_limits: SessionLimitsConfig | None | UnsetType = UNSET, autopilot: AutopilotOptions | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionUpdateOptionsResult:
         """Change options of the running session."""
 
 class SessionPermissionsFolderTrustRpc:
     """Methods ``session.permissions.folderTrust.*``."""
 
-    def add_trusted(self, *, path: str, timeout: Timeout = UNSET) -> PermissionsFolderTrustAddTrustedResult:
+    def add_trusted(self, *, path: str, timeout: Timeout = DEFAULT) -> PermissionsFolderTrustAddTrustedResult:
         """Trust a folder."""
-    def is_trusted(self, *, path: str, timeout: Timeout = UNSET) -> FolderTrustCheckResult:
+    def is_trusted(self, *, path: str, timeout: Timeout = DEFAULT) -> FolderTrustCheckResult:
         """Return whether a folder is trusted."""
 
 class SessionPermissionsLocationsRpc:
     """Methods ``session.permissions.locations.*``."""
 
-    def add_tool_approval(self, *, location_key: str, approval: PermissionsLocationsAddToolApprovalDetails, timeout: Timeout = UNSET) -> PermissionsLocationsAddToolApprovalResult:
+    def add_tool_approval(self, *, location_key: str, approval: PermissionsLocationsAddToolApprovalDetails, timeout: Timeout = DEFAULT) -> PermissionsLocationsAddToolApprovalResult:
         """Approve a tool for a place."""
-    def apply(self, *, working_directory: str, timeout: Timeout = UNSET) -> PermissionLocationApplyResult:
+    def apply(self, *, working_directory: str, timeout: Timeout = DEFAULT) -> PermissionLocationApplyResult:
         """Use the approvals that are stored for a place."""
-    def resolve(self, *, working_directory: str, timeout: Timeout = UNSET) -> PermissionLocationResolveResult:
+    def resolve(self, *, working_directory: str, timeout: Timeout = DEFAULT) -> PermissionLocationResolveResult:
         """Return under which key approvals of a folder are stored."""
 
 class SessionPermissionsPathsRpc:
     """Methods ``session.permissions.paths.*``."""
 
-    def add(self, *, path: str, timeout: Timeout = UNSET) -> PermissionsPathsAddResult:
+    def add(self, *, path: str, timeout: Timeout = DEFAULT) -> PermissionsPathsAddResult:
         """Allow access to a path."""
-    def is_path_within_allowed_directories(self, *, path: str, timeout: Timeout = UNSET) -> PermissionPathsAllowedCheckResult:
+    def is_path_within_allowed_directories(self, *, path: str, timeout: Timeout = DEFAULT) -> PermissionPathsAllowedCheckResult:
         """Return whether access to a path is allowed."""
-    def is_path_within_workspace(self, *, path: str, timeout: Timeout = UNSET) -> PermissionPathsWorkspaceCheckResult:
+    def is_path_within_workspace(self, *, path: str, timeout: Timeout = DEFAULT) -> PermissionPathsWorkspaceCheckResult:
         """Return whether a path is in the workspace."""
-    def list(self, *, timeout: Timeout = UNSET) -> PermissionPathsList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> PermissionPathsList:
         """List the paths to which access is allowed."""
-    def update_primary(self, *, path: str, timeout: Timeout = UNSET) -> PermissionsPathsUpdatePrimaryResult:
+    def update_primary(self, *, path: str, timeout: Timeout = DEFAULT) -> PermissionsPathsUpdatePrimaryResult:
         """Change the primary path."""
 
 class SessionPermissionsUrlsRpc:
     """Methods ``session.permissions.urls.*``."""
 
-    def set_unrestricted_mode(self, *, enabled: bool, timeout: Timeout = UNSET) -> PermissionsUrlsSetUnrestrictedModeResult:
+    def set_unrestricted_mode(self, *, enabled: bool, timeout: Timeout = DEFAULT) -> PermissionsUrlsSetUnrestrictedModeResult:
         """Allow all addresses, or stop doing so."""
 
 class SessionPermissionsRpc:
@@ -1904,43 +1904,43 @@ class SessionPermissionsRpc:
     paths: SessionPermissionsPathsRpc
     urls: SessionPermissionsUrlsRpc
 
-    def configure(self, *, approve_all_tool_permission_requests: bool | UnsetType = UNSET, approve_all_read_permission_requests: bool | UnsetType = UNSET, rules: PermissionRulesSet | UnsetType = UNSET, paths: PermissionPathsConfig | UnsetType = UNSET, urls: PermissionUrlsConfig | UnsetType = UNSET, additional_content_exclusion_policies: Sequence[PermissionsConfigureAdditionalContentExclusionPolicy] | UnsetType = UNSET, assisted_approval_instructions: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> PermissionsConfigureResult:
+    def configure(self, *, approve_all_tool_permission_requests: bool | UnsetType = UNSET, approve_all_read_permission_requests: bool | UnsetType = UNSET, rules: PermissionRulesSet | UnsetType = UNSET, paths: PermissionPathsConfig | UnsetType = UNSET, urls: PermissionUrlsConfig | UnsetType = UNSET, additional_content_exclusion_policies: Sequence[PermissionsConfigureAdditionalContentExclusionPolicy] | UnsetType = UNSET, assisted_approval_instructions: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PermissionsConfigureResult:
         """Set how permissions are decided."""
-    def get_allow_all(self, *, timeout: Timeout = UNSET) -> AllowAllPermissionState:
+    def get_allow_all(self, *, timeout: Timeout = DEFAULT) -> AllowAllPermissionState:
         """Return whether everything is approved; newer runtimes have ``permissions.get_mode``."""
-    def get_mode(self, *, timeout: Timeout = UNSET) -> PermissionsGetModeResult:
+    def get_mode(self, *, timeout: Timeout = DEFAULT) -> PermissionsGetModeResult:
         """Return how permissions are decided."""
-    def handle_pending_permission_request(self, *, request_id: str, result: PermissionDecision, decision_context: PermissionDecisionContext | UnsetType = UNSET, timeout: Timeout = UNSET) -> PermissionRequestResult:
+    def handle_pending_permission_request(self, *, request_id: str, result: PermissionDecision, decision_context: PermissionDecisionContext | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PermissionRequestResult:
         """Answer ``permission.requested``."""
-    def modify_rules(self, *, scope: PermissionsModifyRulesScope, add: Sequence[PermissionRule] | UnsetType = UNSET, remove: Sequence[PermissionRule] | UnsetType = UNSET, remove_all: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> PermissionsModifyRulesResult:
+    def modify_rules(self, *, scope: PermissionsModifyRulesScope, add: Sequence[PermissionRule] | UnsetType = UNSET, remove: Sequence[PermissionRule] | UnsetType = UNSET, remove_all: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PermissionsModifyRulesResult:
         """Add or remove rules."""
-    def notify_prompt_shown(self, *, message: str, timeout: Timeout = UNSET) -> PermissionsNotifyPromptShownResult:
+    def notify_prompt_shown(self, *, message: str, timeout: Timeout = DEFAULT) -> PermissionsNotifyPromptShownResult:
         """Say that the user sees a request for permission."""
-    def pending_requests(self, *, timeout: Timeout = UNSET) -> PendingPermissionRequestList:
+    def pending_requests(self, *, timeout: Timeout = DEFAULT) -> PendingPermissionRequestList:
         """List the requests that wait for an answer."""
-    def reset_session_approvals(self, *, include_location: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> PermissionsResetSessionApprovalsResult:
+    def reset_session_approvals(self, *, include_location: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PermissionsResetSessionApprovalsResult:
         """Forget the approvals given for this session."""
-    def set_allow_all(self, *, enabled: bool, source: PermissionsSetAllowAllSource | UnsetType = UNSET, timeout: Timeout = UNSET) -> AllowAllPermissionSetResult:
+    def set_allow_all(self, *, enabled: bool, source: PermissionsSetAllowAllSource | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> AllowAllPermissionSetResult:
         """Approve everything or stop; newer runtimes have ``permissions.set_mode``."""
-    def set_approve_all(self, *, enabled: bool, source: PermissionsSetApproveAllSource | UnsetType = UNSET, timeout: Timeout = UNSET) -> PermissionsSetApproveAllResult:
+    def set_approve_all(self, *, enabled: bool, source: PermissionsSetApproveAllSource | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PermissionsSetApproveAllResult:
         """Approve everything, or stop doing so."""
-    def set_mode(self, *, mode: PermissionMode, assisted_approval_model: str | UnsetType = UNSET, source: PermissionModeSource | UnsetType = UNSET, timeout: Timeout = UNSET) -> PermissionsSetModeResult:
+    def set_mode(self, *, mode: PermissionMode, assisted_approval_model: str | UnsetType = UNSET, source: PermissionModeSource | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PermissionsSetModeResult:
         """Change how permissions are decided."""
-    def set_required(self, *, required: bool, timeout: Timeout = UNSET) -> PermissionsSetRequiredResult:
+    def set_required(self, *, required: bool, timeout: Timeout = DEFAULT) -> PermissionsSetRequiredResult:
         """Set whether this client is asked for permissions."""
 
 class SessionPlanRpc:
     """Methods ``session.plan.*``."""
 
-    def delete(self, *, timeout: Timeout = UNSET) -> None:
+    def delete(self, *, timeout: Timeout = DEFAULT) -> None:
         """Delete the plan."""
-    def read(self, *, timeout: Timeout = UNSET) -> PlanReadResult:
+    def read(self, *, timeout: Timeout = DEFAULT) -> PlanReadResult:
         """Return the plan."""
-    def read_sql_todos(self, *, timeout: Timeout = UNSET) -> PlanReadSqlTodosResult:
+    def read_sql_todos(self, *, timeout: Timeout = DEFAULT) -> PlanReadSqlTodosResult:
         """Return the agent's list of things to do."""
-    def read_sql_todos_with_dependencies(self, *, timeout: Timeout = UNSET) -> PlanReadSqlTodosWithDependenciesResult:
+    def read_sql_todos_with_dependencies(self, *, timeout: Timeout = DEFAULT) -> PlanReadSqlTodosWithDependenciesResult:
         """Return the things to do and what they wait for."""
-    def update(self, *, content: str, timeout: Timeout = UNSET) -> None:
+    def update(self, *, content: str, timeout: Timeout = DEFAULT) -> None:
         """Write the plan."""
 
 class SessionPluginsMarketplacesRpc:
@@ -1948,13 +1948,13 @@ class SessionPluginsMarketplacesRpc:
 
     def add(self, *, source: str, working_directory: str | UnsetType = UNSET, timeout: Timeout = None) -> MarketplaceAddResult:
         """Add a marketplace of plugins."""
-    def browse(self, *, name: str, timeout: Timeout = UNSET) -> MarketplaceBrowseResult:
+    def browse(self, *, name: str, timeout: Timeout = DEFAULT) -> MarketplaceBrowseResult:
         """List the plugins of a marketplace."""
-    def list(self, *, timeout: Timeout = UNSET) -> MarketplaceListResult:
+    def list(self, *, timeout: Timeout = DEFAULT) -> MarketplaceListResult:
         """List the marketplaces."""
     def refresh(self, *, name: str | UnsetType = UNSET, timeout: Timeout = None) -> MarketplaceRefreshResult:
         """Fetch one or all marketplaces anew."""
-    def remove(self, *, name: str, force: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> MarketplaceRemoveResult:
+    def remove(self, *, name: str, force: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> MarketplaceRemoveResult:
         """Remove a marketplace."""
 
 class SessionPluginsRpc:
@@ -1962,19 +1962,19 @@ class SessionPluginsRpc:
 
     marketplaces: SessionPluginsMarketplacesRpc
 
-    def disable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
+    def disable(self, *, names: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch a plugin off for the session."""
-    def enable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
+    def enable(self, *, names: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch a plugin on for the session."""
     def install(self, *, source: str, timeout: Timeout = None) -> PluginInstallResult:
         """Install a plugin and use it in the session."""
-    def list(self, *, timeout: Timeout = UNSET) -> PluginList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> PluginList:
         """List the session's plugins."""
     def reload(self, *, reload_mcp: bool | UnsetType = UNSET, reload_custom_agents: bool | UnsetType = UNSET, reload_hooks: bool | UnsetType = UNSET, reload_extensions: bool | UnsetType = UNSET, defer_repo_hooks: bool | UnsetType = UNSET, timeout: Timeout = None) -> None:
         """Load the session's plugins again."""
     def retry_managed(self, *, plugins: Sequence[str] | UnsetType = UNSET, timeout: Timeout = None) -> SessionPluginsRetryManagedResult:
         """Try again to install plugins that the organisation requires."""
-    def uninstall(self, *, name: str, direct_source_id: str | None | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def uninstall(self, *, name: str, direct_source_id: str | None | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Remove a plugin."""
     def update(self, *, name: str, timeout: Timeout = None) -> PluginUpdateResult:
         """Update a plugin."""
@@ -1982,21 +1982,21 @@ class SessionPluginsRpc:
 class SessionProviderRpc:
     """Methods ``session.provider.*``."""
 
-    def add(self, *, providers: Sequence[NamedProviderConfig] | UnsetType = UNSET, models: Sequence[ProviderModelConfig] | UnsetType = UNSET, timeout: Timeout = UNSET) -> ProviderAddResult:
+    def add(self, *, providers: Sequence[NamedProviderConfig] | UnsetType = UNSET, models: Sequence[ProviderModelConfig] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ProviderAddResult:
         """Add a provider of models to the session."""
-    def get_endpoint(self, *, model_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ProviderEndpoint:
+    def get_endpoint(self, *, model_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ProviderEndpoint:
         """Return where and how a model is reached."""
-    def sync(self, *, providers: Sequence[NamedProviderConfig] | UnsetType = UNSET, models: Sequence[ProviderModelConfig] | UnsetType = UNSET, timeout: Timeout = UNSET) -> ProviderSyncResult:
+    def sync(self, *, providers: Sequence[NamedProviderConfig] | UnsetType = UNSET, models: Sequence[ProviderModelConfig] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ProviderSyncResult:
         """Bring the session's providers in line with a list."""
-    def withdraw(self, *, models: Sequence[str], timeout: Timeout = UNSET) -> ProviderWithdrawResult:
+    def withdraw(self, *, models: Sequence[str], timeout: Timeout = DEFAULT) -> ProviderWithdrawResult:
         """Take providers out of the session."""
 
 class SessionProvidersModelsRpc:
     """Methods ``session.providers.models.*``."""
 
-    def list(self, *, instance: ModelProviderInstanceReference, timeout: Timeout = UNSET) -> DiscoveredModelList:
+    def list(self, *, instance: ModelProviderInstanceReference, timeout: Timeout = DEFAULT) -> DiscoveredModelList:
         """List the models of a provider."""
-    def prepare_configuration(self, *, instance: ModelProviderInstance, model: DiscoveredModel, timeout: Timeout = UNSET) -> ModelProviderConfigurationPlan:
+    def prepare_configuration(self, *, instance: ModelProviderInstance, model: DiscoveredModel, timeout: Timeout = DEFAULT) -> ModelProviderConfigurationPlan:
         """Return a configuration for a provider's model."""
 
 class SessionProvidersRpc:
@@ -2004,175 +2004,175 @@ class SessionProvidersRpc:
 
     models: SessionProvidersModelsRpc
 
-    def discover(self, *, adapter_id: str, input: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> ModelProviderDiscoverResult:
+    def discover(self, *, adapter_id: str, input: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ModelProviderDiscoverResult:
         """Look for providers of models."""
-    def get_catalog(self, *, timeout: Timeout = UNSET) -> ModelProviderAdapterCatalog:
+    def get_catalog(self, *, timeout: Timeout = DEFAULT) -> ModelProviderAdapterCatalog:
         """List the kinds of providers that the session knows."""
-    def get_status(self, *, instance: ModelProviderInstanceReference, timeout: Timeout = UNSET) -> ModelProviderStatus:
+    def get_status(self, *, instance: ModelProviderInstanceReference, timeout: Timeout = DEFAULT) -> ModelProviderStatus:
         """Return the state of a provider."""
 
 class SessionQueueRpc:
     """Methods ``session.queue.*``."""
 
-    def append_steering(self, *, message_id: str, expected_prompt: str, agent_mode: SendAgentMode, prompt: str, display_prompt: str, attachments: Sequence[Attachment], timeout: Timeout = UNSET) -> QueueUpdateTextResult:
+    def append_steering(self, *, message_id: str, expected_prompt: str, agent_mode: SendAgentMode, prompt: str, display_prompt: str, attachments: Sequence[Attachment], timeout: Timeout = DEFAULT) -> QueueUpdateTextResult:
         """Add a message to the running turn."""
-    def begin_deferred_idle_drain(self, *, active_background_work: bool, timeout: Timeout = UNSET) -> QueueBeginDeferredIdleDrainResult:
+    def begin_deferred_idle_drain(self, *, active_background_work: bool, timeout: Timeout = DEFAULT) -> QueueBeginDeferredIdleDrainResult:
         """Call ``session.queue.beginDeferredIdleDrain``."""
-    def clear(self, *, timeout: Timeout = UNSET) -> None:
+    def clear(self, *, timeout: Timeout = DEFAULT) -> None:
         """Empty the queue."""
-    def consume_system_notifications(self, *, filter: object, timeout: Timeout = UNSET) -> QueueRemoveMostRecentResult:
+    def consume_system_notifications(self, *, filter: object, timeout: Timeout = DEFAULT) -> QueueRemoveMostRecentResult:
         """Call ``session.queue.consumeSystemNotifications``."""
-    def defer_session_idle(self, *, aborted: bool, timeout: Timeout = UNSET) -> None:
+    def defer_session_idle(self, *, aborted: bool, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.queue.deferSessionIdle``."""
-    def duplicate_at(self, *, id: str, timeout: Timeout = UNSET) -> QueueDuplicateAtResult:
+    def duplicate_at(self, *, id: str, timeout: Timeout = DEFAULT) -> QueueDuplicateAtResult:
         """Queue a message a second time."""
-    def enqueue_resume_pending(self, *, timeout: Timeout = UNSET) -> QueueEnqueueResumePendingResult:
+    def enqueue_resume_pending(self, *, timeout: Timeout = DEFAULT) -> QueueEnqueueResumePendingResult:
         """Call ``session.queue.enqueueResumePending``."""
-    def finish_deferred_idle_drain(self, *, active_background_work: bool, has_pending: bool, timeout: Timeout = UNSET) -> QueueFinishDeferredIdleDrainResult:
+    def finish_deferred_idle_drain(self, *, active_background_work: bool, has_pending: bool, timeout: Timeout = DEFAULT) -> QueueFinishDeferredIdleDrainResult:
         """Call ``session.queue.finishDeferredIdleDrain``."""
-    def has_pending(self, *, timeout: Timeout = UNSET) -> QueueHasPendingResult:
+    def has_pending(self, *, timeout: Timeout = DEFAULT) -> QueueHasPendingResult:
         """Call ``session.queue.hasPending``."""
-    def insert_at(self, *, position: int, message: QueueInsertMessage, timeout: Timeout = UNSET) -> QueueInsertAtResult:
+    def insert_at(self, *, position: int, message: QueueInsertMessage, timeout: Timeout = DEFAULT) -> QueueInsertAtResult:
         """Put a message into the queue at a place."""
-    def move_item(self, *, id: str, to_position: int, timeout: Timeout = UNSET) -> QueueMoveItemResult:
+    def move_item(self, *, id: str, to_position: int, timeout: Timeout = DEFAULT) -> QueueMoveItemResult:
         """Move a message within the queue."""
-    def pending_items(self, *, timeout: Timeout = UNSET) -> QueuePendingItemsResult:
+    def pending_items(self, *, timeout: Timeout = DEFAULT) -> QueuePendingItemsResult:
         """List the messages that wait."""
-    def process(self, *, timeout: Timeout = UNSET) -> None:
+    def process(self, *, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.queue.process``."""
-    def remove_at(self, *, id: str, timeout: Timeout = UNSET) -> QueueRemoveAtResult:
+    def remove_at(self, *, id: str, timeout: Timeout = DEFAULT) -> QueueRemoveAtResult:
         """Take a message out of the queue."""
-    def remove_most_recent(self, *, timeout: Timeout = UNSET) -> QueueRemoveMostRecentResult:
+    def remove_most_recent(self, *, timeout: Timeout = DEFAULT) -> QueueRemoveMostRecentResult:
         """Take the newest message out of the queue."""
-    def send_now(self, *, id: str, timeout: Timeout = UNSET) -> QueueSendNowResult:
+    def send_now(self, *, id: str, timeout: Timeout = DEFAULT) -> QueueSendNowResult:
         """Send a waiting message at once."""
-    def set_drain_paused(self, *, paused: bool, timeout: Timeout = UNSET) -> None:
+    def set_drain_paused(self, *, paused: bool, timeout: Timeout = DEFAULT) -> None:
         """Hold the queue, or let it go on."""
-    def snapshot(self, *, timeout: Timeout = UNSET) -> QueueSnapshotResult:
+    def snapshot(self, *, timeout: Timeout = DEFAULT) -> QueueSnapshotResult:
         """Call ``session.queue.snapshot``."""
-    def update_text(self, *, id: str, prompt: str, display_prompt: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> QueueUpdateTextResult:
+    def update_text(self, *, id: str, prompt: str, display_prompt: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> QueueUpdateTextResult:
         """Change the text of a waiting message."""
-    def withdraw_message(self, *, message_id: str, expected_prompt: str, timeout: Timeout = UNSET) -> QueueWithdrawMessageResult:
+    def withdraw_message(self, *, message_id: str, expected_prompt: str, timeout: Timeout = DEFAULT) -> QueueWithdrawMessageResult:
         """Take a message out of the queue by its id."""
 
 class SessionQuotaRpc:
     """Methods ``session.quota.*``."""
 
-    def get(self, *, timeout: Timeout = UNSET) -> SessionQuotaProjection:
+    def get(self, *, timeout: Timeout = DEFAULT) -> SessionQuotaProjection:
         """Return the quota as the session knows it."""
-    def refresh(self, *, timeout: Timeout = UNSET) -> SessionQuotaProjection:
+    def refresh(self, *, timeout: Timeout = DEFAULT) -> SessionQuotaProjection:
         """Fetch the quota anew."""
-    def take_warnings(self, *, timeout: Timeout = UNSET) -> list[QuotaWarningProjection]:
+    def take_warnings(self, *, timeout: Timeout = DEFAULT) -> list[QuotaWarningProjection]:
         """Return the warnings about the quota, each once."""
 
 class SessionRemoteRpc:
     """Methods ``session.remote.*``."""
 
-    def disable(self, *, timeout: Timeout = UNSET) -> None:
+    def disable(self, *, timeout: Timeout = DEFAULT) -> None:
         """End the following of the session from elsewhere."""
-    def enable(self, *, mode: RemoteSessionMode | UnsetType = UNSET, timeout: Timeout = UNSET) -> RemoteEnableResult:
+    def enable(self, *, mode: RemoteSessionMode | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> RemoteEnableResult:
         """Let the session be followed from elsewhere."""
-    def notify_steerable_changed(self, *, remote_steerable: bool, timeout: Timeout = UNSET) -> RemoteNotifySteerableChangedResult:
+    def notify_steerable_changed(self, *, remote_steerable: bool, timeout: Timeout = DEFAULT) -> RemoteNotifySteerableChangedResult:
         """Tell the session whether it can be steered from elsewhere."""
 
 class SessionSandboxRpc:
     """Methods ``session.sandbox.*``."""
 
-    def disable_for_session(self, *, request_id: str, decision_context: PermissionDecisionContext | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxDisableForSessionResult:
+    def disable_for_session(self, *, request_id: str, decision_context: PermissionDecisionContext | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxDisableForSessionResult:
         """Run without the sandbox in this session."""
-    def get_credential_suggestions(self, *, timeout: Timeout = UNSET) -> SandboxCredentialSuggestionsResult:
+    def get_credential_suggestions(self, *, timeout: Timeout = DEFAULT) -> SandboxCredentialSuggestionsResult:
         """Return which credentials the sandbox could pass on."""
-    def get_enforcement_status(self, *, timeout: Timeout = UNSET) -> SandboxEnforcementStatus:
+    def get_enforcement_status(self, *, timeout: Timeout = DEFAULT) -> SandboxEnforcementStatus:
         """Return whether the sandbox is in force."""
-    def grant_path_for_request(self, *, request_id: str, decision_context: PermissionDecisionContext | UnsetType = UNSET, timeout: Timeout = UNSET) -> SandboxGrantPathForRequestResult:
+    def grant_path_for_request(self, *, request_id: str, decision_context: PermissionDecisionContext | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SandboxGrantPathForRequestResult:
         """Allow a path for one pending request."""
 
 class SessionScheduleRpc:
     """Methods ``session.schedule.*``."""
 
-    def add(self, *, interval: str, prompt: str, recurring: bool | UnsetType = UNSET, display_prompt: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ScheduleAddResult:
+    def add(self, *, interval: str, prompt: str, recurring: bool | UnsetType = UNSET, display_prompt: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ScheduleAddResult:
         """Call ``session.schedule.add``."""
-    def add_at(self, *, at: int, prompt: str, recurring: bool | UnsetType = UNSET, display_prompt: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ScheduleAddResult:
+    def add_at(self, *, at: int, prompt: str, recurring: bool | UnsetType = UNSET, display_prompt: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ScheduleAddResult:
         """Call ``session.schedule.addAt``."""
-    def add_cron(self, *, cron: str, prompt: str, recurring: bool | UnsetType = UNSET, display_prompt: str | UnsetType = UNSET, tz: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ScheduleAddResult:
+    def add_cron(self, *, cron: str, prompt: str, recurring: bool | UnsetType = UNSET, display_prompt: str | UnsetType = UNSET, tz: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ScheduleAddResult:
         """Call ``session.schedule.addCron``."""
-    def add_self_paced(self, *, prompt: str, display_prompt: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ScheduleAddResult:
+    def add_self_paced(self, *, prompt: str, display_prompt: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ScheduleAddResult:
         """Call ``session.schedule.addSelfPaced``."""
-    def has_self_paced(self, *, timeout: Timeout = UNSET) -> ScheduleHasSelfPacedResult:
+    def has_self_paced(self, *, timeout: Timeout = DEFAULT) -> ScheduleHasSelfPacedResult:
         """Call ``session.schedule.hasSelfPaced``."""
-    def hydrate(self, *, timeout: Timeout = UNSET) -> None:
+    def hydrate(self, *, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.schedule.hydrate``."""
-    def list(self, *, timeout: Timeout = UNSET) -> ScheduleList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> ScheduleList:
         """List the scheduled prompts."""
-    def rearm_self_paced(self, *, id: int, at: int, timeout: Timeout = UNSET) -> ScheduleAddResult:
+    def rearm_self_paced(self, *, id: int, at: int, timeout: Timeout = DEFAULT) -> ScheduleAddResult:
         """Call ``session.schedule.rearmSelfPaced``."""
-    def stop(self, *, id: int, timeout: Timeout = UNSET) -> ScheduleStopResult:
+    def stop(self, *, id: int, timeout: Timeout = DEFAULT) -> ScheduleStopResult:
         """Cancel a scheduled prompt."""
 
 class SessionSettingsRpc:
     """Methods ``session.settings.*``."""
 
-    def evaluate_predicate(self, *, name: SessionSettingsPredicateName, tool_name: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> SessionSettingsEvaluatePredicateResult:
+    def evaluate_predicate(self, *, name: SessionSettingsPredicateName, tool_name: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> SessionSettingsEvaluatePredicateResult:
         """Call ``session.settings.evaluatePredicate``."""
-    def snapshot(self, *, timeout: Timeout = UNSET) -> SessionSettingsSnapshot:
+    def snapshot(self, *, timeout: Timeout = DEFAULT) -> SessionSettingsSnapshot:
         """Call ``session.settings.snapshot``."""
 
 class SessionShellRpc:
     """Methods ``session.shell.*``."""
 
-    def cancel_user_requested(self, *, request_id: str, timeout: Timeout = UNSET) -> CancelUserRequestedShellCommandResult:
+    def cancel_user_requested(self, *, request_id: str, timeout: Timeout = DEFAULT) -> CancelUserRequestedShellCommandResult:
         """Stop a command of the user."""
     def exec(self, *, command: str, cwd: str | UnsetType = UNSET, timeout_ms: int | UnsetType = UNSET, timeout: Timeout = None) -> ShellExecResult:
         """Start a shell command in the session's directory."""
     def execute_user_requested(self, *, request_id: str, command: str, timeout: Timeout = None) -> UserRequestedShellCommandResult:
         """Run a shell command of the user and tell the agent."""
-    def kill(self, *, process_id: str, signal: ShellKillSignal | UnsetType = UNSET, timeout: Timeout = UNSET) -> ShellKillResult:
+    def kill(self, *, process_id: str, signal: ShellKillSignal | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ShellKillResult:
         """Kill a shell command."""
 
 class SessionSkillsRpc:
     """Methods ``session.skills.*``."""
 
-    def disable(self, *, name: str, timeout: Timeout = UNSET) -> None:
+    def disable(self, *, name: str, timeout: Timeout = DEFAULT) -> None:
         """Switch a skill off for the session."""
-    def enable(self, *, name: str, timeout: Timeout = UNSET) -> None:
+    def enable(self, *, name: str, timeout: Timeout = DEFAULT) -> None:
         """Switch a skill on for the session."""
-    def ensure_loaded(self, *, timeout: Timeout = UNSET) -> None:
+    def ensure_loaded(self, *, timeout: Timeout = DEFAULT) -> None:
         """Load the skills now, if they are not."""
-    def get_invoked(self, *, timeout: Timeout = UNSET) -> SkillsGetInvokedResult:
+    def get_invoked(self, *, timeout: Timeout = DEFAULT) -> SkillsGetInvokedResult:
         """List the skills that were used."""
-    def list(self, *, timeout: Timeout = UNSET) -> SkillList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> SkillList:
         """List the session's skills."""
-    def reload(self, *, timeout: Timeout = UNSET) -> SkillsLoadDiagnostics:
+    def reload(self, *, timeout: Timeout = DEFAULT) -> SkillsLoadDiagnostics:
         """Look for skills again."""
 
 class SessionTasksRpc:
     """Methods ``session.tasks.*``."""
 
-    def cancel(self, *, id: str, timeout: Timeout = UNSET) -> TasksCancelResult:
+    def cancel(self, *, id: str, timeout: Timeout = DEFAULT) -> TasksCancelResult:
         """Cancel a background task."""
-    def get_current_promotable(self, *, timeout: Timeout = UNSET) -> TasksGetCurrentPromotableResult:
+    def get_current_promotable(self, *, timeout: Timeout = DEFAULT) -> TasksGetCurrentPromotableResult:
         """Return the running work that could go to the background."""
-    def get_progress(self, *, id: str, timeout: Timeout = UNSET) -> TasksGetProgressResult:
+    def get_progress(self, *, id: str, timeout: Timeout = DEFAULT) -> TasksGetProgressResult:
         """Return how far a task is."""
-    def list(self, *, timeout: Timeout = UNSET) -> TaskList:
+    def list(self, *, timeout: Timeout = DEFAULT) -> TaskList:
         """List the background tasks."""
-    def promote_current_to_background(self, *, timeout: Timeout = UNSET) -> TasksPromoteCurrentToBackgroundResult:
+    def promote_current_to_background(self, *, timeout: Timeout = DEFAULT) -> TasksPromoteCurrentToBackgroundResult:
         """Move the running work to the background."""
-    def promote_to_background(self, *, id: str, timeout: Timeout = UNSET) -> TasksPromoteToBackgroundResult:
+    def promote_to_background(self, *, id: str, timeout: Timeout = DEFAULT) -> TasksPromoteToBackgroundResult:
         """Move a task to the background."""
-    def read_output(self, *, id: str, cursor: str | UnsetType = UNSET, wait_ms: int | UnsetType = UNSET, timeout: Timeout = UNSET) -> TasksReadOutputResult:
+    def read_output(self, *, id: str, cursor: str | UnsetType = UNSET, wait_ms: int | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> TasksReadOutputResult:
         """Read the output of a task."""
-    def refresh(self, *, timeout: Timeout = UNSET) -> TasksRefreshResult:
+    def refresh(self, *, timeout: Timeout = DEFAULT) -> TasksRefreshResult:
         """Bring the list of tasks up to date."""
-    def register(self, *, type: TaskClientType, client_task_id: str, description: str, cancellable: bool, display_name: str | UnsetType = UNSET, expected_sequence: int | UnsetType = UNSET, timeout: Timeout = UNSET) -> TasksRegisterResult:
+    def register(self, *, type: TaskClientType, client_task_id: str, description: str, cancellable: bool, display_name: str | UnsetType = UNSET, expected_sequence: int | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> TasksRegisterResult:
         """Add a task that this client runs."""
-    def remove(self, *, id: str, timeout: Timeout = UNSET) -> TasksRemoveResult:
+    def remove(self, *, id: str, timeout: Timeout = DEFAULT) -> TasksRemoveResult:
         """Remove a task that is over."""
-    def send_message(self, *, id: str, message: str, from_agent_id: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> TasksSendMessageResult:
+    def send_message(self, *, id: str, message: str, from_agent_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> TasksSendMessageResult:
         """Send a message to an agent in the background."""
-    def start_agent(self, *, agent_type: str, prompt: str, name: str, description: str | UnsetType = UNSET, model: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> TasksStartAgentResult:
+    def start_agent(self, *, agent_type: str, prompt: str, name: str, description: str | UnsetType = UNSET, model: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> TasksStartAgentResult:
         """Start an agent in the background."""
-    def update(self, *, id: str, sequence: int, update: TaskClientUpdate, timeout: Timeout = UNSET) -> TasksUpdateResult:
+    def update(self, *, id: str, sequence: int, update: TaskClientUpdate, timeout: Timeout = DEFAULT) -> TasksUpdateResult:
         """Report on a task that this client runs."""
     def wait_for_pending(self, *, timeout: Timeout = None) -> TasksWaitForPendingResult:
         """Wait until no background task is left."""
@@ -2180,9 +2180,9 @@ class SessionTasksRpc:
 class SessionTelemetryRpc:
     """Methods ``session.telemetry.*``."""
 
-    def get_engagement_id(self, *, timeout: Timeout = UNSET) -> SessionTelemetryEngagement:
+    def get_engagement_id(self, *, timeout: Timeout = DEFAULT) -> SessionTelemetryEngagement:
         """Return the id that telemetry uses for this session."""
-    def set_feature_overrides(self, *, features: Mapping[str, str], timeout: Timeout = UNSET) -> None:
+    def set_feature_overrides(self, *, features: Mapping[str, str], timeout: Timeout = DEFAULT) -> None:
         """Set feature names that telemetry reports."""
 
 class SessionToolsRpc:
@@ -2190,21 +2190,21 @@ class SessionToolsRpc:
 
     def execute(self, *, name: str, arguments: object, tool_call_id: str | UnsetType = UNSET, timeout: Timeout = None) -> ToolResultObject | str:
         """Run a tool as the agent would."""
-    def get_builtin_descriptors(self, *, reduce_user_intervention: bool | UnsetType = UNSET, include_author: bool | UnsetType = UNSET, skill_embedding_enabled: bool | UnsetType = UNSET, shell_config: ToolsShellDescriptorConfig | UnsetType = UNSET, shell_supports_power_shell7_syntax: bool | UnsetType = UNSET, shell_timeout_ms: float | UnsetType = UNSET, background_task_notifications_enabled: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> ToolsGetBuiltinDescriptorsResult:
+    def get_builtin_descriptors(self, *, reduce_user_intervention: bool | UnsetType = UNSET, include_author: bool | UnsetType = UNSET, skill_embedding_enabled: bool | UnsetType = UNSET, shell_config: ToolsShellDescriptorConfig | UnsetType = UNSET, shell_supports_power_shell7_syntax: bool | UnsetType = UNSET, shell_timeout_ms: float | UnsetType = UNSET, background_task_notifications_enabled: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ToolsGetBuiltinDescriptorsResult:
         """Describe the built-in tools."""
-    def get_current_metadata(self, *, timeout: Timeout = UNSET) -> ToolsGetCurrentMetadataResult:
+    def get_current_metadata(self, *, timeout: Timeout = DEFAULT) -> ToolsGetCurrentMetadataResult:
         """Return the tools that the model sees now."""
-    def handle_pending_tool_call(self, *, request_id: str, result: ExternalToolResultObject | str | UnsetType = UNSET, error: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> HandlePendingToolCallResult:
+    def handle_pending_tool_call(self, *, request_id: str, result: ExternalToolResultObject | str | UnsetType = UNSET, error: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> HandlePendingToolCallResult:
         """Answer ``external_tool.requested``."""
     def initialize_and_validate(self, *, timeout: Timeout = None) -> ToolsInitializeAndValidateResult:
         """Make the tools ready now."""
-    def list_pending_requests(self, *, timeout: Timeout = UNSET) -> PendingExternalToolRequestList:
+    def list_pending_requests(self, *, timeout: Timeout = DEFAULT) -> PendingExternalToolRequestList:
         """List the tool calls that wait for a client."""
-    def set(self, *, tools: Sequence[ProtocolExternalToolDefinition], timeout: Timeout = UNSET) -> ToolsSetResult:
+    def set(self, *, tools: Sequence[ProtocolExternalToolDefinition], timeout: Timeout = DEFAULT) -> ToolsSetResult:
         """Replace the client's tools."""
-    def task_complete_event_data(self, *, tool_args: object, final_result: ToolResultExpanded, timeout: Timeout = UNSET) -> TaskCompleteData:
+    def task_complete_event_data(self, *, tool_args: object, final_result: ToolResultExpanded, timeout: Timeout = DEFAULT) -> TaskCompleteData:
         """Return the payload that ``session.task_complete`` would have."""
-    def update_subagent_settings(self, *, subagents: SubagentSettingsValue | None, timeout: Timeout = UNSET) -> ToolsUpdateSubagentSettingsResult:
+    def update_subagent_settings(self, *, subagents: SubagentSettingsValue | None, timeout: Timeout = DEFAULT) -> ToolsUpdateSubagentSettingsResult:
         """Change the settings of sub-agents."""
 
 class SessionUiRpc:
@@ -2214,51 +2214,51 @@ class SessionUiRpc:
         """Show a form to the user, through whichever client can, and return what was filled in."""
     def ephemeral_query(self, *, question: str, on_chunk: object | UnsetType = UNSET, abort_signal: object | UnsetType = UNSET, timeout: Timeout = None) -> UIEphemeralQueryResult:
         """Ask the model a side question that leaves no trace in the history."""
-    def handle_human_ask_user(self, *, request_id: str, result: UIElicitationResponse, timeout: Timeout = UNSET) -> UIElicitationResult:
+    def handle_human_ask_user(self, *, request_id: str, result: UIElicitationResponse, timeout: Timeout = DEFAULT) -> UIElicitationResult:
         """Call ``session.ui.handleHumanAskUser``."""
-    def handle_human_exit_plan_mode(self, *, request_id: str, response: UIExitPlanModeResponse, timeout: Timeout = UNSET) -> UIHandlePendingResult:
+    def handle_human_exit_plan_mode(self, *, request_id: str, response: UIExitPlanModeResponse, timeout: Timeout = DEFAULT) -> UIHandlePendingResult:
         """Call ``session.ui.handleHumanExitPlanMode``."""
-    def handle_human_user_input(self, *, request_id: str, response: UIUserInputResponse, timeout: Timeout = UNSET) -> UIHandlePendingResult:
+    def handle_human_user_input(self, *, request_id: str, response: UIUserInputResponse, timeout: Timeout = DEFAULT) -> UIHandlePendingResult:
         """Call ``session.ui.handleHumanUserInput``."""
-    def handle_pending_auto_mode_switch(self, *, request_id: str, response: UIAutoModeSwitchResponse, timeout: Timeout = UNSET) -> UIHandlePendingResult:
+    def handle_pending_auto_mode_switch(self, *, request_id: str, response: UIAutoModeSwitchResponse, timeout: Timeout = DEFAULT) -> UIHandlePendingResult:
         """Answer ``auto_mode_switch.requested``."""
-    def handle_pending_elicitation(self, *, request_id: str, result: UIElicitationResponse, timeout: Timeout = UNSET) -> UIElicitationResult:
+    def handle_pending_elicitation(self, *, request_id: str, result: UIElicitationResponse, timeout: Timeout = DEFAULT) -> UIElicitationResult:
         """Answer ``elicitation.requested``."""
-    def handle_pending_exit_plan_mode(self, *, request_id: str, response: UIExitPlanModeResponse, timeout: Timeout = UNSET) -> UIHandlePendingResult:
+    def handle_pending_exit_plan_mode(self, *, request_id: str, response: UIExitPlanModeResponse, timeout: Timeout = DEFAULT) -> UIHandlePendingResult:
         """Answer ``exit_plan_mode.requested``."""
-    def handle_pending_sampling(self, *, request_id: str, response: Mapping[str, object] | UnsetType = UNSET, timeout: Timeout = UNSET) -> UIHandlePendingResult:
+    def handle_pending_sampling(self, *, request_id: str, response: Mapping[str, object] | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> UIHandlePendingResult:
         """Answer ``sampling.requested``."""
-    def handle_pending_session_limits_exhausted(self, *, request_id: str, response: UISessionLimitsExhaustedResponse, timeout: Timeout = UNSET) -> UIHandlePendingResult:
+    def handle_pending_session_limits_exhausted(self, *, request_id: str, response: UISessionLimitsExhaustedResponse, timeout: Timeout = DEFAULT) -> UIHandlePendingResult:
         """Answer ``session_limits_exhausted.requested``."""
-    def handle_pending_user_input(self, *, request_id: str, response: UIUserInputResponse, timeout: Timeout = UNSET) -> UIHandlePendingResult:
+    def handle_pending_user_input(self, *, request_id: str, response: UIUserInputResponse, timeout: Timeout = DEFAULT) -> UIHandlePendingResult:
         """Answer ``user_input.requested``."""
-    def register_direct_auto_mode_switch_handler(self, *, timeout: Timeout = UNSET) -> UIRegisterDirectAutoModeSwitchHandlerResult:
+    def register_direct_auto_mode_switch_handler(self, *, timeout: Timeout = DEFAULT) -> UIRegisterDirectAutoModeSwitchHandlerResult:
         """Say that this client answers ``auto_mode_switch.requested``."""
-    def unregister_direct_auto_mode_switch_handler(self, *, handle: str, timeout: Timeout = UNSET) -> UIUnregisterDirectAutoModeSwitchHandlerResult:
+    def unregister_direct_auto_mode_switch_handler(self, *, handle: str, timeout: Timeout = DEFAULT) -> UIUnregisterDirectAutoModeSwitchHandlerResult:
         """Take back ``register_direct_auto_mode_switch_handler``."""
 
 class SessionUsageRpc:
     """Methods ``session.usage.*``."""
 
-    def get_metrics(self, *, timeout: Timeout = UNSET) -> UsageGetMetricsResult:
+    def get_metrics(self, *, timeout: Timeout = DEFAULT) -> UsageGetMetricsResult:
         """Return what the session has used: tokens, requests, time, changed lines."""
-    def set_code_changes(self, *, lines_added: float, lines_removed: float, files_count: float | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def set_code_changes(self, *, lines_added: float, lines_removed: float, files_count: float | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.usage.setCodeChanges``."""
 
 class SessionVisibilityRpc:
     """Methods ``session.visibility.*``."""
 
-    def get(self, *, timeout: Timeout = UNSET) -> VisibilityGetResult:
+    def get(self, *, timeout: Timeout = DEFAULT) -> VisibilityGetResult:
         """Return who can see the session on GitHub."""
-    def set(self, *, status: SessionVisibilityStatus, timeout: Timeout = UNSET) -> VisibilitySetResult:
+    def set(self, *, status: SessionVisibilityStatus, timeout: Timeout = DEFAULT) -> VisibilitySetResult:
         """Change who can see the session on GitHub."""
 
 class SessionWorkflowJournalRpc:
     """Methods ``session.workflow.journal.*``."""
 
-    def get(self, *, run_id: str, execution_token: str, key: str, timeout: Timeout = UNSET) -> WorkflowJournalGetResult:
+    def get(self, *, run_id: str, execution_token: str, key: str, timeout: Timeout = DEFAULT) -> WorkflowJournalGetResult:
         """Read an entry of a run's journal."""
-    def put(self, *, run_id: str, execution_token: str, key: str, result_json: object, timeout: Timeout = UNSET) -> WorkflowAckResult:
+    def put(self, *, run_id: str, execution_token: str, key: str, result_json: object, timeout: Timeout = DEFAULT) -> WorkflowAckResult:
         """Write an entry of a run's journal."""
 
 class SessionWorkflowRpc:
@@ -2268,21 +2268,21 @@ class SessionWorkflowRpc:
 
     def agent(self, *, workflow_run_id: str, execution_token: str, prompt: str, opts: WorkflowAgentOptions, timeout: Timeout = None) -> WorkflowAgentResult:
         """Run one agent of a workflow."""
-    def cancel(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunResult:
+    def cancel(self, *, run_id: str, timeout: Timeout = DEFAULT) -> WorkflowRunResult:
         """Cancel a workflow run."""
-    def get_run(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunResult:
+    def get_run(self, *, run_id: str, timeout: Timeout = DEFAULT) -> WorkflowRunResult:
         """Return the state of a workflow run."""
-    def get_run_detail(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunDetail:
+    def get_run_detail(self, *, run_id: str, timeout: Timeout = DEFAULT) -> WorkflowRunDetail:
         """Return all about a workflow run."""
-    def get_run_progress(self, *, run_id: str, phase_id: str | UnsetType = UNSET, after_seq: int | UnsetType = UNSET, before_seq: int | UnsetType = UNSET, limit: int | UnsetType = UNSET, timeout: Timeout = UNSET) -> WorkflowProgressPage:
+    def get_run_progress(self, *, run_id: str, phase_id: str | UnsetType = UNSET, after_seq: int | UnsetType = UNSET, before_seq: int | UnsetType = UNSET, limit: int | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> WorkflowProgressPage:
         """Return how far a workflow run is."""
-    def list_runs(self, *, after_seq: int | UnsetType = UNSET, before_seq: int | UnsetType = UNSET, limit: int | UnsetType = UNSET, timeout: Timeout = UNSET) -> WorkflowListRunsResult:
+    def list_runs(self, *, after_seq: int | UnsetType = UNSET, before_seq: int | UnsetType = UNSET, limit: int | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> WorkflowListRunsResult:
         """List the workflow runs."""
-    def log(self, *, run_id: str, execution_token: str, lines: Sequence[WorkflowLogLine], timeout: Timeout = UNSET) -> WorkflowAckResult:
+    def log(self, *, run_id: str, execution_token: str, lines: Sequence[WorkflowLogLine], timeout: Timeout = DEFAULT) -> WorkflowAckResult:
         """Write a note into a workflow run."""
-    def pause(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunResult:
+    def pause(self, *, run_id: str, timeout: Timeout = DEFAULT) -> WorkflowRunResult:
         """Pause a workflow run."""
-    def pause_at_checkpoint(self, *, run_id: str, execution_token: str, key: str, timeout: Timeout = UNSET) -> WorkflowPauseCheckpointResult:
+    def pause_at_checkpoint(self, *, run_id: str, execution_token: str, key: str, timeout: Timeout = DEFAULT) -> WorkflowPauseCheckpointResult:
         """Call ``session.workflow.pauseAtCheckpoint``."""
     def resume(self, *, run_id: str, limits: WorkflowRunLimits | UnsetType = UNSET, notify_on_complete: bool | UnsetType = UNSET, log_phase_names: bool | UnsetType = UNSET, timeout: Timeout = None) -> WorkflowResumeResult:
         """Go on with a paused workflow run."""
@@ -2296,45 +2296,45 @@ class SessionWorkflowRpc:
 class SessionWorkspacesRpc:
     """Methods ``session.workspaces.*``."""
 
-    def add_summary(self, *, title: str, content: str, timeout: Timeout = UNSET) -> WorkspacesAddSummaryResult:
+    def add_summary(self, *, title: str, content: str, timeout: Timeout = DEFAULT) -> WorkspacesAddSummaryResult:
         """Add a summary to the workspace."""
-    def autopilot_objective_exists(self, *, timeout: Timeout = UNSET) -> WorkspacesAutopilotObjectiveExistsResult:
+    def autopilot_objective_exists(self, *, timeout: Timeout = DEFAULT) -> WorkspacesAutopilotObjectiveExistsResult:
         """Return whether the workspace has a goal for the autopilot."""
-    def create_directory(self, *, path: str, recursive: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def create_directory(self, *, path: str, recursive: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Create a folder in the workspace."""
-    def create_file(self, *, path: str, content: str, timeout: Timeout = UNSET) -> None:
+    def create_file(self, *, path: str, content: str, timeout: Timeout = DEFAULT) -> None:
         """Write a file of the workspace."""
-    def delete_autopilot_objective(self, *, timeout: Timeout = UNSET) -> WorkspacesDeleteAutopilotObjectiveResult:
+    def delete_autopilot_objective(self, *, timeout: Timeout = DEFAULT) -> WorkspacesDeleteAutopilotObjectiveResult:
         """Delete the workspace's goal for the autopilot."""
-    def diff(self, *, mode: WorkspaceDiffMode, ignore_whitespace: bool | UnsetType = UNSET, include_contents: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> WorkspaceDiffResult:
+    def diff(self, *, mode: WorkspaceDiffMode, ignore_whitespace: bool | UnsetType = UNSET, include_contents: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> WorkspaceDiffResult:
         """Return what has changed in the repository."""
-    def ensure(self, *, context: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> WorkspacesGetWorkspaceResult:
+    def ensure(self, *, context: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> WorkspacesGetWorkspaceResult:
         """Create the workspace, if there is none."""
-    def get_workspace(self, *, timeout: Timeout = UNSET) -> WorkspacesGetWorkspaceResult:
+    def get_workspace(self, *, timeout: Timeout = DEFAULT) -> WorkspacesGetWorkspaceResult:
         """Return the workspace."""
-    def list_checkpoints(self, *, timeout: Timeout = UNSET) -> WorkspacesListCheckpointsResult:
+    def list_checkpoints(self, *, timeout: Timeout = DEFAULT) -> WorkspacesListCheckpointsResult:
         """List the checkpoints."""
-    def list_files(self, *, timeout: Timeout = UNSET) -> WorkspacesListFilesResult:
+    def list_files(self, *, timeout: Timeout = DEFAULT) -> WorkspacesListFilesResult:
         """List the files of the workspace."""
-    def read_autopilot_objective(self, *, timeout: Timeout = UNSET) -> WorkspacesReadAutopilotObjectiveResult:
+    def read_autopilot_objective(self, *, timeout: Timeout = DEFAULT) -> WorkspacesReadAutopilotObjectiveResult:
         """Return the workspace's goal for the autopilot."""
-    def read_checkpoint(self, *, number: int, timeout: Timeout = UNSET) -> WorkspacesReadCheckpointResult:
+    def read_checkpoint(self, *, number: int, timeout: Timeout = DEFAULT) -> WorkspacesReadCheckpointResult:
         """Return a checkpoint."""
-    def read_file(self, *, path: str, timeout: Timeout = UNSET) -> WorkspacesReadFileResult:
+    def read_file(self, *, path: str, timeout: Timeout = DEFAULT) -> WorkspacesReadFileResult:
         """Return the content of a file of the workspace."""
-    def remove_path(self, *, path: str, recursive: bool | UnsetType = UNSET, force: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def remove_path(self, *, path: str, recursive: bool | UnsetType = UNSET, force: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Delete a file or folder of the workspace."""
-    def rename_path(self, *, source: str, destination: str, timeout: Timeout = UNSET) -> None:
+    def rename_path(self, *, source: str, destination: str, timeout: Timeout = DEFAULT) -> None:
         """Rename a file or folder of the workspace."""
-    def save_large_paste(self, *, content: str, timeout: Timeout = UNSET) -> WorkspacesSaveLargePasteResult:
+    def save_large_paste(self, *, content: str, timeout: Timeout = DEFAULT) -> WorkspacesSaveLargePasteResult:
         """Store a long text as a file of the workspace."""
-    def stat_file(self, *, path: str, timeout: Timeout = UNSET) -> WorkspacesStatFileResult:
+    def stat_file(self, *, path: str, timeout: Timeout = DEFAULT) -> WorkspacesStatFileResult:
         """Return size and times of a file of the workspace."""
-    def truncate_summaries(self, *, keep_count: int, timeout: Timeout = UNSET) -> WorkspacesGetWorkspaceResult:
+    def truncate_summaries(self, *, keep_count: int, timeout: Timeout = DEFAULT) -> WorkspacesGetWorkspaceResult:
         """Remove old summaries of the workspace."""
-    def update_metadata(self, *, context: object | UnsetType = UNSET, name: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> WorkspacesGetWorkspaceResult:
+    def update_metadata(self, *, context: object | UnsetType = UNSET, name: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> WorkspacesGetWorkspaceResult:
         """Change what is stored about the workspace."""
-    def write_autopilot_objective(self, *, content: str, timeout: Timeout = UNSET) -> WorkspacesWriteAutopilotObjectiveResult:
+    def write_autopilot_objective(self, *, content: str, timeout: Timeout = DEFAULT) -> WorkspacesWriteAutopilotObjectiveResult:
         """Write the workspace's goal for the autopilot."""
 
 class SessionRpc:
@@ -2342,7 +2342,7 @@ class SessionRpc:
 
     def __init__(self, portal: Portal, inner: object) -> None: ...
     def call(
-        self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET
+        self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = DEFAULT
     ) -> Any:
         """Call any method by its wire name and return its result as plain Python values."""
 
@@ -2395,27 +2395,27 @@ class SessionRpc:
     workflow: SessionWorkflowRpc
     workspaces: SessionWorkspacesRpc
 
-    def abort(self, *, reason: AbortReason | UnsetType = UNSET, timeout: Timeout = UNSET) -> AbortResult:
+    def abort(self, *, reason: AbortReason | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> AbortResult:
         """Stop the current turn; without one, nothing happens."""
-    def cancel_all_background_agents(self, *, timeout: Timeout = UNSET) -> int:
+    def cancel_all_background_agents(self, *, timeout: Timeout = DEFAULT) -> int:
         """Stop all agents in the background."""
-    def destroy(self, *, timeout: Timeout = UNSET) -> SessionDestroyResult:
+    def destroy(self, *, timeout: Timeout = DEFAULT) -> SessionDestroyResult:
         """End the session; it stays on disk and can be resumed."""
-    def detach(self, *, timeout: Timeout = UNSET) -> SessionDetachResult:
+    def detach(self, *, timeout: Timeout = DEFAULT) -> SessionDetachResult:
         """Leave the session; when the last connection leaves, it ends."""
-    def get_messages(self, *, timeout: Timeout = UNSET) -> SessionGetMessagesResult:
+    def get_messages(self, *, timeout: Timeout = DEFAULT) -> SessionGetMessagesResult:
         """Return the history: all events that are not ephemeral, oldest first."""
-    def interrupt_main_turn(self, *, flush_queued: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> InterruptMainTurnResult:
+    def interrupt_main_turn(self, *, flush_queued: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> InterruptMainTurnResult:
         """Interrupt what the main agent does, and leave the background alone."""
-    def log(self, *, message: str, level: SessionLogLevel | UnsetType = UNSET, type: str | UnsetType = UNSET, ephemeral: bool | UnsetType = UNSET, url: str | UnsetType = UNSET, tip: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> LogResult:
+    def log(self, *, message: str, level: SessionLogLevel | UnsetType = UNSET, type: str | UnsetType = UNSET, ephemeral: bool | UnsetType = UNSET, url: str | UnsetType = UNSET, tip: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> LogResult:
         """Write a note into the session's events."""
     def send(self, *, prompt: str, display_prompt: str | UnsetType = UNSET, attachments: Sequence[Attachment] | UnsetType = UNSET, mode: SendMode | UnsetType = UNSET, prepend: bool | UnsetType = UNSET, billable: bool | UnsetType = UNSET, required_tool: str | UnsetType = UNSET, source: str | UnsetType = UNSET, agent_mode: SendAgentMode | UnsetType = UNSET, request_headers: Mapping[str, str] | UnsetType = UNSET, response_format: ResponseFormat | UnsetType = UNSET, traceparent: str | UnsetType = UNSET, tracestate: str | UnsetType = UNSET, wait: bool | UnsetType = UNSET, timeout: Timeout = None) -> SendResult:
         """Send a prompt and return at once; with ``wait`` the answer comes when the session is idle."""
     def send_messages(self, *, messages: Sequence[SendMessageItem], mode: SendMode | UnsetType = UNSET, prepend: bool | UnsetType = UNSET, agent_mode: SendAgentMode | UnsetType = UNSET, request_headers: Mapping[str, str] | UnsetType = UNSET, response_format: ResponseFormat | UnsetType = UNSET, traceparent: str | UnsetType = UNSET, tracestate: str | UnsetType = UNSET, wait: bool | UnsetType = UNSET, timeout: Timeout = None) -> SendMessagesResult:
         """Send several messages at once."""
-    def send_system_notification(self, *, message: str, kind: object | UnsetType = UNSET, options: object | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def send_system_notification(self, *, message: str, kind: object | UnsetType = UNSET, options: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.sendSystemNotification``."""
-    def shutdown(self, *, type: ShutdownType | UnsetType = UNSET, reason: str | UnsetType = UNSET, detach_session_end_hooks: bool | UnsetType = UNSET, timeout: Timeout = UNSET) -> None:
+    def shutdown(self, *, type: ShutdownType | UnsetType = UNSET, reason: str | UnsetType = UNSET, detach_session_end_hooks: bool | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """End the run; version 1.0.102 leaves a mute session behind, so use ``destroy``."""
-    def suspend(self, *, timeout: Timeout = UNSET) -> None:
+    def suspend(self, *, timeout: Timeout = DEFAULT) -> None:
         """Write the session to disk; it stays usable."""

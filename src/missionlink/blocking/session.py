@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, cast, overload
 
 import msgspec
-from msgspec import UNSET
 
 from missionlink.blocking.pending import Pending
 from missionlink.blocking.prompts import Prompts
@@ -14,6 +13,7 @@ from missionlink.blocking.streams import EventStream, Subscription
 from missionlink.blocking.ui import Ui
 from missionlink.errors import InvalidOption
 from missionlink.handlers.invoke import is_nonblocking
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
 
 if TYPE_CHECKING:
@@ -261,6 +261,6 @@ class Session(Prompts):
 
         return SessionRpc(self._portal, self._inner.rpc)
 
-    def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: Timeout = UNSET) -> msgspec.Raw:
+    def call(self, method: str, params: Mapping[str, Any] | None = None, *, timeout: Timeout = DEFAULT) -> msgspec.Raw:
         """Send a request about this session; ``sessionId`` is added. See ``client.rpc.call``."""
         return self._portal.run(self._inner.call, method, params, timeout=timeout)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
-from msgspec import UNSET
-
 from missionlink.blocking.session import Session
 from missionlink.handlers.invoke import is_nonblocking
 from missionlink.options.session import SessionOptions
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from missionlink.options.client import ClientOptions
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.fields import SessionFields
-    from missionlink.protocol.namespace import Timeout
     from missionlink.session.opening import Opening
     from missionlink.session.turn import TurnResult
 
@@ -49,7 +47,7 @@ class Sessions:
         options: SessionOptions | None = None,
         *,
         session_id: str | None = None,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
     ) -> Session:
         """Open a new local session.
@@ -75,7 +73,7 @@ class Sessions:
         *,
         continue_pending: bool = False,
         quiet: bool = False,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
     ) -> Session:
         """Open a stored local session again; handlers and providers are not stored and must be given again.
@@ -103,7 +101,7 @@ class Sessions:
         options: SessionOptions | None = None,
         *,
         cloud: CloudOptions | None = None,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
     ) -> Session:
         """Open a new session on compute that Mission Control reserves; the runtime assigns its id.
@@ -130,7 +128,7 @@ class Sessions:
         *,
         cloud: CloudOptions | None = None,
         history: bool = False,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
     ) -> Session:
         """Come back to a cloud session, after a disconnect, a timed-out creation or from a new process.

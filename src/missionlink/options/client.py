@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES
-from missionlink._wire.routes import HeldLimits
+from missionlink._wire.held_limits import HeldLimits
 from missionlink.errors import HandlerFailed, InvalidOption
 from missionlink.options.checks import (
     check_callable,

@@ -10,26 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw
 
 from missionlink.errors import RequestRefused, UnexpectedResult
 from missionlink.protocol.model import decode_json, decoder_for
 from missionlink.protocol.results import read_result
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
-__all__ = ("Caller", "Namespace", "RootNamespace", "Timeout")
+__all__ = ("Caller", "Namespace", "RootNamespace")
 
 _T = TypeVar("_T")
-Timeout: TypeAlias = float | UnsetType | None
-"""Seconds to wait for the answer; ``None`` waits as long as the connection lives, ``UNSET`` takes the default."""
 
 
 class Caller(Protocol):
     """What sends requests: the client, or anything that answers like one."""
 
-    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET) -> Raw:
+    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = DEFAULT) -> Raw:
         """Send a request and return its result as raw JSON."""
         ...
 
@@ -88,7 +87,7 @@ class Namespace:
 class RootNamespace(Namespace):
     """The namespace that all others hang on."""
 
-    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = UNSET) -> Any:
+    async def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout: Timeout = DEFAULT) -> Any:
         """Call any method by its wire name and return its result as plain Python values.
 
         Args:
@@ -103,7 +102,7 @@ class RootNamespace(Namespace):
             RequestRejected: The runtime answered with an error.
             RequestTimeout: No answer came in time.
         """
-        if timeout is UNSET and method in _unlimited():
+        if timeout is DEFAULT and method in _unlimited():
             timeout = None
         raw = await self._caller.call(method, {**self._scope, **(params or {})}, timeout=timeout)
         return read_result(method, raw, object)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRuntime
 from missionlink.protocol.messages import METHOD_NOT_FOUND
+from missionlink.protocol.results import read_result
+from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
 if TYPE_CHECKING:
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
+    from missionlink.client_traffic import ClientTraffic
     from missionlink.handlers.invoke import HandlerPool
     from missionlink.options.client import ClientOptions, ErrorHandler
-    from missionlink.protocol.namespace import Timeout
 
 __all__ = ("Link", "report_failure")
 
 _log = logging.getLogger("missionlink.handlers")
+
+_Result = TypeVar("_Result")
 
 
 class Link(msgspec.Struct, eq=False):
@@ -29,25 +32,35 @@ class Link(msgspec.Struct, eq=False):
 
     connection: Connection
     router: Router
+    traffic: ClientTraffic
     tasks: Tasks
     pool: HandlerPool
     options: ClientOptions
     runtime_version: str | None = None
 
-    async def call(self, method: str, params: object = None, *, timeout: Timeout = UNSET) -> msgspec.Raw:
+    async def call(self, method: str, params: object = None, *, timeout: Timeout = DEFAULT) -> msgspec.Raw:
         """Send a request with the client's time limit unless another is given.
 
         Raises:
             UnsupportedByRuntime: The runtime does not know the method.
             RequestFailed, ConnectionFailed: As for ``client.rpc.call``.
         """
-        limit = self.options.request_timeout if isinstance(timeout, UnsetType) else timeout
+        limit = self.options.request_timeout if isinstance(timeout, Default) else timeout
         try:
             return await self.connection.request(method, params, timeout=limit)
         except RequestRejected as error:
             if error.code == METHOD_NOT_FOUND and not isinstance(error, UnsupportedByRuntime):
                 raise UnsupportedByRuntime(method, self.runtime_version) from error
             raise
+
+    async def read(self, method: str, kind: type[_Result]) -> _Result:
+        """Send a request without parameters and decode its result.
+
+        Raises:
+            UnexpectedResult: The result does not have the form of ``kind``.
+            UnsupportedByRuntime, RequestFailed, ConnectionFailed: As for ``call``.
+        """
+        return read_result(method, await self.call(method, {}), kind)
 
     def report(self, what: str, session_id: str | None, error: BaseException) -> None:
         """Log a failure of the program's code and hand it to the client's ``on_error``."""

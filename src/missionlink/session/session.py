@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, overload
 
 import msgspec
-from msgspec import UNSET
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.pending import Pending
 from missionlink.lifecycle import check_deleted
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 from missionlink.session.callback import Subscription
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
 from missionlink.session.history import decode_history, events_after
@@ -270,7 +270,7 @@ class Session(Prompts):
         return self._core.rpc()
 
     async def call(
-        self, method: str, params: Mapping[str, Any] | None = None, *, timeout: Timeout = UNSET
+        self, method: str, params: Mapping[str, Any] | None = None, *, timeout: Timeout = DEFAULT
     ) -> msgspec.Raw:
         """Send a request about this session and return the raw JSON; ``rpc.call`` is the same with plain values."""
         return await self._core.call(method, {"sessionId": self.id, **(params or {})}, timeout=timeout)

@@ -347,7 +347,10 @@ PUBLIC: Final[dict[str, dict[str, str]]] = {
             "Raw decode_json encode_json"
         ),
         "missionlink.protocol.namespace": (
-            "Caller Timeout"
+            "Caller"
+        ),
+        "missionlink.protocol.timeouts": (
+            "DEFAULT Default Timeout"
         ),
         "rpc_client_account": (
             "AccountAllUsers AccountDescribeAuthInfoResult AccountGetCurrentAuthResult "

@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AuthIdentity, AuthInfo
 from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class AccountAllUsers(OpenJsonObject, frozen=True, kw_only=True):
@@ -71,7 +72,7 @@ class ClientAccountRpc(Namespace):
         self,
         *,
         identity: AuthIdentity,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AccountDescribeAuthInfoResult:
         """Call ``account.describeAuthInfo``.
 
@@ -84,7 +85,7 @@ class ClientAccountRpc(Namespace):
             timeout,
         )
 
-    async def get_all_users(self, *, timeout: Timeout = UNSET) -> list[AccountAllUsers]:
+    async def get_all_users(self, *, timeout: Timeout = DEFAULT) -> list[AccountAllUsers]:
         """List the accounts that are logged in.
 
         Newer than 1.0.60.
@@ -97,7 +98,7 @@ class ClientAccountRpc(Namespace):
         )
         return result
 
-    async def get_current_auth(self, *, timeout: Timeout = UNSET) -> AccountGetCurrentAuthResult:
+    async def get_current_auth(self, *, timeout: Timeout = DEFAULT) -> AccountGetCurrentAuthResult:
         """Return who is logged in, and how.
 
         Newer than 1.0.60.
@@ -108,7 +109,7 @@ class ClientAccountRpc(Namespace):
         self,
         *,
         identity: AuthIdentity,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AccountGetGistSupportResult:
         """Call ``account.getGistSupport``.
 
@@ -126,7 +127,7 @@ class ClientAccountRpc(Namespace):
         *,
         selection_id: str | UnsetType = UNSET,
         github_token: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AccountGetQuotaResult:
         """Return what is left of each quota of the account."""
         return await self._call(
@@ -136,7 +137,7 @@ class ClientAccountRpc(Namespace):
             timeout,
         )
 
-    async def get_token_env_var(self, *, timeout: Timeout = UNSET) -> AccountGetTokenEnvVarResult:
+    async def get_token_env_var(self, *, timeout: Timeout = DEFAULT) -> AccountGetTokenEnvVarResult:
         """Call ``account.getTokenEnvVar``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -148,7 +149,7 @@ class ClientAccountRpc(Namespace):
         *,
         path: str,
         identity: AuthIdentity | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AccountGetWebUrlResult:
         """Call ``account.getWebUrl``.
 
@@ -185,7 +186,7 @@ class ClientAccountRpc(Namespace):
         *,
         selection_id: str | UnsetType = UNSET,
         auth_info: AuthInfo | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AccountLogoutResult:
         """Log an account out.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.model import JsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 AgentRegistryLiveTargetEntryAttentionKind: TypeAlias = (
@@ -124,7 +125,7 @@ class ClientAgentRegistryRpc(Namespace):
         name: str | UnsetType = UNSET,
         permission_mode: AgentRegistrySpawnPermissionMode | UnsetType = UNSET,
         initial_prompt: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AgentRegistrySpawnResult:
         """Start an agent in a process of its own."""
         result: AgentRegistrySpawnResult = await self._call(

@@ -10,7 +10,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AgentInfo
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 AgentDiscoveryPathScope: TypeAlias = Literal["user", "project"] | str
@@ -68,7 +69,7 @@ class ClientAgentsRpc(Namespace):
         *,
         agent_models_json: str,
         available_models_json: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AgentsCustomAgentInitialModelDecisionResult:
         """Call ``agents.customAgentInitialModelDecision``.
 
@@ -87,7 +88,7 @@ class ClientAgentsRpc(Namespace):
         agent_directories: Sequence[str] | UnsetType = UNSET,
         project_paths: Sequence[str] | UnsetType = UNSET,
         exclude_host_agents: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ServerAgentList:
         """List the custom agents that can be found.
 
@@ -110,7 +111,7 @@ class ClientAgentsRpc(Namespace):
         feature_flags: Mapping[str, object] | None | UnsetType = UNSET,
         overrides: Mapping[str, object] | None | UnsetType = UNSET,
         context: str | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AgentsGetAvailableBuiltinsResult:
         """Call ``agents.getAvailableBuiltins``.
 
@@ -127,7 +128,7 @@ class ClientAgentsRpc(Namespace):
         self,
         *,
         name: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AgentsGetBuiltinDefinitionResult:
         """Call ``agents.getBuiltinDefinition``.
 
@@ -144,7 +145,7 @@ class ClientAgentsRpc(Namespace):
         self,
         *,
         name: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AgentsGetBuiltinListingDefinitionResult:
         """Call ``agents.getBuiltinListingDefinition``.
 
@@ -157,7 +158,7 @@ class ClientAgentsRpc(Namespace):
             timeout,
         )
 
-    async def get_builtins(self, *, timeout: Timeout = UNSET) -> AgentsGetBuiltinsResult:
+    async def get_builtins(self, *, timeout: Timeout = DEFAULT) -> AgentsGetBuiltinsResult:
         """Call ``agents.getBuiltins``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -170,7 +171,7 @@ class ClientAgentsRpc(Namespace):
         agent_directories: Sequence[str] | UnsetType = UNSET,
         project_paths: Sequence[str] | UnsetType = UNSET,
         exclude_host_agents: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AgentDiscoveryPathList:
         """List the folders that are searched for custom agents.
 

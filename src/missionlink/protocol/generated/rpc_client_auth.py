@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class AuthGetStatusResult(JsonObject, frozen=True, kw_only=True):
@@ -21,6 +20,6 @@ class AuthGetStatusResult(JsonObject, frozen=True, kw_only=True):
 class ClientAuthRpc(Namespace):
     """Methods ``auth.*``."""
 
-    async def get_status(self, *, timeout: Timeout = UNSET) -> AuthGetStatusResult:
+    async def get_status(self, *, timeout: Timeout = DEFAULT) -> AuthGetStatusResult:
         """Return whether the runtime is logged in to GitHub."""
         return await self._call("auth.getStatus", AuthGetStatusResult, {}, timeout)

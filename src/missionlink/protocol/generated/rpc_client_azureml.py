@@ -9,7 +9,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import HostEmptyResult
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 AzureMlCatalogRetryMode: TypeAlias = Literal["background", "explicit"] | str
@@ -96,7 +97,7 @@ class ClientAzureMlRpc(Namespace):
         *,
         registry: AzureMlRegistry,
         name: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AzureMlFamilyLeaseResult:
         """Hold a family of local models, so that nobody removes its files.
 
@@ -109,7 +110,7 @@ class ClientAzureMlRpc(Namespace):
             timeout,
         )
 
-    async def cancel(self, *, request_id: str, timeout: Timeout = UNSET) -> bool:
+    async def cancel(self, *, request_id: str, timeout: Timeout = DEFAULT) -> bool:
         """Stop a download of a local model.
 
         Newer than 1.0.60.
@@ -139,7 +140,7 @@ class ClientAzureMlRpc(Namespace):
         *,
         destination: str,
         lease_id: str | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HostEmptyResult:
         """Delete the files of a downloaded model.
 
@@ -181,7 +182,13 @@ class ClientAzureMlRpc(Namespace):
             timeout,
         )
 
-    async def latest(self, *, registry: AzureMlRegistry, name: str, timeout: Timeout = UNSET) -> AzureMlModel:
+    async def latest(
+        self,
+        *,
+        registry: AzureMlRegistry,
+        name: str,
+        timeout: Timeout = DEFAULT,
+    ) -> AzureMlModel:
         """Return the newest version of a model.
 
         Newer than 1.0.60.
@@ -194,7 +201,7 @@ class ClientAzureMlRpc(Namespace):
         lease_id: str,
         registry: AzureMlRegistry,
         name: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HostEmptyResult:
         """Let go of a family of local models.
 
@@ -213,7 +220,7 @@ class ClientAzureMlRpc(Namespace):
         registry: AzureMlRegistry,
         name: str,
         version: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AzureMlResolveResult:
         """Return the files and the size of a version of a model.
 
@@ -226,7 +233,7 @@ class ClientAzureMlRpc(Namespace):
             timeout,
         )
 
-    async def status(self, *, request_id: str, timeout: Timeout = UNSET) -> AzureMlDownloadStatus | None:
+    async def status(self, *, request_id: str, timeout: Timeout = DEFAULT) -> AzureMlDownloadStatus | None:
         """Return how far a download has come, or nothing for one that is unknown.
 
         Newer than 1.0.60.

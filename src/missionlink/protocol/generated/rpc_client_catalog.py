@@ -26,7 +26,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
 )
 from missionlink.protocol.generated.types_rpc_skill import SkillInstallPlan
 from missionlink.protocol.model import JsonObject, OpenJsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 CatalogAgentPluginCompatibilityTag: TypeAlias = Literal["canvas", "canvas-only", "github-copilot"] | str
@@ -417,7 +418,7 @@ class ClientCatalogRpc(Namespace):
         key: str,
         policy_session_id: str | UnsetType = UNSET,
         trust_tiers: Sequence[CatalogTrustTier] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CatalogResourceGeneratedFeedResult:
         """Return a list of catalogue entries made by a strategy.
 
@@ -444,7 +445,7 @@ class ClientCatalogRpc(Namespace):
         feed_id: str,
         policy_session_id: str | UnsetType = UNSET,
         trust_tiers: Sequence[CatalogTrustTier] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CatalogResourceSavedFeedResult:
         """Return a saved list of catalogue entries.
 
@@ -493,7 +494,7 @@ class ClientCatalogRpc(Namespace):
         kinds: Sequence[CatalogCandidateKind] | UnsetType = UNSET,
         categories: Sequence[str] | UnsetType = UNSET,
         page: CatalogSearchPage | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CatalogSearchResult:
         """Search the catalogue of servers, skills and plugins.
 
@@ -522,7 +523,7 @@ class ClientCatalogRpc(Namespace):
         session_id: str,
         selection_ref: str,
         outcome: CatalogSelectionDecision,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CatalogSelectionResult:
         """Tell the catalogue which candidate was taken.
 

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.generated.types_rpc_shared import CommandList
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class ClientCommandsRpc(Namespace):
     """Methods ``commands.*``."""
 
-    async def list(self, *, timeout: Timeout = UNSET) -> CommandList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> CommandList:
         """List the slash commands of the runtime.
 
         Newer than 1.0.60.

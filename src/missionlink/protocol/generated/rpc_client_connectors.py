@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import UNSET
-
 from missionlink.protocol.generated.types_rpc_shared import AuthInfoType, ConnectorCatalogStatus
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ConnectorDiscoveryAvailability: TypeAlias = Literal["enabled", "disabled", "unavailable"] | str
@@ -58,21 +57,21 @@ class ConnectorDiscoveryCatalogResult(JsonObject, frozen=True, kw_only=True):
 class ClientConnectorsRpc(Namespace):
     """Methods ``connectors.*``."""
 
-    async def get_accounts(self, *, timeout: Timeout = UNSET) -> ConnectorDiscoveryAccountList:
+    async def get_accounts(self, *, timeout: Timeout = DEFAULT) -> ConnectorDiscoveryAccountList:
         """List the accounts that connectors can use.
 
         Newer than 1.0.60.
         """
         return await self._call("connectors.getAccounts", ConnectorDiscoveryAccountList, {}, timeout)
 
-    async def get_capabilities(self, *, timeout: Timeout = UNSET) -> ConnectorDiscoveryCapabilities:
+    async def get_capabilities(self, *, timeout: Timeout = DEFAULT) -> ConnectorDiscoveryCapabilities:
         """Return what the runtime's connectors can do.
 
         Newer than 1.0.60.
         """
         return await self._call("connectors.getCapabilities", ConnectorDiscoveryCapabilities, {}, timeout)
 
-    async def list(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorDiscoveryCatalogResult:
+    async def list(self, *, account_id: str, timeout: Timeout = DEFAULT) -> ConnectorDiscoveryCatalogResult:
         """List the connectors of an account.
 
         Newer than 1.0.60.
@@ -84,7 +83,12 @@ class ClientConnectorsRpc(Namespace):
             timeout,
         )
 
-    async def refresh(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorDiscoveryCatalogResult:
+    async def refresh(
+        self,
+        *,
+        account_id: str,
+        timeout: Timeout = DEFAULT,
+    ) -> ConnectorDiscoveryCatalogResult:
         """Fetch the connectors of an account anew.
 
         Newer than 1.0.60.

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class ContentExclusionValidatePoliciesResult(JsonObject, frozen=True, kw_only=True):
@@ -21,7 +22,7 @@ class ClientContentExclusionRpc(Namespace):
         self,
         *,
         policies_json: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ContentExclusionValidatePoliciesResult:
         """Check rules that exclude content.
 

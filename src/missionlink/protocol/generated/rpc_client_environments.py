@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 EnvironmentKind: TypeAlias = (
@@ -55,7 +56,7 @@ class GitHubEnvironment(JsonObject, frozen=True, kw_only=True):
 class ClientEnvironmentsRpc(Namespace):
     """Methods ``environments.*``."""
 
-    async def delete(self, *, environment_id: str, timeout: Timeout = UNSET) -> EnvironmentsDeleteResult:
+    async def delete(self, *, environment_id: str, timeout: Timeout = DEFAULT) -> EnvironmentsDeleteResult:
         """Delete an environment.
 
         Newer than 1.0.60.
@@ -67,7 +68,7 @@ class ClientEnvironmentsRpc(Namespace):
             timeout,
         )
 
-    async def get(self, *, environment_id: str, timeout: Timeout = UNSET) -> EnvironmentsGetResult:
+    async def get(self, *, environment_id: str, timeout: Timeout = DEFAULT) -> EnvironmentsGetResult:
         """Return one environment.
 
         Newer than 1.0.60.
@@ -84,7 +85,7 @@ class ClientEnvironmentsRpc(Namespace):
         *,
         kind: EnvironmentKind | UnsetType = UNSET,
         status: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> EnvironmentsListResult:
         """List the environments.
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 DiscoveredExtensionMode: TypeAlias = Literal["disabled", "load_only", "load_and_augment"] | str
@@ -37,21 +36,21 @@ class DiscoveredExtensions(JsonObject, frozen=True, kw_only=True):
 class ClientExtensionsRpc(Namespace):
     """Methods ``extensions.*``."""
 
-    async def disable(self, *, ids: Sequence[str], timeout: Timeout = UNSET) -> None:
+    async def disable(self, *, ids: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch extensions off.
 
         Newer than 1.0.60.
         """
         await self._call_for_nothing("extensions.disable", {"ids": ids}, timeout)
 
-    async def discover(self, *, timeout: Timeout = UNSET) -> DiscoveredExtensions:
+    async def discover(self, *, timeout: Timeout = DEFAULT) -> DiscoveredExtensions:
         """List the extensions that can be found.
 
         Newer than 1.0.60.
         """
         return await self._call("extensions.discover", DiscoveredExtensions, {}, timeout)
 
-    async def enable(self, *, ids: Sequence[str], timeout: Timeout = UNSET) -> None:
+    async def enable(self, *, ids: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch extensions on.
 
         Newer than 1.0.60.

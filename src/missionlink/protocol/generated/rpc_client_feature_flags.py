@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 FeatureFlagAvailability: TypeAlias = (
@@ -37,7 +38,7 @@ class FeatureFlagsMetadataResult(JsonObject, frozen=True, kw_only=True):
 class ClientFeatureFlagsRpc(Namespace):
     """Methods ``featureFlags.*``."""
 
-    async def list_metadata(self, *, timeout: Timeout = UNSET) -> FeatureFlagsMetadataResult:
+    async def list_metadata(self, *, timeout: Timeout = DEFAULT) -> FeatureFlagsMetadataResult:
         """Call ``featureFlags.listMetadata``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -56,7 +57,7 @@ class ClientFeatureFlagsRpc(Namespace):
         environment: Mapping[str, str] | UnsetType = UNSET,
         config: object | UnsetType = UNSET,
         flag_overrides: Mapping[str, bool] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> dict[str, bool]:
         """Call ``featureFlags.resolve``.
 
@@ -94,7 +95,7 @@ class ClientFeatureFlagsRpc(Namespace):
         environment: Mapping[str, str] | UnsetType = UNSET,
         config: object | UnsetType = UNSET,
         first_launch_at_millis: float | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> dict[str, bool]:
         """Call ``featureFlags.resolveStartupGates``.
 

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.generated.types_rpc_session import SessionWorkingDirectoryContext
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class GitCurrentBranchRemoteResult(JsonObject, frozen=True, kw_only=True):
@@ -33,7 +32,7 @@ class ClientGitRpc(Namespace):
         self,
         *,
         cwd: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> GitCurrentBranchRemoteResult:
         """Call ``git.currentBranchRemote``.
 
@@ -50,7 +49,7 @@ class ClientGitRpc(Namespace):
         self,
         *,
         git_root: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> GitReposFromRemotesResult:
         """Call ``git.reposFromRemotes``.
 
@@ -67,7 +66,7 @@ class ClientGitRpc(Namespace):
         self,
         *,
         cwd: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionWorkingDirectoryContext:
         """Call ``git.workingDirectoryContext``.
 

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class GitHubOwnerOption(JsonObject, frozen=True, kw_only=True):
@@ -33,7 +32,7 @@ class GitHubOwnersRequestIdResult(JsonObject, frozen=True, kw_only=True):
 class ClientGitHubOwnersRpc(Namespace):
     """Methods ``gitHubOwners.*``."""
 
-    async def cancel(self, *, request_id: int, timeout: Timeout = UNSET) -> GitHubOwnersCancelResult:
+    async def cancel(self, *, request_id: int, timeout: Timeout = DEFAULT) -> GitHubOwnersCancelResult:
         """Call ``gitHubOwners.cancel``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -50,7 +49,7 @@ class ClientGitHubOwnersRpc(Namespace):
         *,
         request_id: int,
         auth_info: object,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> GitHubOwnersListResult:
         """Call ``gitHubOwners.list``.
 
@@ -63,7 +62,7 @@ class ClientGitHubOwnersRpc(Namespace):
             timeout,
         )
 
-    async def next_request_id(self, *, timeout: Timeout = UNSET) -> GitHubOwnersRequestIdResult:
+    async def next_request_id(self, *, timeout: Timeout = DEFAULT) -> GitHubOwnersRequestIdResult:
         """Call ``gitHubOwners.nextRequestId``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class GitHubRepositoryAtPathResult(JsonObject, frozen=True, kw_only=True):
@@ -23,7 +22,7 @@ class GitHubRepositoryIdentity(JsonObject, frozen=True, kw_only=True):
 class ClientGitHubRepositoryRpc(Namespace):
     """Methods ``gitHubRepository.*``."""
 
-    async def at_path(self, *, path: str, timeout: Timeout = UNSET) -> GitHubRepositoryAtPathResult:
+    async def at_path(self, *, path: str, timeout: Timeout = DEFAULT) -> GitHubRepositoryAtPathResult:
         """Call ``gitHubRepository.atPath``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.

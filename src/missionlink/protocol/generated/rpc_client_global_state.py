@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_installed import InstalledPlugin
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class GlobalStateLoadResult(JsonObject, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class LoggedInUser(JsonObject, frozen=True, kw_only=True):
 class ClientGlobalStateRpc(Namespace):
     """Methods ``globalState.*``."""
 
-    async def load(self, *, timeout: Timeout = UNSET) -> GlobalStateLoadResult:
+    async def load(self, *, timeout: Timeout = DEFAULT) -> GlobalStateLoadResult:
         """Call ``globalState.load``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -54,7 +55,7 @@ class ClientGlobalStateRpc(Namespace):
         self,
         *,
         config_dir: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> GlobalStateLoadResult:
         """Call ``globalState.loadForConfigDir``.
 
@@ -73,7 +74,7 @@ class ClientGlobalStateRpc(Namespace):
         key: str,
         config_dir: str | UnsetType = UNSET,
         value: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``globalState.writeKey``.
 

@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 HookOrigin: TypeAlias = Literal["user", "repository", "plugin", "policy"] | str
@@ -49,7 +50,7 @@ class ClientHooksRpc(Namespace):
         hook_directories: Sequence[str] | UnsetType = UNSET,
         project_paths: Sequence[str] | UnsetType = UNSET,
         exclude_host_hooks: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HooksDiscoverResult:
         """List the hooks that can be found.
 

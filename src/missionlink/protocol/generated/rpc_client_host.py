@@ -14,7 +14,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
     HostUnpublishSessionResult,
 )
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class HostConfiguration(JsonObject, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ class ClientHostRpc(Namespace):
         config: Mapping[str, object],
         resume: bool | UnsetType = UNSET,
         prefer_resident: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HostSessionCreateResult:
         """Call ``host.createSession``.
 
@@ -95,21 +96,21 @@ class ClientHostRpc(Namespace):
             timeout,
         )
 
-    async def dispose(self, *, host_id: str, timeout: Timeout = UNSET) -> HostEmptyResult:
+    async def dispose(self, *, host_id: str, timeout: Timeout = DEFAULT) -> HostEmptyResult:
         """Stop publishing sessions to other programs.
 
         Newer than 1.0.60.
         """
         return await self._call("host.dispose", HostEmptyResult, {"hostId": host_id}, timeout)
 
-    async def get_configuration(self, *, timeout: Timeout = UNSET) -> HostConfiguration:
+    async def get_configuration(self, *, timeout: Timeout = DEFAULT) -> HostConfiguration:
         """Call ``host.getConfiguration``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("host.getConfiguration", HostConfiguration, {}, timeout)
 
-    async def get_environment_credentials(self, *, timeout: Timeout = UNSET) -> HostEnvironmentCredentials:
+    async def get_environment_credentials(self, *, timeout: Timeout = DEFAULT) -> HostEnvironmentCredentials:
         """Call ``host.getEnvironmentCredentials``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -120,7 +121,7 @@ class ClientHostRpc(Namespace):
         self,
         *,
         host_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HostListSessionsResult:
         """List the sessions that are published to other programs.
 
@@ -133,7 +134,7 @@ class ClientHostRpc(Namespace):
         *,
         host_id: str,
         session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HostPublishSessionResult:
         """Publish a session to other programs.
 
@@ -152,7 +153,7 @@ class ClientHostRpc(Namespace):
         address: str | UnsetType = UNSET,
         token: str | UnsetType = UNSET,
         environment_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HostEmptyResult:
         """Call ``host.ready``.
 
@@ -165,7 +166,7 @@ class ClientHostRpc(Namespace):
             timeout,
         )
 
-    async def release_session(self, *, handoff_id: str, timeout: Timeout = UNSET) -> HostEmptyResult:
+    async def release_session(self, *, handoff_id: str, timeout: Timeout = DEFAULT) -> HostEmptyResult:
         """Call ``host.releaseSession``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -181,7 +182,7 @@ class ClientHostRpc(Namespace):
         github_environment: HostGithubEnvironmentOptions | UnsetType = UNSET,
         session_factory: bool | UnsetType = UNSET,
         resume_factory: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HostStartResult:
         """Start to publish sessions to other programs.
 
@@ -206,7 +207,7 @@ class ClientHostRpc(Namespace):
         *,
         host_id: str,
         session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HostUnpublishSessionResult:
         """Withdraw a published session.
 

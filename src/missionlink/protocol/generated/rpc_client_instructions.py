@@ -10,7 +10,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import InstructionSource
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 InstructionDiscoveryPathKind: TypeAlias = Literal["file", "directory"] | str
@@ -45,7 +46,7 @@ class ServerInstructionSourceList(JsonObject, frozen=True, kw_only=True):
 class ClientInstructionsRpc(Namespace):
     """Methods ``instructions.*``."""
 
-    async def clear_cache(self, *, timeout: Timeout = UNSET) -> None:
+    async def clear_cache(self, *, timeout: Timeout = DEFAULT) -> None:
         """Call ``instructions.clearCache``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -58,7 +59,7 @@ class ClientInstructionsRpc(Namespace):
         instruction_directories: Sequence[str] | UnsetType = UNSET,
         project_paths: Sequence[str] | UnsetType = UNSET,
         exclude_host_instructions: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ServerInstructionSourceList:
         """List the instruction files that can be found.
 
@@ -84,7 +85,7 @@ class ClientInstructionsRpc(Namespace):
         config_dir: str | UnsetType = UNSET,
         additional_dirs: Sequence[str] | UnsetType = UNSET,
         enable_child_instructions: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ServerInstructionSourceList:
         """Call ``instructions.discoverRepoSources``.
 
@@ -110,7 +111,7 @@ class ClientInstructionsRpc(Namespace):
         instruction_directories: Sequence[str] | UnsetType = UNSET,
         project_paths: Sequence[str] | UnsetType = UNSET,
         exclude_host_instructions: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> InstructionDiscoveryPathList:
         """List the folders that are searched for instructions.
 
@@ -127,7 +128,7 @@ class ClientInstructionsRpc(Namespace):
             timeout,
         )
 
-    async def get_init_prompt(self, *, timeout: Timeout = UNSET) -> InstructionsInitPromptResult:
+    async def get_init_prompt(self, *, timeout: Timeout = DEFAULT) -> InstructionsInitPromptResult:
         """Call ``instructions.getInitPrompt``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class LlmInferenceHttpResponseChunkError(JsonObject, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class ClientLlmInferenceRpc(Namespace):
         binary: bool | UnsetType = UNSET,
         end: bool | UnsetType = UNSET,
         error: LlmInferenceHttpResponseChunkError | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> LlmInferenceHttpResponseChunkResult:
         """Send the next part of a model's answer to the runtime.
 
@@ -59,7 +60,7 @@ class ClientLlmInferenceRpc(Namespace):
         status: int,
         headers: Mapping[str, Sequence[str]],
         status_text: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> LlmInferenceHttpResponseStartResult:
         """Send the head of a model's answer to the runtime.
 
@@ -72,7 +73,7 @@ class ClientLlmInferenceRpc(Namespace):
             timeout,
         )
 
-    async def set_provider(self, *, timeout: Timeout = UNSET) -> LlmInferenceSetProviderResult:
+    async def set_provider(self, *, timeout: Timeout = DEFAULT) -> LlmInferenceSetProviderResult:
         """Route the requests to models through this client.
 
         Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.

@@ -11,7 +11,8 @@ from msgspec import UNSET, Raw, UnsetType
 from missionlink.protocol.generated.types_rpc_shared import ManagedSettingsResolvedData
 from missionlink.protocol.generated.types_shared import AutoTier, ContextTier, ManagedPermissionsContext
 from missionlink.protocol.model import JsonObject, Maybe
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ManagedFusionTier: TypeAlias = Literal["standard", "high", "max", "unmanaged"] | str
@@ -226,7 +227,7 @@ class ClientManagedSettingsPermissionsRpc(Namespace):
         *,
         context: ManagedPermissionsContext,
         operations: Sequence[ManagedPermissionOperation],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedPermissionsEvaluateResult:
         """Return what the organisation's settings say about an action.
 
@@ -253,7 +254,7 @@ class ClientManagedSettingsRpc(Namespace):
         *,
         settings: object,
         managed: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsApplyControlsResult:
         """Call ``managedSettings.applyControls``.
 
@@ -266,7 +267,7 @@ class ClientManagedSettingsRpc(Namespace):
             timeout,
         )
 
-    async def clear_cache(self, *, timeout: Timeout = UNSET) -> None:
+    async def clear_cache(self, *, timeout: Timeout = DEFAULT) -> None:
         """Forget the cached settings of the organisation.
 
         Newer than 1.0.60.
@@ -277,7 +278,7 @@ class ClientManagedSettingsRpc(Namespace):
         self,
         *,
         layers: Sequence[ManagedSettingsComposeLayer],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsComposeResult:
         """Combine settings of several sources.
 
@@ -308,7 +309,7 @@ class ClientManagedSettingsRpc(Namespace):
         policy_helper_enabled: bool | UnsetType = UNSET,
         policy_helper_working_directory: str | UnsetType = UNSET,
         client_name: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsIngestResult:
         """Call ``managedSettings.ingest``.
 
@@ -351,7 +352,7 @@ class ClientManagedSettingsRpc(Namespace):
         has_device_response: bool | UnsetType = UNSET,
         policy_helper_enabled: bool | UnsetType = UNSET,
         client_name: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsLoadRemoteControlResult:
         """Call ``managedSettings.loadRemoteControl``.
 
@@ -380,7 +381,7 @@ class ClientManagedSettingsRpc(Namespace):
         self,
         *,
         settings: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsParseClientValueResult:
         """Call ``managedSettings.parseClientValue``.
 
@@ -393,14 +394,14 @@ class ClientManagedSettingsRpc(Namespace):
             timeout,
         )
 
-    async def read(self, *, timeout: Timeout = UNSET) -> ManagedSettingsReadResult:
+    async def read(self, *, timeout: Timeout = DEFAULT) -> ManagedSettingsReadResult:
         """Return the settings of the organisation as JSON text.
 
         Newer than 1.0.60.
         """
         return await self._call("managedSettings.read", ManagedSettingsReadResult, {}, timeout)
 
-    async def read_device(self, *, timeout: Timeout = UNSET) -> ManagedSettingsReadDeviceResult:
+    async def read_device(self, *, timeout: Timeout = DEFAULT) -> ManagedSettingsReadDeviceResult:
         """Call ``managedSettings.readDevice``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -414,7 +415,7 @@ class ClientManagedSettingsRpc(Namespace):
         github_token: str | UnsetType = UNSET,
         client_name: str | UnsetType = UNSET,
         working_directory: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsResolveResult:
         """Work out which settings of the organisation are in force.
 
@@ -439,7 +440,7 @@ class ClientManagedSettingsRpc(Namespace):
         policy: ManagedSettingsBypassPolicyResolution,
         current_source: ManagedSettingsBypassDisableSource | UnsetType = UNSET,
         current_managed_identity: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsResolveBypassDisableTransitionResult:
         """Call ``managedSettings.resolveBypassDisableTransition``.
 
@@ -462,7 +463,7 @@ class ClientManagedSettingsRpc(Namespace):
         *,
         environment: object,
         auth_info: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ForceLoginOrgsDecision:
         """Call ``managedSettings.resolveDeviceForceLoginOrgsGate``.
 
@@ -482,7 +483,7 @@ class ClientManagedSettingsRpc(Namespace):
         mdm: object | UnsetType = UNSET,
         device_sandbox_floor: object | UnsetType = UNSET,
         policy_helper: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsResolveEffectiveValueResult:
         """Call ``managedSettings.resolveEffectiveValue``.
 
@@ -519,7 +520,7 @@ class ClientManagedSettingsRpc(Namespace):
         policy_helper_enabled: bool | UnsetType = UNSET,
         policy_helper_working_directory: str | UnsetType = UNSET,
         client_name: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsResolveStartupPolicyResult:
         """Call ``managedSettings.resolveStartupPolicy``.
 
@@ -568,7 +569,7 @@ class ClientManagedSettingsRpc(Namespace):
         device_sandbox_floor: object | UnsetType = UNSET,
         shared_sandbox_floor: object | UnsetType = UNSET,
         policy_helper_response: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``managedSettings.retainPolicy``.
 
@@ -597,7 +598,7 @@ class ClientManagedSettingsRpc(Namespace):
             timeout,
         )
 
-    async def schema(self, *, timeout: Timeout = UNSET) -> ManagedSettingsSchemaResult:
+    async def schema(self, *, timeout: Timeout = DEFAULT) -> ManagedSettingsSchemaResult:
         """Return the JSON schema of the organisation's settings.
 
         Newer than 1.0.60.
@@ -609,7 +610,7 @@ class ClientManagedSettingsRpc(Namespace):
         *,
         content: object,
         layer: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ManagedSettingsValidateResult:
         """Check settings of an organisation.
 

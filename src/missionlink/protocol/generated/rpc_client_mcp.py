@@ -35,7 +35,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
 )
 from missionlink.protocol.generated.types_shared import McpServerSource
 from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 CatalogHandleRejectionReason: TypeAlias = (
@@ -628,23 +629,29 @@ else:
 class ClientMcpConfigRpc(Namespace):
     """Methods ``mcp.config.*``."""
 
-    async def add(self, *, name: str, config: McpSerializableServerConfig, timeout: Timeout = UNSET) -> None:
+    async def add(
+        self,
+        *,
+        name: str,
+        config: McpSerializableServerConfig,
+        timeout: Timeout = DEFAULT,
+    ) -> None:
         """Add an MCP server to the user's configuration."""
         await self._call_for_nothing("mcp.config.add", {"name": name, "config": config}, timeout)
 
-    async def disable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
+    async def disable(self, *, names: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch MCP servers of the user's configuration off."""
         await self._call_for_nothing("mcp.config.disable", {"names": names}, timeout)
 
-    async def enable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
+    async def enable(self, *, names: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch MCP servers of the user's configuration on."""
         await self._call_for_nothing("mcp.config.enable", {"names": names}, timeout)
 
-    async def list(self, *, timeout: Timeout = UNSET) -> McpConfigList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> McpConfigList:
         """Return the MCP servers of the user's configuration."""
         return await self._call("mcp.config.list", McpConfigList, {}, timeout)
 
-    async def reload(self, *, timeout: Timeout = UNSET) -> None:
+    async def reload(self, *, timeout: Timeout = DEFAULT) -> None:
         """Read the user's MCP configuration again."""
         await self._call_for_nothing("mcp.config.reload", {}, timeout)
 
@@ -653,7 +660,7 @@ class ClientMcpConfigRpc(Namespace):
         *,
         name: str,
         auth_client_id_metadata_url: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Remove an MCP server from the user's configuration."""
         await self._call_for_nothing(
@@ -667,7 +674,7 @@ class ClientMcpConfigRpc(Namespace):
         *,
         name: str,
         config: McpSerializableServerConfig,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Change an MCP server of the user's configuration."""
         await self._call_for_nothing("mcp.config.update", {"name": name, "config": config}, timeout)
@@ -681,7 +688,7 @@ class ClientMcpInstallationsRpc(Namespace):
         *,
         contract: CatalogClientContract,
         operation_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpInstallationManagementResult:
         """Cancel an installation.
 
@@ -700,7 +707,7 @@ class ClientMcpInstallationsRpc(Namespace):
         *,
         contract: CatalogClientContract,
         policy_session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpInstallationManagementResult:
         """List installations of MCP servers.
 
@@ -719,7 +726,7 @@ class ClientMcpInstallationsRpc(Namespace):
         *,
         contract: CatalogClientContract,
         policy_session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpInstallationManagementResult:
         """Finish or undo an installation that was broken off.
 
@@ -738,7 +745,7 @@ class ClientMcpInstallationsRpc(Namespace):
         *,
         contract: CatalogClientContract,
         operation_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpInstallationManagementResult:
         """Return how far an installation is.
 
@@ -763,7 +770,7 @@ class ClientMcpOauthRpc(Namespace):
         resource_metadata_text: str | UnsetType = UNSET,
         sandbox_proxy: str | UnsetType = UNSET,
         session_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpOauthCheckDcrSupportResult:
         """Call ``mcp.oauth.checkDcrSupport``.
 
@@ -790,7 +797,7 @@ class ClientMcpOauthRpc(Namespace):
         user_agent: str | UnsetType = UNSET,
         sandbox_proxy: str | UnsetType = UNSET,
         session_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpOauthFetchProtectedResourceMetadataResult:
         """Call ``mcp.oauth.fetchProtectedResourceMetadata``.
 
@@ -814,7 +821,7 @@ class ClientMcpOauthRpc(Namespace):
         self,
         *,
         authorization_server_url: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpOauthIsMicrosoftAuthorizationServerResult:
         """Call ``mcp.oauth.isMicrosoftAuthorizationServer``.
 
@@ -831,7 +838,7 @@ class ClientMcpOauthRpc(Namespace):
         self,
         *,
         config: McpServerConfig,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpOauthStaticClientConfigResult:
         """Call ``mcp.oauth.staticClientConfig``.
 
@@ -848,14 +855,14 @@ class ClientMcpOauthRpc(Namespace):
 class ClientMcpRegistryRpc(Namespace):
     """Methods ``mcp.registry.*``."""
 
-    async def allocate_request_id(self, *, timeout: Timeout = UNSET) -> McpRegistryRequestIdResult:
+    async def allocate_request_id(self, *, timeout: Timeout = DEFAULT) -> McpRegistryRequestIdResult:
         """Call ``mcp.registry.allocateRequestId``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("mcp.registry.allocateRequestId", McpRegistryRequestIdResult, {}, timeout)
 
-    async def cancel(self, *, request_id: int, timeout: Timeout = UNSET) -> McpRegistryCancelResult:
+    async def cancel(self, *, request_id: int, timeout: Timeout = DEFAULT) -> McpRegistryCancelResult:
         """Call ``mcp.registry.cancel``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -875,7 +882,7 @@ class ClientMcpRegistryRpc(Namespace):
         limit: int,
         query: str | UnsetType = UNSET,
         repository: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpRegistrySearchResult:
         """Call ``mcp.registry.search``.
 
@@ -935,7 +942,7 @@ class ClientMcpRpc(Namespace):
         contract: CatalogClientContract,
         plan_handle: str,
         policy_session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpInstallationResult:
         """Carry out the planned removal of an MCP server.
 
@@ -954,7 +961,7 @@ class ClientMcpRpc(Namespace):
         *,
         working_directory: str | UnsetType = UNSET,
         include_effective_source: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpDiscoverResult:
         """List the MCP servers that can be found."""
         return await self._call(
@@ -964,7 +971,11 @@ class ClientMcpRpc(Namespace):
             timeout,
         )
 
-    async def list_builtin_server_names(self, *, timeout: Timeout = UNSET) -> McpListBuiltinServerNamesResult:
+    async def list_builtin_server_names(
+        self,
+        *,
+        timeout: Timeout = DEFAULT,
+    ) -> McpListBuiltinServerNamesResult:
         """Call ``mcp.listBuiltinServerNames``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -998,7 +1009,7 @@ class ClientMcpRpc(Namespace):
         contract: CatalogClientContract,
         installation_id: str,
         policy_session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpInstallationManagementResult:
         """Work out what the removal of an MCP server would do.
 
@@ -1052,7 +1063,7 @@ class ClientMcpRpc(Namespace):
         available_tools: Sequence[str] | UnsetType = UNSET,
         excluded_tools: Sequence[str] | UnsetType = UNSET,
         tool_filter_precedence: OptionsUpdateToolFilterPrecedence | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpShouldExcludeGitHubToolsResult:
         """Call ``mcp.shouldExcludeGitHubTools``.
 

@@ -11,7 +11,8 @@ from missionlink.protocol.generated.types_rpc_auto import AutoTierMetadata
 from missionlink.protocol.generated.types_rpc_shared import ModelCapabilities, ModelPickerPriceCategory
 from missionlink.protocol.generated.types_shared import ModelProviderRef
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ImageToolModelAvailability: TypeAlias = Literal["available", "unavailable"] | str
@@ -136,7 +137,7 @@ class ModelWarningText(JsonObject, frozen=True, kw_only=True):
 class ClientModelsRpc(Namespace):
     """Methods ``models.*``."""
 
-    async def get_built_in_catalog(self, *, timeout: Timeout = UNSET) -> BuiltInModelCatalog:
+    async def get_built_in_catalog(self, *, timeout: Timeout = DEFAULT) -> BuiltInModelCatalog:
         """Return the models that the runtime knows without asking.
 
         Newer than 1.0.60.
@@ -148,7 +149,7 @@ class ClientModelsRpc(Namespace):
         *,
         selection_id: str | UnsetType = UNSET,
         github_token: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelList:
         """List the models that the account may use."""
         return await self._call(
@@ -163,7 +164,7 @@ class ClientModelsRpc(Namespace):
         *,
         selection_id: str | UnsetType = UNSET,
         github_token: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelTokenPriceUnitList:
         """List the units in which token prices are given.
 

@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import FolderTrustCheckResult
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class LocationPermissionsCleanupResult(JsonObject, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class ClientPermissionsFolderTrustRpc(Namespace):
         *,
         path: str,
         config_dir: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> FolderTrustCheckResult:
         """Call ``permissions.folderTrust.checkTrust``.
 
@@ -46,7 +47,7 @@ class ClientPermissionsFolderTrustRpc(Namespace):
 class ClientPermissionsLocationsRpc(Namespace):
     """Methods ``permissions.locations.*``."""
 
-    async def cleanup_orphaned(self, *, timeout: Timeout = UNSET) -> LocationPermissionsCleanupResult:
+    async def cleanup_orphaned(self, *, timeout: Timeout = DEFAULT) -> LocationPermissionsCleanupResult:
         """Call ``permissions.locations.cleanupOrphaned``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -73,7 +74,7 @@ class ClientPermissionsRpc(Namespace):
         self,
         *,
         permissions: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsEvaluateManagedPolicyResult:
         """Call ``permissions.evaluateManagedPolicy``.
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class PersistenceWriteRawJsonLockedResult(JsonObject, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class ClientPersistenceRpc(Namespace):
         path: str,
         data_json: str,
         file_header: str | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PersistenceWriteRawJsonLockedResult:
         """Call ``persistence.writeRawJsonLocked``.
 

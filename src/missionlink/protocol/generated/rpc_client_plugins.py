@@ -32,7 +32,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
     InstallationCatalogueIdentity,
 )
 from missionlink.protocol.model import JsonObject, OpenJsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 PluginInstallationFailureReason: TypeAlias = (
@@ -201,7 +202,7 @@ else:
 class ClientPluginsBuiltinRpc(Namespace):
     """Methods ``plugins.builtin.*``."""
 
-    async def set(self, *, paths: Sequence[str], timeout: Timeout = UNSET) -> None:
+    async def set(self, *, paths: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Set which built-in plugins are used.
 
         Newer than 1.0.60.
@@ -230,7 +231,7 @@ class ClientPluginsMarketplacesRpc(Namespace):
             timeout,
         )
 
-    async def browse(self, *, name: str, timeout: Timeout = UNSET) -> MarketplaceBrowseResult:
+    async def browse(self, *, name: str, timeout: Timeout = DEFAULT) -> MarketplaceBrowseResult:
         """List the plugins of a marketplace."""
         return await self._call(
             "plugins.marketplaces.browse",
@@ -239,7 +240,7 @@ class ClientPluginsMarketplacesRpc(Namespace):
             timeout,
         )
 
-    async def list(self, *, timeout: Timeout = UNSET) -> MarketplaceListResult:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> MarketplaceListResult:
         """List the marketplaces."""
         return await self._call("plugins.marketplaces.list", MarketplaceListResult, {}, timeout)
 
@@ -265,7 +266,7 @@ class ClientPluginsMarketplacesRpc(Namespace):
         *,
         name: str,
         force: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> MarketplaceRemoveResult:
         """Remove a marketplace."""
         return await self._call(
@@ -311,7 +312,7 @@ class ClientPluginsRpc(Namespace):
         *,
         names: Sequence[str],
         working_directory: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Switch plugins off."""
         await self._call_for_nothing(
@@ -325,7 +326,7 @@ class ClientPluginsRpc(Namespace):
         *,
         names: Sequence[str],
         working_directory: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Switch plugins on."""
         await self._call_for_nothing(
@@ -352,7 +353,7 @@ class ClientPluginsRpc(Namespace):
             timeout,
         )
 
-    async def list(self, *, timeout: Timeout = UNSET) -> PluginListResult:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> PluginListResult:
         """List the installed plugins."""
         return await self._call("plugins.list", PluginListResult, {}, timeout)
 
@@ -381,7 +382,7 @@ class ClientPluginsRpc(Namespace):
         *,
         name: str,
         direct_source_id: str | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Remove a plugin."""
         await self._call_for_nothing(

@@ -9,7 +9,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import SettingsEditOperation, SettingsEditResult
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 RepoSettingsEditScope: TypeAlias = Literal["repo", "local"] | str
@@ -31,7 +32,7 @@ class ClientRepoSettingsRpc(Namespace):
         key: str,
         operation: SettingsEditOperation,
         value: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SettingsEditResult:
         """Call ``repo.settings.edit``.
 
@@ -49,7 +50,7 @@ class ClientRepoSettingsRpc(Namespace):
         *,
         repo_root: str,
         scope: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> RepoSettingsReadRawResult:
         """Call ``repo.settings.readRaw``.
 
@@ -68,7 +69,7 @@ class ClientRepoSettingsRpc(Namespace):
         repo_root: str,
         scope: str,
         settings: object,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``repo.settings.writeAll``.
 
@@ -88,7 +89,7 @@ class ClientRepoSettingsRpc(Namespace):
         key: str,
         value: object | UnsetType = UNSET,
         delete: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``repo.settings.writeKey``.
 

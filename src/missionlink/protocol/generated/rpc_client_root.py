@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import RootNamespace, Timeout
+from missionlink.protocol.namespace import RootNamespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 if TYPE_CHECKING:
     from missionlink.protocol.generated.rpc_client_account import ClientAccountRpc
@@ -161,7 +162,7 @@ class ClientRpc(RootNamespace):
         client_info: ConnectClientInfo | UnsetType = UNSET,
         supported_task_kinds: Sequence[TaskKind] | UnsetType = UNSET,
         token: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ConnectResult:
         """Shake hands; the client has done this already.
 
@@ -179,11 +180,11 @@ class ClientRpc(RootNamespace):
             timeout,
         )
 
-    async def ping(self, *, message: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> PingResult:
+    async def ping(self, *, message: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> PingResult:
         """Return a sign of life."""
         return await self._call("ping", PingResult, {"message": message}, timeout)
 
-    async def register_extension_launch_provider(self, *, timeout: Timeout = UNSET) -> None:
+    async def register_extension_launch_provider(self, *, timeout: Timeout = DEFAULT) -> None:
         """Let this client say how extensions are started.
 
         Newer than 1.0.60.

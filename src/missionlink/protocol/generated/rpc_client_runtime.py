@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class ClientRuntimeRpc(Namespace):
     """Methods ``runtime.*``."""
 
-    async def shutdown(self, *, timeout: Timeout = UNSET) -> None:
+    async def shutdown(self, *, timeout: Timeout = DEFAULT) -> None:
         """End the runtime; version 1.0.60 stays up until its input is closed."""
         await self._call_for_nothing("runtime.shutdown", {}, timeout)

@@ -10,7 +10,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_sandbox import SandboxConfig
 from missionlink.protocol.model import JsonObject, Maybe
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 SandboxProxyCaState: TypeAlias = Literal["unsupported", "notInstalled", "installed", "error"] | str
@@ -83,7 +84,7 @@ class SandboxUnsupportedStartupNoticeResult(JsonObject, frozen=True, kw_only=Tru
 class ClientSandboxProxyCaRpc(Namespace):
     """Methods ``sandbox.proxyCa.*``."""
 
-    async def check_installation_support(self, *, timeout: Timeout = UNSET) -> bool:
+    async def check_installation_support(self, *, timeout: Timeout = DEFAULT) -> bool:
         """Return whether the proxy's certificate authority could be installed.
 
         Newer than 1.0.60.
@@ -94,7 +95,7 @@ class ClientSandboxProxyCaRpc(Namespace):
         self,
         *,
         sandbox_config: SandboxConfig | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> bool:
         """Return whether a configuration needs the proxy's certificate authority.
 
@@ -111,7 +112,7 @@ class ClientSandboxProxyCaRpc(Namespace):
         self,
         *,
         sandbox_config: SandboxConfig | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxProxyCaCreateResult:
         """Create the proxy's certificate authority.
 
@@ -128,7 +129,7 @@ class ClientSandboxProxyCaRpc(Namespace):
         self,
         *,
         sandbox_config: SandboxConfig | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxProxyCaStatus:
         """Return the state of the proxy's certificate authority.
 
@@ -141,7 +142,7 @@ class ClientSandboxProxyCaRpc(Namespace):
             timeout,
         )
 
-    async def remove(self, *, timeout: Timeout = UNSET) -> SandboxProxyCaStatus:
+    async def remove(self, *, timeout: Timeout = DEFAULT) -> SandboxProxyCaStatus:
         """Remove the proxy's certificate authority.
 
         Newer than 1.0.60.
@@ -152,7 +153,7 @@ class ClientSandboxProxyCaRpc(Namespace):
         self,
         *,
         sandbox_config: SandboxConfig | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxProxyCaStatus:
         """Replace the proxy's certificate authority by a new one.
 
@@ -186,28 +187,28 @@ class ClientSandboxProxyCaRpc(Namespace):
 class ClientSandboxProxySecretRpc(Namespace):
     """Methods ``sandbox.proxySecret.*``."""
 
-    async def delete(self, *, timeout: Timeout = UNSET) -> None:
+    async def delete(self, *, timeout: Timeout = DEFAULT) -> None:
         """Call ``sandbox.proxySecret.delete``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("sandbox.proxySecret.delete", {}, timeout)
 
-    async def get(self, *, timeout: Timeout = UNSET) -> SandboxProxySecretGetResult:
+    async def get(self, *, timeout: Timeout = DEFAULT) -> SandboxProxySecretGetResult:
         """Call ``sandbox.proxySecret.get``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.proxySecret.get", SandboxProxySecretGetResult, {}, timeout)
 
-    async def get_location(self, *, timeout: Timeout = UNSET) -> SandboxProxySecretLocation:
+    async def get_location(self, *, timeout: Timeout = DEFAULT) -> SandboxProxySecretLocation:
         """Call ``sandbox.proxySecret.getLocation``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.proxySecret.getLocation", SandboxProxySecretLocation, {}, timeout)
 
-    async def save(self, *, value: str, timeout: Timeout = UNSET) -> SandboxProxySecretSaveResult:
+    async def save(self, *, value: str, timeout: Timeout = DEFAULT) -> SandboxProxySecretSaveResult:
         """Call ``sandbox.proxySecret.save``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -223,7 +224,7 @@ class ClientSandboxProxySecretRpc(Namespace):
 class ClientSandboxSettingsRpc(Namespace):
     """Methods ``sandbox.settings.*``."""
 
-    async def apply_defaults(self, *, stored: object, timeout: Timeout = UNSET) -> dict[str, Raw]:
+    async def apply_defaults(self, *, stored: object, timeout: Timeout = DEFAULT) -> dict[str, Raw]:
         """Call ``sandbox.settings.applyDefaults``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -254,7 +255,7 @@ class ClientSandboxRpc(Namespace):
         *,
         command_name: str,
         args: Sequence[str],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> bool:
         """Call ``sandbox.checkEnforcementCommand``.
 
@@ -267,14 +268,14 @@ class ClientSandboxRpc(Namespace):
             timeout,
         )
 
-    async def check_platform_support(self, *, timeout: Timeout = UNSET) -> bool:
+    async def check_platform_support(self, *, timeout: Timeout = DEFAULT) -> bool:
         """Call ``sandbox.checkPlatformSupport``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.checkPlatformSupport", bool, {}, timeout)
 
-    async def check_windows_host_loopback_support(self, *, timeout: Timeout = UNSET) -> bool:
+    async def check_windows_host_loopback_support(self, *, timeout: Timeout = DEFAULT) -> bool:
         """Call ``sandbox.checkWindowsHostLoopbackSupport``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -287,7 +288,7 @@ class ClientSandboxRpc(Namespace):
         candidates: Sequence[SandboxPickerCandidate],
         cwd: str,
         sandbox: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxFilterPickerCandidatesResult:
         """Call ``sandbox.filterPickerCandidates``.
 
@@ -300,28 +301,28 @@ class ClientSandboxRpc(Namespace):
             timeout,
         )
 
-    async def get_docs_url(self, *, timeout: Timeout = UNSET) -> SandboxDocsUrlResult:
+    async def get_docs_url(self, *, timeout: Timeout = DEFAULT) -> SandboxDocsUrlResult:
         """Call ``sandbox.getDocsUrl``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.getDocsUrl", SandboxDocsUrlResult, {}, timeout)
 
-    async def get_host_support(self, *, timeout: Timeout = UNSET) -> SandboxHostSupport:
+    async def get_host_support(self, *, timeout: Timeout = DEFAULT) -> SandboxHostSupport:
         """Return which kinds of sandbox this machine supports.
 
         Newer than 1.0.60.
         """
         return await self._call("sandbox.getHostSupport", SandboxHostSupport, {}, timeout)
 
-    async def get_unsupported_message(self, *, timeout: Timeout = UNSET) -> str:
+    async def get_unsupported_message(self, *, timeout: Timeout = DEFAULT) -> str:
         """Call ``sandbox.getUnsupportedMessage``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("sandbox.getUnsupportedMessage", str, {}, timeout)
 
-    async def get_unsupported_setting_disabled_notice(self, *, timeout: Timeout = UNSET) -> str:
+    async def get_unsupported_setting_disabled_notice(self, *, timeout: Timeout = DEFAULT) -> str:
         """Call ``sandbox.getUnsupportedSettingDisabledNotice``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -333,7 +334,7 @@ class ClientSandboxRpc(Namespace):
         *,
         managed_sandbox: object | UnsetType = UNSET,
         enabled_by_undetermined_policy: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxUnsupportedStartupNoticeResult:
         """Call ``sandbox.getUnsupportedStartupNotice``.
 
@@ -354,7 +355,7 @@ class ClientSandboxRpc(Namespace):
         *,
         cwd: str,
         sandbox: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxPreparePickerPolicyResult:
         """Call ``sandbox.preparePickerPolicy``.
 
@@ -372,7 +373,7 @@ class ClientSandboxRpc(Namespace):
         *,
         user_sandbox: object | UnsetType = UNSET,
         managed_sandbox: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxResolveFlooredConfigResult:
         """Call ``sandbox.resolveFlooredConfig``.
 
@@ -390,7 +391,7 @@ class ClientSandboxRpc(Namespace):
         *,
         routing_flag: str,
         sandbox: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxEffectiveForOptionalResult:
         """Call ``sandbox.resolveForOptional``.
 

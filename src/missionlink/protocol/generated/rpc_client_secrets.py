@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class SecretsAddFilterValuesResult(JsonObject, frozen=True, kw_only=True):
@@ -22,7 +21,7 @@ class ClientSecretsRpc(Namespace):
         self,
         *,
         values: Sequence[str],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SecretsAddFilterValuesResult:
         """Name texts that must not appear in logs and output.
 

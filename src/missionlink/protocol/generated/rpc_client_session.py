@@ -20,7 +20,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
 )
 from missionlink.protocol.generated.types_shared import SessionLimitsConfig, SessionMode
 from missionlink.protocol.model import JsonObject, Maybe
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class InfiniteSessions(JsonObject, frozen=True, kw_only=True):
@@ -310,7 +311,7 @@ class ClientSessionRpc(Namespace):
             timeout,
         )
 
-    async def delete(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionDeleteResult:
+    async def delete(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionDeleteResult:
         """Delete a session from disk.
 
         Raises ``RequestRefused`` if the result says that it failed.
@@ -322,15 +323,15 @@ class ClientSessionRpc(Namespace):
             timeout,
         )
 
-    async def get_foreground(self, *, timeout: Timeout = UNSET) -> SessionGetForegroundResult:
+    async def get_foreground(self, *, timeout: Timeout = DEFAULT) -> SessionGetForegroundResult:
         """Return the session that a terminal shows; none without a terminal."""
         return await self._call("session.getForeground", SessionGetForegroundResult, {}, timeout)
 
-    async def get_last_id(self, *, timeout: Timeout = UNSET) -> SessionGetLastIdResult:
+    async def get_last_id(self, *, timeout: Timeout = DEFAULT) -> SessionGetLastIdResult:
         """Return the id of the session that was used last."""
         return await self._call("session.getLastId", SessionGetLastIdResult, {}, timeout)
 
-    async def get_metadata(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionGetMetadataResult:
+    async def get_metadata(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionGetMetadataResult:
         """Return what is known of a session; nothing for an unknown id."""
         return await self._call(
             "session.getMetadata",
@@ -343,7 +344,7 @@ class ClientSessionRpc(Namespace):
         self,
         *,
         filter: SessionListFilter | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionListResult:
         """List the sessions on disk; those without a message and cloud sessions are left out."""
         return await self._call("session.list", SessionListResult, {"filter": filter}, timeout)
@@ -509,7 +510,7 @@ class ClientSessionRpc(Namespace):
         self,
         *,
         session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionSetForegroundResult:
         """Show a session in the terminal of the runtime.
 

@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 SessionFsSetProviderConventions: TypeAlias = Literal["windows", "posix"] | str
@@ -33,7 +34,7 @@ class ClientSessionFsRpc(Namespace):
         session_state_path: str,
         conventions: SessionFsSetProviderConventions,
         capabilities: SessionFsSetProviderCapabilities | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionFsSetProviderResult:
         """Store the files of sessions through this client, for sessions created from now on.
 

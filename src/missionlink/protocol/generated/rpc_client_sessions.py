@@ -27,7 +27,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
 )
 from missionlink.protocol.generated.types_shared import SessionLimitsConfig, Verbosity
 from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ConnectedRemoteSessionMetadataKind: TypeAlias = Literal["remote-session", "coding-agent"] | str
@@ -551,7 +552,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         session_ids: Sequence[str],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionBulkDeleteResult:
         """Delete several sessions from disk."""
         return await self._call(
@@ -565,7 +566,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         session_ids: Sequence[str],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsCheckInUseResult:
         """Return which of some sessions are in use."""
         return await self._call(
@@ -575,7 +576,7 @@ class ClientSessionsRpc(Namespace):
             timeout,
         )
 
-    async def close(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsCloseResult:
+    async def close(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsCloseResult:
         """Close a session; it stays on disk."""
         return await self._call("sessions.close", SessionsCloseResult, {"sessionId": session_id}, timeout)
 
@@ -584,7 +585,7 @@ class ClientSessionsRpc(Namespace):
         *,
         session_id: str,
         controller: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``sessions.configureSessionExtensions``.
 
@@ -616,7 +617,7 @@ class ClientSessionsRpc(Namespace):
         convention: str,
         context: SessionWorkingDirectoryContextWithClient | UnsetType = UNSET,
         name: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsCreateWorkspaceResult:
         """Call ``sessions.createWorkspace``.
 
@@ -640,7 +641,7 @@ class ClientSessionsRpc(Namespace):
         *,
         session_id: str,
         session_path: str | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``sessions.delete``.
 
@@ -656,7 +657,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         sessions: Sequence[LocalSessionMetadataValue],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionEnrichMetadataResult:
         """Return more about some sessions of a list."""
         return await self._call(
@@ -666,7 +667,7 @@ class ClientSessionsRpc(Namespace):
             timeout,
         )
 
-    async def find_by_prefix(self, *, prefix: str, timeout: Timeout = UNSET) -> SessionsFindByPrefixResult:
+    async def find_by_prefix(self, *, prefix: str, timeout: Timeout = DEFAULT) -> SessionsFindByPrefixResult:
         """Find a session by the start of its id."""
         return await self._call(
             "sessions.findByPrefix",
@@ -675,7 +676,12 @@ class ClientSessionsRpc(Namespace):
             timeout,
         )
 
-    async def find_by_task_id(self, *, task_id: str, timeout: Timeout = UNSET) -> SessionsFindByTaskIDResult:
+    async def find_by_task_id(
+        self,
+        *,
+        task_id: str,
+        timeout: Timeout = DEFAULT,
+    ) -> SessionsFindByTaskIDResult:
         """Find the session of a cloud task."""
         return await self._call(
             "sessions.findByTaskId",
@@ -690,7 +696,7 @@ class ClientSessionsRpc(Namespace):
         session_id: str,
         to_event_id: str | UnsetType = UNSET,
         name: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsForkResult:
         """Make a new session from a part of another's history."""
         return await self._call(
@@ -704,7 +710,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsGetBoardEntryCountResult:
         """Call ``sessions.getBoardEntryCount``.
 
@@ -722,7 +728,7 @@ class ClientSessionsRpc(Namespace):
         *,
         session_ids: Sequence[str],
         keys: Sequence[str] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> List[SessionsClientMetadataEntry]:
         """Return what clients stored with some sessions.
 
@@ -740,7 +746,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsGetEventFilePathResult:
         """Call ``sessions.getEventFilePath``.
 
@@ -757,7 +763,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         context: SessionContext | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsGetLastForContextResult:
         """Return the last session of a folder or repository."""
         return await self._call(
@@ -767,7 +773,7 @@ class ClientSessionsRpc(Namespace):
             timeout,
         )
 
-    async def get_metadata(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsGetMetadataResult:
+    async def get_metadata(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsGetMetadataResult:
         """Call ``sessions.getMetadata``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -783,7 +789,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsGetPersistedRemoteSteerableResult:
         """Call ``sessions.getPersistedRemoteSteerable``.
 
@@ -796,11 +802,11 @@ class ClientSessionsRpc(Namespace):
             timeout,
         )
 
-    async def get_remote_control_status(self, *, timeout: Timeout = UNSET) -> RemoteControlStatusResult:
+    async def get_remote_control_status(self, *, timeout: Timeout = DEFAULT) -> RemoteControlStatusResult:
         """Return whether a session can be steered from elsewhere."""
         return await self._call("sessions.getRemoteControlStatus", RemoteControlStatusResult, {}, timeout)
 
-    async def get_sizes(self, *, timeout: Timeout = UNSET) -> SessionSizes:
+    async def get_sizes(self, *, timeout: Timeout = DEFAULT) -> SessionSizes:
         """Return how much disk space sessions use."""
         return await self._call("sessions.getSizes", SessionSizes, {}, timeout)
 
@@ -812,7 +818,7 @@ class ClientSessionsRpc(Namespace):
         filter: SessionListFilter | UnsetType = UNSET,
         include_detached: bool | UnsetType = UNSET,
         throw_on_error: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionList:
         """List local and remote sessions."""
         return await self._call(
@@ -832,7 +838,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         limit: int | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsListNonEmptySessionIdsResult:
         """Call ``sessions.listNonEmptySessionIds``.
 
@@ -849,7 +855,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionLoadDeferredRepoHooksResult:
         """Load the hooks of a repository, once its folder is trusted."""
         return await self._call(
@@ -864,7 +870,7 @@ class ClientSessionsRpc(Namespace):
         *,
         sessions_home: str,
         session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsLoadWorkspaceResult:
         """Call ``sessions.loadWorkspace``.
 
@@ -895,7 +901,7 @@ class ClientSessionsRpc(Namespace):
         task_type: SessionsOpenHandoffTaskType | UnsetType = UNSET,
         on_progress: object | UnsetType = UNSET,
         on_confirm: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionOpenResult:
         """Create, resume or connect to a session, by one method."""
         return await self._call(
@@ -926,7 +932,7 @@ class ClientSessionsRpc(Namespace):
         *,
         cursor: str | UnsetType = UNSET,
         wait_ms: int | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PollSpawnedSessionsResult:
         """Call ``sessions.pollSpawnedSessions``.
 
@@ -946,7 +952,7 @@ class ClientSessionsRpc(Namespace):
         dry_run: bool | UnsetType = UNSET,
         include_named: bool | UnsetType = UNSET,
         exclude_session_ids: Sequence[str] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionPruneResult:
         """Delete old sessions."""
         return await self._call(
@@ -968,7 +974,7 @@ class ClientSessionsRpc(Namespace):
         cursor: str | UnsetType = UNSET,
         max: int | UnsetType = UNSET,
         direction: EventsReadDirection | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> EventsReadResult:
         """Read the history of a session that is not loaded.
 
@@ -987,7 +993,7 @@ class ClientSessionsRpc(Namespace):
         session_id: str,
         loader: object,
         options: SessionsRegisterExtensionToolsOnSessionOptions | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> RegisterExtensionToolsResult:
         """Call ``sessions.registerExtensionToolsOnSession``.
 
@@ -1000,7 +1006,7 @@ class ClientSessionsRpc(Namespace):
             timeout,
         )
 
-    async def release_lock(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsReleaseLockResult:
+    async def release_lock(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsReleaseLockResult:
         """Release the lock of a session."""
         return await self._call(
             "sessions.releaseLock",
@@ -1014,7 +1020,7 @@ class ClientSessionsRpc(Namespace):
         *,
         session_id: str,
         defer_repo_hooks: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsReloadPluginHooksResult:
         """Load the hooks of plugins again."""
         return await self._call(
@@ -1024,7 +1030,7 @@ class ClientSessionsRpc(Namespace):
             timeout,
         )
 
-    async def save(self, *, session_id: str, timeout: Timeout = UNSET) -> SessionsSaveResult:
+    async def save(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionsSaveResult:
         """Write a session to disk now."""
         return await self._call("sessions.save", SessionsSaveResult, {"sessionId": session_id}, timeout)
 
@@ -1032,7 +1038,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         plugins: Sequence[InstalledPlugin],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsSetAdditionalPluginsResult:
         """Set plugins that sessions use besides the installed ones."""
         return await self._call(
@@ -1046,7 +1052,7 @@ class ClientSessionsRpc(Namespace):
         self,
         *,
         enabled: bool,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> RemoteControlStatusResult:
         """Allow or forbid steering from elsewhere."""
         return await self._call(
@@ -1061,7 +1067,7 @@ class ClientSessionsRpc(Namespace):
         *,
         session_id: str,
         config: RemoteControlConfig,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> RemoteControlStatusResult:
         """Let a session be followed from elsewhere."""
         return await self._call(
@@ -1076,7 +1082,7 @@ class ClientSessionsRpc(Namespace):
         *,
         expected_session_id: str | UnsetType = UNSET,
         force: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> RemoteControlStopResult:
         """End the following of a session from elsewhere."""
         return await self._call(
@@ -1091,7 +1097,7 @@ class ClientSessionsRpc(Namespace):
         *,
         to_session_id: str,
         expected_from_session_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> RemoteControlTransferResult:
         """Move the following from one session to another."""
         return await self._call(
@@ -1107,7 +1113,7 @@ class ClientSessionsRpc(Namespace):
         sessions_home: str,
         session_id: str,
         fields_json: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionsUpdateWorkspaceFieldsResult:
         """Call ``sessions.updateWorkspaceFields``.
 

@@ -22,7 +22,8 @@ from missionlink.protocol.generated.types_rpc_skill import (
 )
 from missionlink.protocol.generated.types_shared import SkillSource
 from missionlink.protocol.model import JsonObject, OpenJsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 SkillDiscoveryScope: TypeAlias = Literal["project", "personal-copilot", "personal-agents", "custom"] | str
@@ -360,7 +361,12 @@ else:
 class ClientSkillsConfigRpc(Namespace):
     """Methods ``skills.config.*``."""
 
-    async def set_disabled_skills(self, *, disabled_skills: Sequence[str], timeout: Timeout = UNSET) -> None:
+    async def set_disabled_skills(
+        self,
+        *,
+        disabled_skills: Sequence[str],
+        timeout: Timeout = DEFAULT,
+    ) -> None:
         """Set which skills are switched off."""
         await self._call_for_nothing(
             "skills.config.setDisabledSkills",
@@ -368,7 +374,7 @@ class ClientSkillsConfigRpc(Namespace):
             timeout,
         )
 
-    async def set_skill_disabled(self, *, name: str, disabled: bool, timeout: Timeout = UNSET) -> None:
+    async def set_skill_disabled(self, *, name: str, disabled: bool, timeout: Timeout = DEFAULT) -> None:
         """Switch one skill on or off.
 
         Newer than 1.0.60.
@@ -388,7 +394,7 @@ class ClientSkillsInstallationsRpc(Namespace):
         *,
         contract: CatalogClientContract,
         operation_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SkillInstallationManagementResult:
         """Cancel an installation.
 
@@ -407,7 +413,7 @@ class ClientSkillsInstallationsRpc(Namespace):
         *,
         contract: CatalogClientContract,
         policy_session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SkillInstallationManagementResult:
         """List installations of skills.
 
@@ -426,7 +432,7 @@ class ClientSkillsInstallationsRpc(Namespace):
         *,
         contract: CatalogClientContract,
         policy_session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SkillInstallationManagementResult:
         """Finish or undo an installation that was broken off.
 
@@ -447,7 +453,7 @@ class ClientSkillsInstallationsRpc(Namespace):
         installation_id: str,
         enabled: bool,
         policy_session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SkillInstallationManagementResult:
         """Switch an installed skill on or off.
 
@@ -471,7 +477,7 @@ class ClientSkillsInstallationsRpc(Namespace):
         *,
         contract: CatalogClientContract,
         operation_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SkillInstallationManagementResult:
         """Return how far an installation is.
 
@@ -522,7 +528,7 @@ class ClientSkillsRpc(Namespace):
         contract: CatalogClientContract,
         plan_handle: str,
         policy_session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SkillInstallationResult:
         """Carry out the planned removal of a skill.
 
@@ -543,7 +549,7 @@ class ClientSkillsRpc(Namespace):
         skill_directories: Sequence[str] | UnsetType = UNSET,
         ignored_skills_locations: Sequence[str] | UnsetType = UNSET,
         exclude_host_skills: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ServerSkillList:
         """List the skills that can be found."""
         return await self._call(
@@ -565,7 +571,7 @@ class ClientSkillsRpc(Namespace):
         project_paths: Sequence[str] | UnsetType = UNSET,
         ignored_skills_locations: Sequence[str] | UnsetType = UNSET,
         exclude_host_skills: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SkillDiscoveryPathList:
         """List the folders that are searched for skills.
 
@@ -609,7 +615,7 @@ class ClientSkillsRpc(Namespace):
         contract: CatalogClientContract,
         installation_id: str,
         policy_session_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SkillInstallationManagementResult:
         """Work out what the removal of a skill would do.
 

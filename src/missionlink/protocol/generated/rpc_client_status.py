@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class StatusGetResult(JsonObject, frozen=True, kw_only=True):
@@ -18,6 +17,6 @@ class StatusGetResult(JsonObject, frozen=True, kw_only=True):
 class ClientStatusRpc(Namespace):
     """Methods ``status.*``."""
 
-    async def get(self, *, timeout: Timeout = UNSET) -> StatusGetResult:
+    async def get(self, *, timeout: Timeout = DEFAULT) -> StatusGetResult:
         """Return the runtime's version and the version of its protocol."""
         return await self._call("status.get", StatusGetResult, {}, timeout)

@@ -8,7 +8,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import BuiltinToolSafeForTelemetryObject
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class Tool(JsonObject, frozen=True, kw_only=True):
@@ -27,6 +28,6 @@ class ToolList(JsonObject, frozen=True, kw_only=True):
 class ClientToolsRpc(Namespace):
     """Methods ``tools.*``."""
 
-    async def list(self, *, model: str | UnsetType = UNSET, timeout: Timeout = UNSET) -> ToolList:
+    async def list(self, *, model: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> ToolList:
         """List the built-in tools."""
         return await self._call("tools.list", ToolList, {"model": model}, timeout)

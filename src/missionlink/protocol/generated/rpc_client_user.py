@@ -10,7 +10,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import SettingsEditOperation, SettingsEditResult
 from missionlink.protocol.model import JsonObject, Maybe
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 StaffLogLevelMigrationStatus: TypeAlias = Literal["ineligible", "current", "refreshed"] | str
@@ -181,7 +182,7 @@ class ClientUserSettingsRpc(Namespace):
         value: object | UnsetType = UNSET,
         delete: bool | UnsetType = UNSET,
         complete_staff_update_channel_migration: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsApplyTopKeyResult:
         """Call ``user.settings.applyTopKey``.
 
@@ -207,7 +208,7 @@ class ClientUserSettingsRpc(Namespace):
         environment: Mapping[str, str],
         platform: str,
         overrides: Mapping[str, object] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> dict[str, Raw]:
         """Call ``user.settings.buildRuntime``.
 
@@ -230,7 +231,7 @@ class ClientUserSettingsRpc(Namespace):
         self,
         *,
         sources: Sequence[UserSettingsProblemSource] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsProblemsResult:
         """Call ``user.settings.diagnoseProblems``.
 
@@ -250,7 +251,7 @@ class ClientUserSettingsRpc(Namespace):
         operation: SettingsEditOperation,
         config_dir: str | UnsetType = UNSET,
         value: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SettingsEditResult:
         """Call ``user.settings.edit``.
 
@@ -268,14 +269,14 @@ class ClientUserSettingsRpc(Namespace):
             timeout,
         )
 
-    async def get(self, *, timeout: Timeout = UNSET) -> UserSettingsGetResult:
+    async def get(self, *, timeout: Timeout = DEFAULT) -> UserSettingsGetResult:
         """Return the user's settings.
 
         Newer than 1.0.60.
         """
         return await self._call("user.settings.get", UserSettingsGetResult, {}, timeout)
 
-    async def get_path(self, *, timeout: Timeout = UNSET) -> UserSettingsPathResult:
+    async def get_path(self, *, timeout: Timeout = DEFAULT) -> UserSettingsPathResult:
         """Call ``user.settings.getPath``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -286,7 +287,7 @@ class ClientUserSettingsRpc(Namespace):
         self,
         *,
         repo_root: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsGetPathsResult:
         """Call ``user.settings.getPaths``.
 
@@ -303,7 +304,7 @@ class ClientUserSettingsRpc(Namespace):
         self,
         *,
         context: UserSettingsHostContext,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsUnknownKeysWarningResult:
         """Call ``user.settings.getUnknownKeysWarning``.
 
@@ -316,7 +317,7 @@ class ClientUserSettingsRpc(Namespace):
             timeout,
         )
 
-    async def list_governance_keys(self, *, timeout: Timeout = UNSET) -> UserSettingsGovernanceKeysResult:
+    async def list_governance_keys(self, *, timeout: Timeout = DEFAULT) -> UserSettingsGovernanceKeysResult:
         """Call ``user.settings.listGovernanceKeys``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -333,7 +334,7 @@ class ClientUserSettingsRpc(Namespace):
         *,
         repo_root: str,
         user_settings: Mapping[str, object],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsLoadAndMergeRepoResult:
         """Call ``user.settings.loadAndMergeRepo``.
 
@@ -350,7 +351,7 @@ class ClientUserSettingsRpc(Namespace):
         self,
         *,
         config_dir: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> dict[str, Raw]:
         """Call ``user.settings.loadForConfigDir``.
 
@@ -364,14 +365,14 @@ class ClientUserSettingsRpc(Namespace):
         )
         return result
 
-    async def load_for_edit(self, *, timeout: Timeout = UNSET) -> UserSettingsLoadForEditResult:
+    async def load_for_edit(self, *, timeout: Timeout = DEFAULT) -> UserSettingsLoadForEditResult:
         """Call ``user.settings.loadForEdit``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("user.settings.loadForEdit", UserSettingsLoadForEditResult, {}, timeout)
 
-    async def load_repo(self, *, repo_root: str, timeout: Timeout = UNSET) -> UserSettingsLoadRepoResult:
+    async def load_repo(self, *, repo_root: str, timeout: Timeout = DEFAULT) -> UserSettingsLoadRepoResult:
         """Call ``user.settings.loadRepo``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -383,7 +384,7 @@ class ClientUserSettingsRpc(Namespace):
             timeout,
         )
 
-    async def load_with_warning(self, *, timeout: Timeout = UNSET) -> UserSettingsLoadWithWarningResult:
+    async def load_with_warning(self, *, timeout: Timeout = DEFAULT) -> UserSettingsLoadWithWarningResult:
         """Call ``user.settings.loadWithWarning``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -400,7 +401,7 @@ class ClientUserSettingsRpc(Namespace):
         *,
         managed: object | UnsetType = UNSET,
         user: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsMergeManagedAndUserResult:
         """Call ``user.settings.mergeManagedAndUser``.
 
@@ -418,7 +419,7 @@ class ClientUserSettingsRpc(Namespace):
         *,
         user_settings: object,
         repo_settings: object,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsMergeRepoValueResult:
         """Call ``user.settings.mergeRepoValue``.
 
@@ -435,7 +436,7 @@ class ClientUserSettingsRpc(Namespace):
         self,
         *,
         config_dir: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsMigrateObsoleteOnDiskResult:
         """Call ``user.settings.migrateObsoleteOnDisk``.
 
@@ -453,7 +454,7 @@ class ClientUserSettingsRpc(Namespace):
         *,
         context: UserSettingsHostContext,
         cached_completed_at: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsMigrateStaffLogLevelOnceResult:
         """Call ``user.settings.migrateStaffLogLevelOnce``.
 
@@ -472,7 +473,7 @@ class ClientUserSettingsRpc(Namespace):
         home_directory: str,
         environment: Mapping[str, object],
         config_dir: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsMigrateStaffUpdateChannelOnceResult:
         """Call ``user.settings.migrateStaffUpdateChannelOnce``.
 
@@ -485,7 +486,7 @@ class ClientUserSettingsRpc(Namespace):
             timeout,
         )
 
-    async def normalize(self, *, settings: object, timeout: Timeout = UNSET) -> UserSettingsNormalizeResult:
+    async def normalize(self, *, settings: object, timeout: Timeout = DEFAULT) -> UserSettingsNormalizeResult:
         """Call ``user.settings.normalize``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -497,7 +498,7 @@ class ClientUserSettingsRpc(Namespace):
             timeout,
         )
 
-    async def reload(self, *, timeout: Timeout = UNSET) -> None:
+    async def reload(self, *, timeout: Timeout = DEFAULT) -> None:
         """Read the user's settings again.
 
         Gone in 1.0.102.
@@ -510,7 +511,7 @@ class ClientUserSettingsRpc(Namespace):
         context: UserSettingsHostContext,
         staff: bool | UnsetType = UNSET,
         staff_model_reset_at: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsResetStaffModelSelectionOnceResult:
         """Call ``user.settings.resetStaffModelSelectionOnce``.
 
@@ -523,7 +524,7 @@ class ClientUserSettingsRpc(Namespace):
             timeout,
         )
 
-    async def set(self, *, settings: object, timeout: Timeout = UNSET) -> None:
+    async def set(self, *, settings: object, timeout: Timeout = DEFAULT) -> None:
         """Change the user's settings.
 
         Newer than 1.0.60.
@@ -536,7 +537,7 @@ class ClientUserSettingsRpc(Namespace):
         settings_path: str,
         disable_key: str,
         disabled: bool,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsSetHookDisabledResult:
         """Call ``user.settings.setHookDisabled``.
 
@@ -556,7 +557,7 @@ class ClientUserSettingsRpc(Namespace):
         value: object,
         config_dir: str | UnsetType = UNSET,
         sub_dir: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsUpdateResult:
         """Call ``user.settings.update``.
 
@@ -575,7 +576,7 @@ class ClientUserSettingsRpc(Namespace):
         top_key: str,
         value: object | UnsetType = UNSET,
         delete: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UserSettingsValidateResult:
         """Call ``user.settings.validate``.
 
@@ -588,7 +589,7 @@ class ClientUserSettingsRpc(Namespace):
             timeout,
         )
 
-    async def write_all(self, *, settings: object, timeout: Timeout = UNSET) -> None:
+    async def write_all(self, *, settings: object, timeout: Timeout = DEFAULT) -> None:
         """Call ``user.settings.writeAll``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.

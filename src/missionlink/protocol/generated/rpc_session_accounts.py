@@ -9,7 +9,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AuthIdentity, AuthValidationError
 from missionlink.protocol.model import JsonObject, OpenJsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 AccountKind: TypeAlias = Literal["githubDotCom", "proxima", "entraEmu", "entra", "loki"] | str
@@ -313,7 +314,7 @@ class SessionAccountsLoginRpc(Namespace):
             timeout,
         )
 
-    async def cancel(self, *, flow_id: str, timeout: Timeout = UNSET) -> None:
+    async def cancel(self, *, flow_id: str, timeout: Timeout = DEFAULT) -> None:
         """Give a login up.
 
         Newer than 1.0.60.
@@ -329,7 +330,7 @@ class SessionAccountsRpc(Namespace):
     }
     login: SessionAccountsLoginRpc
 
-    async def enumerate(self, *, query: AuthEnumerateQuery, timeout: Timeout = UNSET) -> AuthEnumerateValue:
+    async def enumerate(self, *, query: AuthEnumerateQuery, timeout: Timeout = DEFAULT) -> AuthEnumerateValue:
         """List accounts or providers of the session.
 
         Newer than 1.0.60.
@@ -342,7 +343,7 @@ class SessionAccountsRpc(Namespace):
         )
         return result
 
-    async def get(self, *, query: AuthReadQuery, timeout: Timeout = UNSET) -> AuthReadValue:
+    async def get(self, *, query: AuthReadQuery, timeout: Timeout = DEFAULT) -> AuthReadValue:
         """Return the session's account.
 
         Newer than 1.0.60.
@@ -355,7 +356,7 @@ class SessionAccountsRpc(Namespace):
         )
         return result
 
-    async def set(self, *, command: AuthWrite, timeout: Timeout = UNSET) -> AuthWriteResult:
+    async def set(self, *, command: AuthWrite, timeout: Timeout = DEFAULT) -> AuthWriteResult:
         """Change the session's account.
 
         Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.

@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AgentInfo
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class AgentGetCurrentResult(JsonObject, frozen=True, kw_only=True):
@@ -30,11 +31,11 @@ class AgentSelectResult(JsonObject, frozen=True, kw_only=True):
 class SessionAgentRpc(Namespace):
     """Methods ``session.agent.*``."""
 
-    async def deselect(self, *, timeout: Timeout = UNSET) -> None:
+    async def deselect(self, *, timeout: Timeout = DEFAULT) -> None:
         """Go back to the default agent."""
         await self._call_for_nothing("session.agent.deselect", {}, timeout)
 
-    async def get_current(self, *, timeout: Timeout = UNSET) -> AgentGetCurrentResult:
+    async def get_current(self, *, timeout: Timeout = DEFAULT) -> AgentGetCurrentResult:
         """Return the selected custom agent."""
         return await self._call("session.agent.getCurrent", AgentGetCurrentResult, {}, timeout)
 
@@ -43,7 +44,7 @@ class SessionAgentRpc(Namespace):
         *,
         include_built_in_agents: bool | UnsetType = UNSET,
         include_prompt: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AgentList:
         """List the custom agents of the session."""
         return await self._call(
@@ -53,15 +54,15 @@ class SessionAgentRpc(Namespace):
             timeout,
         )
 
-    async def reload(self, *, timeout: Timeout = UNSET) -> AgentReloadResult:
+    async def reload(self, *, timeout: Timeout = DEFAULT) -> AgentReloadResult:
         """Look for custom agents again."""
         return await self._call("session.agent.reload", AgentReloadResult, {}, timeout)
 
-    async def select(self, *, name: str, timeout: Timeout = UNSET) -> AgentSelectResult:
+    async def select(self, *, name: str, timeout: Timeout = DEFAULT) -> AgentSelectResult:
         """Select a custom agent."""
         return await self._call("session.agent.select", AgentSelectResult, {"name": name}, timeout)
 
-    async def set_prompt(self, *, id: str, prompt: str, timeout: Timeout = UNSET) -> None:
+    async def set_prompt(self, *, id: str, prompt: str, timeout: Timeout = DEFAULT) -> None:
         """Replace the prompt of a custom agent.
 
         Newer than 1.0.60.

@@ -8,13 +8,14 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_session import SessionAuthStatus, SessionSetCredentialsResult
 from missionlink.protocol.generated.types_rpc_shared import AuthInfo
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class SessionAuthRpc(Namespace):
     """Methods ``session.auth.*``."""
 
-    async def get_status(self, *, timeout: Timeout = UNSET) -> SessionAuthStatus:
+    async def get_status(self, *, timeout: Timeout = DEFAULT) -> SessionAuthStatus:
         """Return the session's login to GitHub; newer runtimes have ``github_auth.get_status``.
 
         Gone in 1.0.102.
@@ -25,7 +26,7 @@ class SessionAuthRpc(Namespace):
         self,
         *,
         credentials: AuthInfo | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionSetCredentialsResult:
         """Change the session's login; newer runtimes have ``github_auth.set_credentials``.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 AutopilotObjectiveStatus: TypeAlias = Literal["active", "paused", "completed"] | str
@@ -38,7 +37,7 @@ class AutopilotObjectiveState(JsonObject, frozen=True, kw_only=True):
 class SessionAutopilotObjectiveRpc(Namespace):
     """Methods ``session.autopilotObjective.*``."""
 
-    async def get_state(self, *, timeout: Timeout = UNSET) -> AutopilotObjectiveGetStateResult:
+    async def get_state(self, *, timeout: Timeout = DEFAULT) -> AutopilotObjectiveGetStateResult:
         """Return the goal that the autopilot works toward.
 
         Newer than 1.0.60.

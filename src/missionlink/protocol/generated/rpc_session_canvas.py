@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.model import JsonObject, Maybe
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 CanvasInstanceAvailability: TypeAlias = Literal["ready", "stale"] | str
@@ -90,7 +91,7 @@ class SessionCanvasProviderRpc(Namespace):
         connection_id: str,
         info: object,
         canvases: Sequence[object],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``session.canvas.provider.register``.
 
@@ -102,7 +103,7 @@ class SessionCanvasProviderRpc(Namespace):
             timeout,
         )
 
-    async def unregister(self, *, connection_id: str, timeout: Timeout = UNSET) -> None:
+    async def unregister(self, *, connection_id: str, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.canvas.provider.unregister``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -124,15 +125,15 @@ class SessionCanvasRpc(Namespace):
     action: SessionCanvasActionRpc
     provider: SessionCanvasProviderRpc
 
-    async def close(self, *, instance_id: str, timeout: Timeout = UNSET) -> None:
+    async def close(self, *, instance_id: str, timeout: Timeout = DEFAULT) -> None:
         """Close a canvas."""
         await self._call_for_nothing("session.canvas.close", {"instanceId": instance_id}, timeout)
 
-    async def list(self, *, timeout: Timeout = UNSET) -> CanvasList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> CanvasList:
         """List the canvases that can be opened."""
         return await self._call("session.canvas.list", CanvasList, {}, timeout)
 
-    async def list_open(self, *, timeout: Timeout = UNSET) -> CanvasListOpenResult:
+    async def list_open(self, *, timeout: Timeout = DEFAULT) -> CanvasListOpenResult:
         """List the open canvases."""
         return await self._call("session.canvas.listOpen", CanvasListOpenResult, {}, timeout)
 

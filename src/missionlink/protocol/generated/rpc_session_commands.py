@@ -11,7 +11,8 @@ from msgspec import UNSET, Raw, UnsetType
 from missionlink.protocol.generated.types_rpc_shared import CommandList
 from missionlink.protocol.generated.types_shared import AutoTier, RemediationAction, SessionMode
 from missionlink.protocol.model import JsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 CommandsInvocationEffectOutcome: TypeAlias = Literal["applied", "cancelled"] | str
@@ -174,7 +175,7 @@ class SessionCommandsRpc(Namespace):
         *,
         command: str,
         display_text: str | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> EnqueueCommandResult:
         """Queue a slash command behind the current turn."""
         return await self._call(
@@ -201,7 +202,7 @@ class SessionCommandsRpc(Namespace):
         *,
         effect: Mapping[str, object],
         outcome: CommandsInvocationEffectOutcome,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CommandsFinalizeInvocationEffectResult:
         """Call ``session.commands.finalizeInvocationEffect``.
 
@@ -220,7 +221,7 @@ class SessionCommandsRpc(Namespace):
         *,
         request_id: str,
         error: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CommandsHandlePendingCommandResult:
         """Answer ``command.execute``."""
         return await self._call(
@@ -256,7 +257,7 @@ class SessionCommandsRpc(Namespace):
         include_builtins: bool | UnsetType = UNSET,
         include_skills: bool | UnsetType = UNSET,
         include_client_commands: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CommandList:
         """List the slash commands of the session."""
         return await self._call(
@@ -275,7 +276,7 @@ class SessionCommandsRpc(Namespace):
         *,
         request_id: str,
         result: QueuedCommandResult,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CommandsRespondToQueuedCommandResult:
         """Say what became of a queued command."""
         return await self._call(

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class CompletionsGetTriggerCharactersResult(JsonObject, frozen=True, kw_only=True):
@@ -32,7 +31,7 @@ class SessionCompletionsRpc(Namespace):
     async def get_trigger_characters(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CompletionsGetTriggerCharactersResult:
         """Return the characters that ask for completions of a prompt.
 
@@ -45,7 +44,13 @@ class SessionCompletionsRpc(Namespace):
             timeout,
         )
 
-    async def request(self, *, text: str, offset: int, timeout: Timeout = UNSET) -> CompletionsRequestResult:
+    async def request(
+        self,
+        *,
+        text: str,
+        offset: int,
+        timeout: Timeout = DEFAULT,
+    ) -> CompletionsRequestResult:
         """Return completions for a prompt.
 
         Newer than 1.0.60.

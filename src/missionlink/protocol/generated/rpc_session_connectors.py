@@ -9,7 +9,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AuthInfoType, ConnectorCatalogStatus
 from missionlink.protocol.model import JsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ConnectorAuthorizationScope: TypeAlias = Literal["write_plugin_gateway_connections"] | str
@@ -175,7 +176,7 @@ class SessionConnectorsRpc(Namespace):
         *,
         account_id: str,
         connector_name: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ConnectorDisconnectResult:
         """Disconnect a connector.
 
@@ -188,7 +189,7 @@ class SessionConnectorsRpc(Namespace):
             timeout,
         )
 
-    async def get_account(self, *, timeout: Timeout = UNSET) -> ConnectorSessionAccount | None:
+    async def get_account(self, *, timeout: Timeout = DEFAULT) -> ConnectorSessionAccount | None:
         """Return the account that the session's connectors use.
 
         Newer than 1.0.60.
@@ -201,21 +202,21 @@ class SessionConnectorsRpc(Namespace):
         )
         return result
 
-    async def get_capabilities(self, *, timeout: Timeout = UNSET) -> ConnectorCapabilities:
+    async def get_capabilities(self, *, timeout: Timeout = DEFAULT) -> ConnectorCapabilities:
         """Return what connectors can do in this session.
 
         Newer than 1.0.60.
         """
         return await self._call("session.connectors.getCapabilities", ConnectorCapabilities, {}, timeout)
 
-    async def get_status(self, *, timeout: Timeout = UNSET) -> ConnectorStatus:
+    async def get_status(self, *, timeout: Timeout = DEFAULT) -> ConnectorStatus:
         """Return the state of connectors.
 
         Newer than 1.0.60.
         """
         return await self._call("session.connectors.getStatus", ConnectorStatus, {}, timeout)
 
-    async def list(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorCatalogResult:
+    async def list(self, *, account_id: str, timeout: Timeout = DEFAULT) -> ConnectorCatalogResult:
         """List the connectors of the session.
 
         Newer than 1.0.60.
@@ -233,7 +234,7 @@ class SessionConnectorsRpc(Namespace):
         account_id: str,
         refresh_catalog: bool | UnsetType = UNSET,
         force_connector_name: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ConnectorStatus:
         """Bring connectors in line with what is wanted.
 
@@ -250,7 +251,7 @@ class SessionConnectorsRpc(Namespace):
             timeout,
         )
 
-    async def reconcile_for_startup(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorStatus:
+    async def reconcile_for_startup(self, *, account_id: str, timeout: Timeout = DEFAULT) -> ConnectorStatus:
         """Call ``session.connectors.reconcileForStartup``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -281,7 +282,7 @@ class SessionConnectorsRpc(Namespace):
         )
         return result
 
-    async def refresh(self, *, account_id: str, timeout: Timeout = UNSET) -> ConnectorCatalogResult:
+    async def refresh(self, *, account_id: str, timeout: Timeout = DEFAULT) -> ConnectorCatalogResult:
         """Fetch the session's connectors anew.
 
         Newer than 1.0.60.
@@ -293,7 +294,7 @@ class SessionConnectorsRpc(Namespace):
             timeout,
         )
 
-    async def withdraw_projection(self, *, timeout: Timeout = UNSET) -> ConnectorStatus:
+    async def withdraw_projection(self, *, timeout: Timeout = DEFAULT) -> ConnectorStatus:
         """Call ``session.connectors.withdrawProjection``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class ContentExclusionCheckPathsResult(JsonObject, frozen=True, kw_only=True):
@@ -28,7 +27,7 @@ class SessionContentExclusionRpc(Namespace):
         self,
         *,
         paths: Sequence[str],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ContentExclusionCheckPathsResult:
         """Return which paths are excluded by rules.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 CustomizationReloadStatus: TypeAlias = Literal["reloaded", "skipped", "failed"] | str
@@ -35,7 +34,7 @@ class CustomizationsReloadResult(JsonObject, frozen=True, kw_only=True):
 class SessionCustomizationsRpc(Namespace):
     """Methods ``session.customizations.*``."""
 
-    async def reload(self, *, timeout: Timeout = UNSET) -> CustomizationsReloadResult:
+    async def reload(self, *, timeout: Timeout = DEFAULT) -> CustomizationsReloadResult:
         """Load agents, skills and instructions again.
 
         Newer than 1.0.60.

@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 DiagnosticCursorStatus: TypeAlias = Literal["ok", "expired"] | str
@@ -66,7 +67,7 @@ class SessionDiagnosticsRpc(Namespace):
         self,
         *,
         sources: DiagnosticSourcesConfiguration,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> DiagnosticsConfiguration:
         """Set which diagnostics are kept.
 
@@ -86,7 +87,7 @@ class SessionDiagnosticsRpc(Namespace):
         cursor: str | UnsetType = UNSET,
         max: int | UnsetType = UNSET,
         wait_ms: int | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> DiagnosticsReadResult:
         """Read diagnostics.
 

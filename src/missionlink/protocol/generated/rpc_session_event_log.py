@@ -10,7 +10,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import EventsReadDirection, EventsReadResult
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 EventsAgentScope: TypeAlias = Literal["primary", "all"] | str
@@ -68,7 +69,7 @@ class SessionEventLogRpc(Namespace):
         self,
         *,
         event_type: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> RegisterEventInterestResult:
         """Ask for a kind of event that is not sent without."""
         return await self._call(
@@ -82,7 +83,7 @@ class SessionEventLogRpc(Namespace):
         self,
         *,
         handle: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> EventLogReleaseInterestResult:
         """Give back a handle of ``register_interest``."""
         return await self._call(
@@ -92,6 +93,6 @@ class SessionEventLogRpc(Namespace):
             timeout,
         )
 
-    async def tail(self, *, timeout: Timeout = UNSET) -> EventLogTailResult:
+    async def tail(self, *, timeout: Timeout = DEFAULT) -> EventLogTailResult:
         """Return a cursor at the end of the events."""
         return await self._call("session.eventLog.tail", EventLogTailResult, {}, timeout)

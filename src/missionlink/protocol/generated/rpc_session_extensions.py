@@ -10,7 +10,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import ExtensionSource
 from missionlink.protocol.model import JsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ExtensionStatus: TypeAlias = Literal["running", "disabled", "failed", "starting"] | str
@@ -238,26 +239,26 @@ else:
 class SessionExtensionsRpc(Namespace):
     """Methods ``session.extensions.*``."""
 
-    async def disable(self, *, id: str, timeout: Timeout = UNSET) -> None:
+    async def disable(self, *, id: str, timeout: Timeout = DEFAULT) -> None:
         """Switch an extension off for the session."""
         await self._call_for_nothing("session.extensions.disable", {"id": id}, timeout)
 
-    async def enable(self, *, id: str, timeout: Timeout = UNSET) -> None:
+    async def enable(self, *, id: str, timeout: Timeout = DEFAULT) -> None:
         """Switch an extension on for the session."""
         await self._call_for_nothing("session.extensions.enable", {"id": id}, timeout)
 
-    async def list(self, *, timeout: Timeout = UNSET) -> ExtensionList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> ExtensionList:
         """List the session's extensions."""
         return await self._call("session.extensions.list", ExtensionList, {}, timeout)
 
-    async def reconcile(self, *, timeout: Timeout = UNSET) -> ExtensionList:
+    async def reconcile(self, *, timeout: Timeout = DEFAULT) -> ExtensionList:
         """Bring extensions in line with what is wanted.
 
         Newer than 1.0.60.
         """
         return await self._call("session.extensions.reconcile", ExtensionList, {}, timeout)
 
-    async def reload(self, *, timeout: Timeout = UNSET) -> None:
+    async def reload(self, *, timeout: Timeout = DEFAULT) -> None:
         """Load the session's extensions again."""
         await self._call_for_nothing("session.extensions.reload", {}, timeout)
 
@@ -266,7 +267,7 @@ class SessionExtensionsRpc(Namespace):
         *,
         attachments: Sequence[PushAttachment],
         instance_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Add attachments to the next message."""
         await self._call_for_nothing(

@@ -9,7 +9,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_attachment import Attachment
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import Timeout
 
 
 class FleetStartResult(JsonObject, frozen=True, kw_only=True):

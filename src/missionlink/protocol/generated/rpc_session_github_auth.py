@@ -21,7 +21,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
     UserAuthInfo,
 )
 from missionlink.protocol.model import JsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class SettableTokenAuthInfo(JsonObject, frozen=True, kw_only=True, tag_field="type", tag="token"):
@@ -58,7 +59,7 @@ else:
 class SessionGitHubAuthRpc(Namespace):
     """Methods ``session.gitHubAuth.*``."""
 
-    async def get_all_auth_available(self, *, timeout: Timeout = UNSET) -> list[SessionAuthStatus]:
+    async def get_all_auth_available(self, *, timeout: Timeout = DEFAULT) -> list[SessionAuthStatus]:
         """Call ``session.gitHubAuth.getAllAuthAvailable``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -71,7 +72,7 @@ class SessionGitHubAuthRpc(Namespace):
         )
         return result
 
-    async def get_current_auth_info(self, *, timeout: Timeout = UNSET) -> AuthIdentity | None:
+    async def get_current_auth_info(self, *, timeout: Timeout = DEFAULT) -> AuthIdentity | None:
         """Call ``session.gitHubAuth.getCurrentAuthInfo``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -84,14 +85,14 @@ class SessionGitHubAuthRpc(Namespace):
         )
         return result
 
-    async def get_status(self, *, timeout: Timeout = UNSET) -> SessionAuthStatus:
+    async def get_status(self, *, timeout: Timeout = DEFAULT) -> SessionAuthStatus:
         """Return the session's login to GitHub.
 
         Newer than 1.0.60.
         """
         return await self._call("session.gitHubAuth.getStatus", SessionAuthStatus, {}, timeout)
 
-    async def last_auth_errors(self, *, timeout: Timeout = UNSET) -> list[AuthValidationError]:
+    async def last_auth_errors(self, *, timeout: Timeout = DEFAULT) -> list[AuthValidationError]:
         """Call ``session.gitHubAuth.lastAuthErrors``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -125,21 +126,21 @@ class SessionGitHubAuthRpc(Namespace):
         )
         return result
 
-    async def logout(self, *, timeout: Timeout = UNSET) -> bool:
+    async def logout(self, *, timeout: Timeout = DEFAULT) -> bool:
         """Call ``session.gitHubAuth.logout``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.gitHubAuth.logout", bool, {}, timeout)
 
-    async def logout_user(self, *, auth_info: AuthInfo, timeout: Timeout = UNSET) -> bool:
+    async def logout_user(self, *, auth_info: AuthInfo, timeout: Timeout = DEFAULT) -> bool:
         """Call ``session.gitHubAuth.logoutUser``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.gitHubAuth.logoutUser", bool, {"authInfo": auth_info}, timeout)
 
-    async def refresh_copilot_user(self, *, timeout: Timeout = UNSET) -> AuthIdentity | None:
+    async def refresh_copilot_user(self, *, timeout: Timeout = DEFAULT) -> AuthIdentity | None:
         """Call ``session.gitHubAuth.refreshCopilotUser``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -156,7 +157,7 @@ class SessionGitHubAuthRpc(Namespace):
         self,
         *,
         credentials: SettableAuthInfo | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionSetCredentialsResult:
         """Change the session's login to GitHub.
 
@@ -174,7 +175,7 @@ class SessionGitHubAuthRpc(Namespace):
         *,
         auth_info: AuthInfo,
         token: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``session.gitHubAuth.switchToAuth``.
 

@@ -9,7 +9,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import HistoryRewindUnavailableReason
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 HistoryFileRestoreSkipReason: TypeAlias = Literal["user-modified", "skipped-capture"] | str
@@ -115,7 +116,7 @@ class SessionHistoryRpc(Namespace):
     async def abort_manual_compaction(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HistoryAbortManualCompactionResult:
         """Stop a compaction that was asked for."""
         return await self._call(
@@ -128,7 +129,7 @@ class SessionHistoryRpc(Namespace):
     async def cancel_background_compaction(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HistoryCancelBackgroundCompactionResult:
         """Stop a compaction in the background."""
         return await self._call(
@@ -138,7 +139,7 @@ class SessionHistoryRpc(Namespace):
             timeout,
         )
 
-    async def clear_context(self, *, prompt: str, timeout: Timeout = UNSET) -> HistoryClearContextResult:
+    async def clear_context(self, *, prompt: str, timeout: Timeout = DEFAULT) -> HistoryClearContextResult:
         """Clear the history; the session goes on.
 
         Newer than 1.0.60.
@@ -169,7 +170,7 @@ class SessionHistoryRpc(Namespace):
             timeout,
         )
 
-    async def list_rewind_points(self, *, timeout: Timeout = UNSET) -> HistoryListRewindPointsResult:
+    async def list_rewind_points(self, *, timeout: Timeout = DEFAULT) -> HistoryListRewindPointsResult:
         """List the points to which the session can go back.
 
         Newer than 1.0.60.
@@ -181,7 +182,12 @@ class SessionHistoryRpc(Namespace):
             timeout,
         )
 
-    async def preview_rewind(self, *, event_id: str, timeout: Timeout = UNSET) -> HistoryPreviewRewindResult:
+    async def preview_rewind(
+        self,
+        *,
+        event_id: str,
+        timeout: Timeout = DEFAULT,
+    ) -> HistoryPreviewRewindResult:
         """Return what going back to a point would change.
 
         Newer than 1.0.60.
@@ -198,7 +204,7 @@ class SessionHistoryRpc(Namespace):
         *,
         event_id: str,
         mode: HistoryRewindMode,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HistoryRewindResult:
         """Go back to a point: in the history, and in files if asked.
 
@@ -223,7 +229,7 @@ class SessionHistoryRpc(Namespace):
             timeout,
         )
 
-    async def truncate(self, *, event_id: str, timeout: Timeout = UNSET) -> HistoryTruncateResult:
+    async def truncate(self, *, event_id: str, timeout: Timeout = DEFAULT) -> HistoryTruncateResult:
         """Remove all events from one on."""
         return await self._call(
             "session.history.truncate",

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.generated.types_rpc_shared import InstructionSource
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class InstructionsGetSourcesResult(JsonObject, frozen=True, kw_only=True):
@@ -18,11 +17,11 @@ class InstructionsGetSourcesResult(JsonObject, frozen=True, kw_only=True):
 class SessionInstructionsRpc(Namespace):
     """Methods ``session.instructions.*``."""
 
-    async def get_sources(self, *, timeout: Timeout = UNSET) -> InstructionsGetSourcesResult:
+    async def get_sources(self, *, timeout: Timeout = DEFAULT) -> InstructionsGetSourcesResult:
         """List the instruction files in use."""
         return await self._call("session.instructions.getSources", InstructionsGetSourcesResult, {}, timeout)
 
-    async def reload(self, *, timeout: Timeout = UNSET) -> InstructionsGetSourcesResult:
+    async def reload(self, *, timeout: Timeout = DEFAULT) -> InstructionsGetSourcesResult:
         """Read the instruction files again.
 
         Newer than 1.0.60.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.model import JsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import Timeout
 
 
 SessionLimitPredictionClientType: TypeAlias = Literal["cli-interactive", "cli-prompt"] | str

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class SessionLspRpc(Namespace):
@@ -18,7 +19,7 @@ class SessionLspRpc(Namespace):
         working_directory: str | UnsetType = UNSET,
         git_root: str | UnsetType = UNSET,
         force: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Start the language servers."""
         await self._call_for_nothing(

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.generated.types_rpc_shared import ManagedSettingsResolvedData
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class SessionManagedSettingsRpc(Namespace):
     """Methods ``session.managedSettings.*``."""
 
-    async def get(self, *, timeout: Timeout = UNSET) -> ManagedSettingsResolvedData:
+    async def get(self, *, timeout: Timeout = DEFAULT) -> ManagedSettingsResolvedData:
         """Return the organisation's settings that hold for the session.
 
         Newer than 1.0.60.

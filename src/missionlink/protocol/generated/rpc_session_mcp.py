@@ -16,7 +16,8 @@ from missionlink.protocol.generated.types_shared import (
     McpServerStatus,
 )
 from missionlink.protocol.model import JsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 McpOauthLoginGrantType: TypeAlias = Literal["authorization_code", "client_credentials"] | str
@@ -481,7 +482,7 @@ class SessionMcpAppsRpc(Namespace):
         )
         return result
 
-    async def diagnose(self, *, server_name: str, timeout: Timeout = UNSET) -> McpAppsDiagnoseResult:
+    async def diagnose(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpAppsDiagnoseResult:
         """Check an MCP app."""
         return await self._call(
             "session.mcp.apps.diagnose",
@@ -490,7 +491,7 @@ class SessionMcpAppsRpc(Namespace):
             timeout,
         )
 
-    async def get_host_context(self, *, timeout: Timeout = UNSET) -> McpAppsHostContext:
+    async def get_host_context(self, *, timeout: Timeout = DEFAULT) -> McpAppsHostContext:
         """Return what MCP apps are told about their host."""
         return await self._call("session.mcp.apps.getHostContext", McpAppsHostContext, {}, timeout)
 
@@ -499,7 +500,7 @@ class SessionMcpAppsRpc(Namespace):
         *,
         server_name: str,
         origin_server_name: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpAppsListToolsResult:
         """List the tools that an MCP app may call."""
         return await self._call(
@@ -527,7 +528,7 @@ class SessionMcpAppsRpc(Namespace):
             timeout,
         )
 
-    async def set_host_context(self, *, context: Mapping[str, object], timeout: Timeout = UNSET) -> None:
+    async def set_host_context(self, *, context: Mapping[str, object], timeout: Timeout = DEFAULT) -> None:
         """Set what MCP apps are told about their host."""
         await self._call_for_nothing("session.mcp.apps.setHostContext", {"context": context}, timeout)
 
@@ -540,7 +541,7 @@ class SessionMcpHeadersRpc(Namespace):
         *,
         request_id: str,
         result: McpHeadersHandlePendingHeadersRefreshRequest,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpHeadersHandlePendingHeadersRefreshRequestResult:
         """Answer ``mcp.headers_refresh_required``.
 
@@ -562,7 +563,7 @@ class SessionMcpOauthRpc(Namespace):
         *,
         server_name: str | UnsetType = UNSET,
         refresh_session_token: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Tell the session that a login to an MCP server has changed.
 
@@ -579,7 +580,7 @@ class SessionMcpOauthRpc(Namespace):
         *,
         expected_installation_id: str,
         login_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpOauthCancelLoginResult:
         """Give a login to an MCP server up.
 
@@ -608,7 +609,7 @@ class SessionMcpOauthRpc(Namespace):
         *,
         request_id: str,
         result: McpOauthPendingRequestResponse,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpOauthHandlePendingResult:
         """Answer ``mcp.oauth_required``.
 
@@ -668,7 +669,7 @@ class SessionMcpOauthRpc(Namespace):
         force_reauth: bool | UnsetType = UNSET,
         client_name: str | UnsetType = UNSET,
         callback_success_message: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpOauthPrepareLoginResult:
         """Prepare a login to an MCP server.
 
@@ -692,7 +693,7 @@ class SessionMcpOauthRpc(Namespace):
         *,
         server_name: str,
         expected_installation_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpOauthProbeResult:
         """Find out whether an MCP server wants a login.
 
@@ -711,7 +712,7 @@ class SessionMcpOauthRpc(Namespace):
         *,
         request_id: str,
         provider: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpOauthRespondResult:
         """Hand over the answer of a login page."""
         return await self._call(
@@ -749,7 +750,7 @@ class SessionMcpPromptsRpc(Namespace):
         *,
         server_name: str,
         cursor: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpPromptsListResult:
         """List the prompts of an MCP server.
 
@@ -771,7 +772,7 @@ class SessionMcpResourcesRpc(Namespace):
         *,
         server_name: str,
         cursor: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpResourcesListResult:
         """List the resources of an MCP server.
 
@@ -789,7 +790,7 @@ class SessionMcpResourcesRpc(Namespace):
         *,
         server_name: str,
         cursor: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpResourcesListTemplatesResult:
         """List the resource templates of an MCP server.
 
@@ -835,7 +836,7 @@ class SessionMcpRpc(Namespace):
         self,
         *,
         request_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpCancelSamplingExecutionResult:
         """Cancel an answer for an MCP server."""
         return await self._call(
@@ -849,7 +850,7 @@ class SessionMcpRpc(Namespace):
         self,
         *,
         auth_info: object,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpConfigureGitHubResult:
         """Call ``session.mcp.configureGitHub``.
 
@@ -867,7 +868,7 @@ class SessionMcpRpc(Namespace):
         *,
         server_name: str,
         expected_installation_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Switch an MCP server off for the session."""
         await self._call_for_nothing(
@@ -881,7 +882,7 @@ class SessionMcpRpc(Namespace):
         *,
         server_name: str,
         expected_installation_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Switch an MCP server on for the session."""
         await self._call_for_nothing(
@@ -919,7 +920,7 @@ class SessionMcpRpc(Namespace):
         self,
         *,
         server_name: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpIsServerRunningResult:
         """Return whether an MCP server runs."""
         return await self._call(
@@ -929,18 +930,18 @@ class SessionMcpRpc(Namespace):
             timeout,
         )
 
-    async def list(self, *, timeout: Timeout = UNSET) -> McpServerList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> McpServerList:
         """List the session's MCP servers and their state."""
         return await self._call("session.mcp.list", McpServerList, {}, timeout)
 
-    async def list_configured(self, *, timeout: Timeout = UNSET) -> McpConfiguredServerList:
+    async def list_configured(self, *, timeout: Timeout = DEFAULT) -> McpConfiguredServerList:
         """List the MCP servers that are configured.
 
         Newer than 1.0.60.
         """
         return await self._call("session.mcp.listConfigured", McpConfiguredServerList, {}, timeout)
 
-    async def list_tools(self, *, server_name: str, timeout: Timeout = UNSET) -> McpListToolsResult:
+    async def list_tools(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpListToolsResult:
         """List the tools of an MCP server."""
         return await self._call(
             "session.mcp.listTools",
@@ -952,7 +953,7 @@ class SessionMcpRpc(Namespace):
     async def move_loading_to_background(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> MoveMcpLoadingToBackgroundResult:
         """Do not wait for MCP servers that still start.
 
@@ -972,7 +973,7 @@ class SessionMcpRpc(Namespace):
         client: object,
         transport: object,
         config: object,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``session.mcp.registerExternalClient``.
 
@@ -1003,7 +1004,7 @@ class SessionMcpRpc(Namespace):
             timeout,
         )
 
-    async def remove_github(self, *, timeout: Timeout = UNSET) -> McpRemoveGitHubResult:
+    async def remove_github(self, *, timeout: Timeout = DEFAULT) -> McpRemoveGitHubResult:
         """Remove the built-in GitHub server from the session."""
         return await self._call("session.mcp.removeGitHub", McpRemoveGitHubResult, {}, timeout)
 
@@ -1029,7 +1030,7 @@ class SessionMcpRpc(Namespace):
         self,
         *,
         ide: SessionConnectedIdeInfo | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``session.mcp.setConnectedIdeInfo``.
 
@@ -1041,7 +1042,7 @@ class SessionMcpRpc(Namespace):
         self,
         *,
         mode: McpSetEnvValueModeDetails,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> McpSetEnvValueModeResult:
         """Set how values of environment variables are read."""
         return await self._call(
@@ -1074,7 +1075,7 @@ class SessionMcpRpc(Namespace):
         *,
         server_name: str,
         expected_installation_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Stop an MCP server."""
         await self._call_for_nothing(
@@ -1083,7 +1084,7 @@ class SessionMcpRpc(Namespace):
             timeout,
         )
 
-    async def unregister_external_client(self, *, server_name: str, timeout: Timeout = UNSET) -> None:
+    async def unregister_external_client(self, *, server_name: str, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.mcp.unregisterExternalClient``.
 
         Internal to the runtime's own programs.

@@ -15,7 +15,8 @@ from missionlink.protocol.generated.types_shared import (
     SessionLimitsConfig,
 )
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 MetadataSnapshotCurrentMode: TypeAlias = Literal["interactive", "plan", "autopilot"] | str
@@ -165,7 +166,7 @@ class WorkspaceSummaryValue(JsonObject, frozen=True, kw_only=True, rename=None):
 class SessionMetadataRpc(Namespace):
     """Methods ``session.metadata.*``."""
 
-    async def activity(self, *, timeout: Timeout = UNSET) -> SessionActivity:
+    async def activity(self, *, timeout: Timeout = DEFAULT) -> SessionActivity:
         """Return what the session is doing."""
         return await self._call("session.metadata.activity", SessionActivity, {}, timeout)
 
@@ -176,7 +177,7 @@ class SessionMetadataRpc(Namespace):
         output_token_limit: int,
         selected_model: str | UnsetType = UNSET,
         provider_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> MetadataContextInfoResult:
         """Return how full the model's context is."""
         return await self._call(
@@ -191,7 +192,7 @@ class SessionMetadataRpc(Namespace):
             timeout,
         )
 
-    async def get_client_metadata(self, *, timeout: Timeout = UNSET) -> dict[str, str]:
+    async def get_client_metadata(self, *, timeout: Timeout = DEFAULT) -> dict[str, str]:
         """Return what clients stored with the session.
 
         Newer than 1.0.60.
@@ -204,7 +205,11 @@ class SessionMetadataRpc(Namespace):
         )
         return result
 
-    async def get_context_attribution(self, *, timeout: Timeout = UNSET) -> MetadataContextAttributionResult:
+    async def get_context_attribution(
+        self,
+        *,
+        timeout: Timeout = DEFAULT,
+    ) -> MetadataContextAttributionResult:
         """Return what fills the model's context.
 
         Newer than 1.0.60.
@@ -220,7 +225,7 @@ class SessionMetadataRpc(Namespace):
         self,
         *,
         limit: int | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> MetadataContextHeaviestMessagesResult:
         """Return the messages that fill most of the context.
 
@@ -233,7 +238,7 @@ class SessionMetadataRpc(Namespace):
             timeout,
         )
 
-    async def is_processing(self, *, timeout: Timeout = UNSET) -> MetadataIsProcessingResult:
+    async def is_processing(self, *, timeout: Timeout = DEFAULT) -> MetadataIsProcessingResult:
         """Return whether a turn is running."""
         return await self._call("session.metadata.isProcessing", MetadataIsProcessingResult, {}, timeout)
 
@@ -241,7 +246,7 @@ class SessionMetadataRpc(Namespace):
         self,
         *,
         model_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> MetadataRecomputeContextTokensResult:
         """Count the tokens of the context again."""
         return await self._call(
@@ -255,7 +260,7 @@ class SessionMetadataRpc(Namespace):
         self,
         *,
         context: SessionWorkingDirectoryContext,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> MetadataRecordContextChangeResult:
         """Tell the session of a new folder or repository."""
         return await self._call(
@@ -269,7 +274,7 @@ class SessionMetadataRpc(Namespace):
         self,
         *,
         working_directory: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> MetadataSetWorkingDirectoryResult:
         """Change the working directory."""
         return await self._call(
@@ -279,7 +284,7 @@ class SessionMetadataRpc(Namespace):
             timeout,
         )
 
-    async def snapshot(self, *, timeout: Timeout = UNSET) -> SessionMetadataSnapshot:
+    async def snapshot(self, *, timeout: Timeout = DEFAULT) -> SessionMetadataSnapshot:
         """Return the session's state at a glance."""
         return await self._call("session.metadata.snapshot", SessionMetadataSnapshot, {}, timeout)
 
@@ -289,7 +294,7 @@ class SessionMetadataRpc(Namespace):
         clear: bool | UnsetType = UNSET,
         remove: Sequence[str] | UnsetType = UNSET,
         set: Mapping[str, str] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> dict[str, str]:
         """Store texts of the client with the session.
 

@@ -12,7 +12,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
 )
 from missionlink.protocol.generated.types_shared import SessionMode
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class ModeSetResult(JsonObject, frozen=True, kw_only=True):
@@ -30,7 +31,7 @@ class ModeSetResult(JsonObject, frozen=True, kw_only=True):
 class SessionModeRpc(Namespace):
     """Methods ``session.mode.*``."""
 
-    async def get(self, *, timeout: Timeout = UNSET) -> SessionMode:
+    async def get(self, *, timeout: Timeout = DEFAULT) -> SessionMode:
         """Return the agent's mode."""
         result: SessionMode = await self._call("session.mode.get", SessionMode, {}, timeout)
         return result
@@ -51,7 +52,7 @@ class SessionModeRpc(Namespace):
         persist_plan_selection: bool | UnsetType = UNSET,
         picker_settings_context: ModelPickerSettingsContext | UnsetType = UNSET,
         plan_exit_action: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModeSetResult | None:
         """Change the agent's mode; version 1.0.60 takes any text and cannot load the session later."""
         result: ModeSetResult | None = await self._call(

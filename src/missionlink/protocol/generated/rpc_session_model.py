@@ -24,7 +24,8 @@ from missionlink.protocol.generated.types_shared import (
     Verbosity,
 )
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ModelSwitchAutoTierStatus: TypeAlias = Literal["unchanged", "pending"] | str
@@ -134,7 +135,7 @@ class SessionModelRpc(Namespace):
         deferred_resume: bool | UnsetType = UNSET,
         managed_reasoning_effort: str | UnsetType = UNSET,
         managed_context_tier: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelSwitchToResult:
         """Call ``session.model.applyStartupOverlay``.
 
@@ -166,7 +167,7 @@ class SessionModelRpc(Namespace):
         *,
         expected_model: str,
         expected_provider_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelClearStartupSeedResult:
         """Call ``session.model.clearStartupSeed``.
 
@@ -179,7 +180,7 @@ class SessionModelRpc(Namespace):
             timeout,
         )
 
-    async def get_current(self, *, timeout: Timeout = UNSET) -> CurrentModel:
+    async def get_current(self, *, timeout: Timeout = DEFAULT) -> CurrentModel:
         """Return the session's model and its settings."""
         return await self._call("session.model.getCurrent", CurrentModel, {}, timeout)
 
@@ -188,7 +189,7 @@ class SessionModelRpc(Namespace):
         *,
         persisted_show_reasoning: bool | UnsetType = UNSET,
         summaries_visible: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelGetReasoningSummariesResult:
         """Return whether summaries of the reasoning are shown.
 
@@ -205,7 +206,7 @@ class SessionModelRpc(Namespace):
         self,
         *,
         skip_cache: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionModelList:
         """List the models that the session may use."""
         return await self._call("session.model.list", SessionModelList, {"skipCache": skip_cache}, timeout)
@@ -214,7 +215,7 @@ class SessionModelRpc(Namespace):
         self,
         *,
         allowed_models: Sequence[str] | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelSetAllowedModelsResult:
         """Limit the models that the session may use.
 
@@ -231,7 +232,7 @@ class SessionModelRpc(Namespace):
         self,
         *,
         reasoning_effort: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelSetReasoningEffortResult:
         """Change how much the model reasons."""
         return await self._call(
@@ -246,7 +247,7 @@ class SessionModelRpc(Namespace):
         *,
         auto_tier: AutoTier | None,
         source: ModelChangeSource | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelSwitchAutoTierResult:
         """Change the tier of the automatic model choice.
 
@@ -278,7 +279,7 @@ class SessionModelRpc(Namespace):
         model_change_scope: str | UnsetType = UNSET,
         require_available: bool | UnsetType = UNSET,
         picker_persistence: ModelPickerPersistenceRequest | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelSwitchToResult:
         """Use another model from the next call on."""
         return await self._call(

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class NameGetResult(JsonObject, frozen=True, kw_only=True):
@@ -21,14 +20,14 @@ class NameSetAutoResult(JsonObject, frozen=True, kw_only=True):
 class SessionNameRpc(Namespace):
     """Methods ``session.name.*``."""
 
-    async def get(self, *, timeout: Timeout = UNSET) -> NameGetResult:
+    async def get(self, *, timeout: Timeout = DEFAULT) -> NameGetResult:
         """Return the session's name."""
         return await self._call("session.name.get", NameGetResult, {}, timeout)
 
-    async def set(self, *, name: str, timeout: Timeout = UNSET) -> None:
+    async def set(self, *, name: str, timeout: Timeout = DEFAULT) -> None:
         """Name the session."""
         await self._call_for_nothing("session.name.set", {"name": name}, timeout)
 
-    async def set_auto(self, *, summary: str, timeout: Timeout = UNSET) -> NameSetAutoResult:
+    async def set_auto(self, *, summary: str, timeout: Timeout = DEFAULT) -> NameSetAutoResult:
         """Name the session unless the user has named it."""
         return await self._call("session.name.setAuto", NameSetAutoResult, {"summary": summary}, timeout)

@@ -20,7 +20,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
 )
 from missionlink.protocol.generated.types_shared import SessionLimitsConfig, Verbosity
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 OptionsUpdateAdditionalContentExclusionPolicyScope: TypeAlias = Literal["repo", "all"] | str
@@ -150,7 +151,7 @@ class SessionOptionsRpc(Namespace):
         context_tier: OptionsUpdateContextTier | UnsetType = UNSET,
         session_limits: SessionLimitsConfig | None | UnsetType = UNSET,
         autopilot: AutopilotOptions | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionUpdateOptionsResult:
         """Change options of the running session.
 

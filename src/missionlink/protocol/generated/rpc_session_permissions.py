@@ -16,7 +16,8 @@ from missionlink.protocol.generated.types_shared import (
 )
 from missionlink.protocol.generated.types_user import UserToolSessionApproval
 from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 PermissionLocationType: TypeAlias = Literal["repo", "dir"] | str
@@ -657,7 +658,7 @@ class SessionPermissionsFolderTrustRpc(Namespace):
         self,
         *,
         path: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsFolderTrustAddTrustedResult:
         """Trust a folder.
 
@@ -670,7 +671,7 @@ class SessionPermissionsFolderTrustRpc(Namespace):
             timeout,
         )
 
-    async def is_trusted(self, *, path: str, timeout: Timeout = UNSET) -> FolderTrustCheckResult:
+    async def is_trusted(self, *, path: str, timeout: Timeout = DEFAULT) -> FolderTrustCheckResult:
         """Return whether a folder is trusted."""
         return await self._call(
             "session.permissions.folderTrust.isTrusted",
@@ -688,7 +689,7 @@ class SessionPermissionsLocationsRpc(Namespace):
         *,
         location_key: str,
         approval: PermissionsLocationsAddToolApprovalDetails,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsLocationsAddToolApprovalResult:
         """Approve a tool for a place.
 
@@ -705,7 +706,7 @@ class SessionPermissionsLocationsRpc(Namespace):
         self,
         *,
         working_directory: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionLocationApplyResult:
         """Use the approvals that are stored for a place."""
         return await self._call(
@@ -719,7 +720,7 @@ class SessionPermissionsLocationsRpc(Namespace):
         self,
         *,
         working_directory: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionLocationResolveResult:
         """Return under which key approvals of a folder are stored."""
         return await self._call(
@@ -733,7 +734,7 @@ class SessionPermissionsLocationsRpc(Namespace):
 class SessionPermissionsPathsRpc(Namespace):
     """Methods ``session.permissions.paths.*``."""
 
-    async def add(self, *, path: str, timeout: Timeout = UNSET) -> PermissionsPathsAddResult:
+    async def add(self, *, path: str, timeout: Timeout = DEFAULT) -> PermissionsPathsAddResult:
         """Allow access to a path.
 
         Raises ``RequestRefused`` if the result says that it failed.
@@ -749,7 +750,7 @@ class SessionPermissionsPathsRpc(Namespace):
         self,
         *,
         path: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionPathsAllowedCheckResult:
         """Return whether access to a path is allowed."""
         return await self._call(
@@ -763,7 +764,7 @@ class SessionPermissionsPathsRpc(Namespace):
         self,
         *,
         path: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionPathsWorkspaceCheckResult:
         """Return whether a path is in the workspace."""
         return await self._call(
@@ -773,7 +774,7 @@ class SessionPermissionsPathsRpc(Namespace):
             timeout,
         )
 
-    async def list(self, *, timeout: Timeout = UNSET) -> PermissionPathsList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> PermissionPathsList:
         """List the paths to which access is allowed."""
         return await self._call("session.permissions.paths.list", PermissionPathsList, {}, timeout)
 
@@ -781,7 +782,7 @@ class SessionPermissionsPathsRpc(Namespace):
         self,
         *,
         path: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsPathsUpdatePrimaryResult:
         """Change the primary path.
 
@@ -802,7 +803,7 @@ class SessionPermissionsUrlsRpc(Namespace):
         self,
         *,
         enabled: bool,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsUrlsSetUnrestrictedModeResult:
         """Allow all addresses, or stop doing so.
 
@@ -841,7 +842,7 @@ class SessionPermissionsRpc(Namespace):
         additional_content_exclusion_policies: Sequence[PermissionsConfigureAdditionalContentExclusionPolicy]
             | UnsetType = UNSET,
         assisted_approval_instructions: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsConfigureResult:
         """Set how permissions are decided.
 
@@ -862,14 +863,14 @@ class SessionPermissionsRpc(Namespace):
             timeout,
         )
 
-    async def get_allow_all(self, *, timeout: Timeout = UNSET) -> AllowAllPermissionState:
+    async def get_allow_all(self, *, timeout: Timeout = DEFAULT) -> AllowAllPermissionState:
         """Return whether everything is approved; newer runtimes have ``permissions.get_mode``.
 
         Gone in 1.0.102.
         """
         return await self._call("session.permissions.getAllowAll", AllowAllPermissionState, {}, timeout)
 
-    async def get_mode(self, *, timeout: Timeout = UNSET) -> PermissionsGetModeResult:
+    async def get_mode(self, *, timeout: Timeout = DEFAULT) -> PermissionsGetModeResult:
         """Return how permissions are decided.
 
         Newer than 1.0.60.
@@ -882,7 +883,7 @@ class SessionPermissionsRpc(Namespace):
         request_id: str,
         result: PermissionDecision,
         decision_context: PermissionDecisionContext | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionRequestResult:
         """Answer ``permission.requested``."""
         return await self._call(
@@ -899,7 +900,7 @@ class SessionPermissionsRpc(Namespace):
         add: Sequence[PermissionRule] | UnsetType = UNSET,
         remove: Sequence[PermissionRule] | UnsetType = UNSET,
         remove_all: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsModifyRulesResult:
         """Add or remove rules.
 
@@ -916,7 +917,7 @@ class SessionPermissionsRpc(Namespace):
         self,
         *,
         message: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsNotifyPromptShownResult:
         """Say that the user sees a request for permission."""
         return await self._call(
@@ -926,7 +927,7 @@ class SessionPermissionsRpc(Namespace):
             timeout,
         )
 
-    async def pending_requests(self, *, timeout: Timeout = UNSET) -> PendingPermissionRequestList:
+    async def pending_requests(self, *, timeout: Timeout = DEFAULT) -> PendingPermissionRequestList:
         """List the requests that wait for an answer."""
         return await self._call(
             "session.permissions.pendingRequests",
@@ -939,7 +940,7 @@ class SessionPermissionsRpc(Namespace):
         self,
         *,
         include_location: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsResetSessionApprovalsResult:
         """Forget the approvals given for this session.
 
@@ -957,7 +958,7 @@ class SessionPermissionsRpc(Namespace):
         *,
         enabled: bool,
         source: PermissionsSetAllowAllSource | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AllowAllPermissionSetResult:
         """Approve everything or stop; newer runtimes have ``permissions.set_mode``.
 
@@ -975,7 +976,7 @@ class SessionPermissionsRpc(Namespace):
         *,
         enabled: bool,
         source: PermissionsSetApproveAllSource | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsSetApproveAllResult:
         """Approve everything, or stop doing so.
 
@@ -994,7 +995,7 @@ class SessionPermissionsRpc(Namespace):
         mode: PermissionMode,
         assisted_approval_model: str | UnsetType = UNSET,
         source: PermissionModeSource | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PermissionsSetModeResult:
         """Change how permissions are decided.
 
@@ -1007,7 +1008,12 @@ class SessionPermissionsRpc(Namespace):
             timeout,
         )
 
-    async def set_required(self, *, required: bool, timeout: Timeout = UNSET) -> PermissionsSetRequiredResult:
+    async def set_required(
+        self,
+        *,
+        required: bool,
+        timeout: Timeout = DEFAULT,
+    ) -> PermissionsSetRequiredResult:
         """Set whether this client is asked for permissions.
 
         Raises ``RequestRefused`` if the result says that it failed.

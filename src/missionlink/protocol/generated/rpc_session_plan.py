@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class PlanReadResult(JsonObject, frozen=True, kw_only=True):
@@ -41,22 +40,22 @@ class PlanSqlTodosRow(JsonObject, frozen=True, kw_only=True):
 class SessionPlanRpc(Namespace):
     """Methods ``session.plan.*``."""
 
-    async def delete(self, *, timeout: Timeout = UNSET) -> None:
+    async def delete(self, *, timeout: Timeout = DEFAULT) -> None:
         """Delete the plan."""
         await self._call_for_nothing("session.plan.delete", {}, timeout)
 
-    async def read(self, *, timeout: Timeout = UNSET) -> PlanReadResult:
+    async def read(self, *, timeout: Timeout = DEFAULT) -> PlanReadResult:
         """Return the plan."""
         return await self._call("session.plan.read", PlanReadResult, {}, timeout)
 
-    async def read_sql_todos(self, *, timeout: Timeout = UNSET) -> PlanReadSqlTodosResult:
+    async def read_sql_todos(self, *, timeout: Timeout = DEFAULT) -> PlanReadSqlTodosResult:
         """Return the agent's list of things to do."""
         return await self._call("session.plan.readSqlTodos", PlanReadSqlTodosResult, {}, timeout)
 
     async def read_sql_todos_with_dependencies(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> PlanReadSqlTodosWithDependenciesResult:
         """Return the things to do and what they wait for.
 
@@ -69,6 +68,6 @@ class SessionPlanRpc(Namespace):
             timeout,
         )
 
-    async def update(self, *, content: str, timeout: Timeout = UNSET) -> None:
+    async def update(self, *, content: str, timeout: Timeout = DEFAULT) -> None:
         """Write the plan."""
         await self._call_for_nothing("session.plan.update", {"content": content}, timeout)

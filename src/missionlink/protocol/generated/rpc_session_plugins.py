@@ -17,7 +17,8 @@ from missionlink.protocol.generated.types_rpc_marketplace import (
 )
 from missionlink.protocol.generated.types_rpc_plugin import PluginInstallResult, PluginUpdateResult
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ManagedPluginRetryStatus: TypeAlias = (
@@ -76,7 +77,7 @@ class SessionPluginsMarketplacesRpc(Namespace):
             timeout,
         )
 
-    async def browse(self, *, name: str, timeout: Timeout = UNSET) -> MarketplaceBrowseResult:
+    async def browse(self, *, name: str, timeout: Timeout = DEFAULT) -> MarketplaceBrowseResult:
         """List the plugins of a marketplace.
 
         Newer than 1.0.60.
@@ -88,7 +89,7 @@ class SessionPluginsMarketplacesRpc(Namespace):
             timeout,
         )
 
-    async def list(self, *, timeout: Timeout = UNSET) -> MarketplaceListResult:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> MarketplaceListResult:
         """List the marketplaces.
 
         Newer than 1.0.60.
@@ -117,7 +118,7 @@ class SessionPluginsMarketplacesRpc(Namespace):
         *,
         name: str,
         force: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> MarketplaceRemoveResult:
         """Remove a marketplace.
 
@@ -139,14 +140,14 @@ class SessionPluginsRpc(Namespace):
     }
     marketplaces: SessionPluginsMarketplacesRpc
 
-    async def disable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
+    async def disable(self, *, names: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch a plugin off for the session.
 
         Newer than 1.0.60.
         """
         await self._call_for_nothing("session.plugins.disable", {"names": names}, timeout)
 
-    async def enable(self, *, names: Sequence[str], timeout: Timeout = UNSET) -> None:
+    async def enable(self, *, names: Sequence[str], timeout: Timeout = DEFAULT) -> None:
         """Switch a plugin on for the session.
 
         Newer than 1.0.60.
@@ -160,7 +161,7 @@ class SessionPluginsRpc(Namespace):
         """
         return await self._call("session.plugins.install", PluginInstallResult, {"source": source}, timeout)
 
-    async def list(self, *, timeout: Timeout = UNSET) -> PluginList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> PluginList:
         """List the session's plugins."""
         return await self._call("session.plugins.list", PluginList, {}, timeout)
 
@@ -212,7 +213,7 @@ class SessionPluginsRpc(Namespace):
         *,
         name: str,
         direct_source_id: str | None | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Remove a plugin.
 

@@ -15,7 +15,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ProviderModelConfig,
 )
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class ProviderAddResult(JsonObject, frozen=True, kw_only=True):
@@ -59,7 +60,7 @@ class SessionProviderRpc(Namespace):
         *,
         providers: Sequence[NamedProviderConfig] | UnsetType = UNSET,
         models: Sequence[ProviderModelConfig] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ProviderAddResult:
         """Add a provider of models to the session.
 
@@ -76,7 +77,7 @@ class SessionProviderRpc(Namespace):
         self,
         *,
         model_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ProviderEndpoint:
         """Return where and how a model is reached.
 
@@ -94,7 +95,7 @@ class SessionProviderRpc(Namespace):
         *,
         providers: Sequence[NamedProviderConfig] | UnsetType = UNSET,
         models: Sequence[ProviderModelConfig] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ProviderSyncResult:
         """Bring the session's providers in line with a list.
 
@@ -107,7 +108,7 @@ class SessionProviderRpc(Namespace):
             timeout,
         )
 
-    async def withdraw(self, *, models: Sequence[str], timeout: Timeout = UNSET) -> ProviderWithdrawResult:
+    async def withdraw(self, *, models: Sequence[str], timeout: Timeout = DEFAULT) -> ProviderWithdrawResult:
         """Take providers out of the session.
 
         Newer than 1.0.60.

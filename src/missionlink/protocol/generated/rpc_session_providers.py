@@ -16,7 +16,8 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ProviderModelConfig,
 )
 from missionlink.protocol.model import JsonObject, Maybe
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ModelProviderAutomaticDiscoveryMode: TypeAlias = Literal["automatic", "configuredOnly", "explicit"] | str
@@ -152,7 +153,7 @@ class SessionProvidersModelsRpc(Namespace):
         self,
         *,
         instance: ModelProviderInstanceReference,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> DiscoveredModelList:
         """List the models of a provider.
 
@@ -170,7 +171,7 @@ class SessionProvidersModelsRpc(Namespace):
         *,
         instance: ModelProviderInstance,
         model: DiscoveredModel,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelProviderConfigurationPlan:
         """Return a configuration for a provider's model.
 
@@ -197,7 +198,7 @@ class SessionProvidersRpc(Namespace):
         *,
         adapter_id: str,
         input: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelProviderDiscoverResult:
         """Look for providers of models.
 
@@ -210,7 +211,7 @@ class SessionProvidersRpc(Namespace):
             timeout,
         )
 
-    async def get_catalog(self, *, timeout: Timeout = UNSET) -> ModelProviderAdapterCatalog:
+    async def get_catalog(self, *, timeout: Timeout = DEFAULT) -> ModelProviderAdapterCatalog:
         """List the kinds of providers that the session knows.
 
         Newer than 1.0.60.
@@ -221,7 +222,7 @@ class SessionProvidersRpc(Namespace):
         self,
         *,
         instance: ModelProviderInstanceReference,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ModelProviderStatus:
         """Return the state of a provider.
 

@@ -11,7 +11,8 @@ from msgspec import UNSET, UnsetType
 from missionlink.protocol.generated.types_attachment import Attachment
 from missionlink.protocol.generated.types_rpc_shared import SendAgentMode, SendMode
 from missionlink.protocol.model import JsonObject, OpenJsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 QueuePendingItemsKind: TypeAlias = Literal["message", "command"] | str
@@ -118,7 +119,7 @@ class SessionQueueRpc(Namespace):
         prompt: str,
         display_prompt: str,
         attachments: Sequence[Attachment],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> QueueUpdateTextResult:
         """Add a message to the running turn.
 
@@ -142,7 +143,7 @@ class SessionQueueRpc(Namespace):
         self,
         *,
         active_background_work: bool,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> QueueBeginDeferredIdleDrainResult:
         """Call ``session.queue.beginDeferredIdleDrain``.
 
@@ -155,7 +156,7 @@ class SessionQueueRpc(Namespace):
             timeout,
         )
 
-    async def clear(self, *, timeout: Timeout = UNSET) -> None:
+    async def clear(self, *, timeout: Timeout = DEFAULT) -> None:
         """Empty the queue."""
         await self._call_for_nothing("session.queue.clear", {}, timeout)
 
@@ -163,7 +164,7 @@ class SessionQueueRpc(Namespace):
         self,
         *,
         filter: object,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> QueueRemoveMostRecentResult:
         """Call ``session.queue.consumeSystemNotifications``.
 
@@ -176,21 +177,21 @@ class SessionQueueRpc(Namespace):
             timeout,
         )
 
-    async def defer_session_idle(self, *, aborted: bool, timeout: Timeout = UNSET) -> None:
+    async def defer_session_idle(self, *, aborted: bool, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.queue.deferSessionIdle``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("session.queue.deferSessionIdle", {"aborted": aborted}, timeout)
 
-    async def duplicate_at(self, *, id: str, timeout: Timeout = UNSET) -> QueueDuplicateAtResult:
+    async def duplicate_at(self, *, id: str, timeout: Timeout = DEFAULT) -> QueueDuplicateAtResult:
         """Queue a message a second time.
 
         Newer than 1.0.60.
         """
         return await self._call("session.queue.duplicateAt", QueueDuplicateAtResult, {"id": id}, timeout)
 
-    async def enqueue_resume_pending(self, *, timeout: Timeout = UNSET) -> QueueEnqueueResumePendingResult:
+    async def enqueue_resume_pending(self, *, timeout: Timeout = DEFAULT) -> QueueEnqueueResumePendingResult:
         """Call ``session.queue.enqueueResumePending``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -207,7 +208,7 @@ class SessionQueueRpc(Namespace):
         *,
         active_background_work: bool,
         has_pending: bool,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> QueueFinishDeferredIdleDrainResult:
         """Call ``session.queue.finishDeferredIdleDrain``.
 
@@ -220,7 +221,7 @@ class SessionQueueRpc(Namespace):
             timeout,
         )
 
-    async def has_pending(self, *, timeout: Timeout = UNSET) -> QueueHasPendingResult:
+    async def has_pending(self, *, timeout: Timeout = DEFAULT) -> QueueHasPendingResult:
         """Call ``session.queue.hasPending``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -232,7 +233,7 @@ class SessionQueueRpc(Namespace):
         *,
         position: int,
         message: QueueInsertMessage,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> QueueInsertAtResult:
         """Put a message into the queue at a place.
 
@@ -245,7 +246,13 @@ class SessionQueueRpc(Namespace):
             timeout,
         )
 
-    async def move_item(self, *, id: str, to_position: int, timeout: Timeout = UNSET) -> QueueMoveItemResult:
+    async def move_item(
+        self,
+        *,
+        id: str,
+        to_position: int,
+        timeout: Timeout = DEFAULT,
+    ) -> QueueMoveItemResult:
         """Move a message within the queue.
 
         Newer than 1.0.60.
@@ -257,43 +264,43 @@ class SessionQueueRpc(Namespace):
             timeout,
         )
 
-    async def pending_items(self, *, timeout: Timeout = UNSET) -> QueuePendingItemsResult:
+    async def pending_items(self, *, timeout: Timeout = DEFAULT) -> QueuePendingItemsResult:
         """List the messages that wait."""
         return await self._call("session.queue.pendingItems", QueuePendingItemsResult, {}, timeout)
 
-    async def process(self, *, timeout: Timeout = UNSET) -> None:
+    async def process(self, *, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.queue.process``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("session.queue.process", {}, timeout)
 
-    async def remove_at(self, *, id: str, timeout: Timeout = UNSET) -> QueueRemoveAtResult:
+    async def remove_at(self, *, id: str, timeout: Timeout = DEFAULT) -> QueueRemoveAtResult:
         """Take a message out of the queue.
 
         Newer than 1.0.60.
         """
         return await self._call("session.queue.removeAt", QueueRemoveAtResult, {"id": id}, timeout)
 
-    async def remove_most_recent(self, *, timeout: Timeout = UNSET) -> QueueRemoveMostRecentResult:
+    async def remove_most_recent(self, *, timeout: Timeout = DEFAULT) -> QueueRemoveMostRecentResult:
         """Take the newest message out of the queue."""
         return await self._call("session.queue.removeMostRecent", QueueRemoveMostRecentResult, {}, timeout)
 
-    async def send_now(self, *, id: str, timeout: Timeout = UNSET) -> QueueSendNowResult:
+    async def send_now(self, *, id: str, timeout: Timeout = DEFAULT) -> QueueSendNowResult:
         """Send a waiting message at once.
 
         Newer than 1.0.60.
         """
         return await self._call("session.queue.sendNow", QueueSendNowResult, {"id": id}, timeout)
 
-    async def set_drain_paused(self, *, paused: bool, timeout: Timeout = UNSET) -> None:
+    async def set_drain_paused(self, *, paused: bool, timeout: Timeout = DEFAULT) -> None:
         """Hold the queue, or let it go on.
 
         Newer than 1.0.60.
         """
         await self._call_for_nothing("session.queue.setDrainPaused", {"paused": paused}, timeout)
 
-    async def snapshot(self, *, timeout: Timeout = UNSET) -> QueueSnapshotResult:
+    async def snapshot(self, *, timeout: Timeout = DEFAULT) -> QueueSnapshotResult:
         """Call ``session.queue.snapshot``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -306,7 +313,7 @@ class SessionQueueRpc(Namespace):
         id: str,
         prompt: str,
         display_prompt: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> QueueUpdateTextResult:
         """Change the text of a waiting message.
 
@@ -324,7 +331,7 @@ class SessionQueueRpc(Namespace):
         *,
         message_id: str,
         expected_prompt: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> QueueWithdrawMessageResult:
         """Take a message out of the queue by its id.
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import UNSET
-
 from missionlink.protocol.generated.types_provider import ProviderQuotaState
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 SessionQuotaPlanTier: TypeAlias = (
@@ -65,21 +64,21 @@ class SessionQuotaSnapshot(JsonObject, frozen=True, kw_only=True):
 class SessionQuotaRpc(Namespace):
     """Methods ``session.quota.*``."""
 
-    async def get(self, *, timeout: Timeout = UNSET) -> SessionQuotaProjection:
+    async def get(self, *, timeout: Timeout = DEFAULT) -> SessionQuotaProjection:
         """Return the quota as the session knows it.
 
         Newer than 1.0.60.
         """
         return await self._call("session.quota.get", SessionQuotaProjection, {}, timeout)
 
-    async def refresh(self, *, timeout: Timeout = UNSET) -> SessionQuotaProjection:
+    async def refresh(self, *, timeout: Timeout = DEFAULT) -> SessionQuotaProjection:
         """Fetch the quota anew.
 
         Newer than 1.0.60.
         """
         return await self._call("session.quota.refresh", SessionQuotaProjection, {}, timeout)
 
-    async def take_warnings(self, *, timeout: Timeout = UNSET) -> list[QuotaWarningProjection]:
+    async def take_warnings(self, *, timeout: Timeout = DEFAULT) -> list[QuotaWarningProjection]:
         """Return the warnings about the quota, each once.
 
         Newer than 1.0.60.

@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 RemoteSessionMode: TypeAlias = Literal["off", "export", "on"] | str
@@ -26,7 +27,7 @@ class RemoteNotifySteerableChangedResult(JsonObject, frozen=True, kw_only=True):
 class SessionRemoteRpc(Namespace):
     """Methods ``session.remote.*``."""
 
-    async def disable(self, *, timeout: Timeout = UNSET) -> None:
+    async def disable(self, *, timeout: Timeout = DEFAULT) -> None:
         """End the following of the session from elsewhere."""
         await self._call_for_nothing("session.remote.disable", {}, timeout)
 
@@ -34,7 +35,7 @@ class SessionRemoteRpc(Namespace):
         self,
         *,
         mode: RemoteSessionMode | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> RemoteEnableResult:
         """Let the session be followed from elsewhere."""
         return await self._call("session.remote.enable", RemoteEnableResult, {"mode": mode}, timeout)
@@ -43,7 +44,7 @@ class SessionRemoteRpc(Namespace):
         self,
         *,
         remote_steerable: bool,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> RemoteNotifySteerableChangedResult:
         """Tell the session whether it can be steered from elsewhere."""
         return await self._call(

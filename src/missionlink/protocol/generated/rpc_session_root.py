@@ -13,7 +13,8 @@ from missionlink.protocol.generated.types_rpc_shared import SendAgentMode, SendM
 from missionlink.protocol.generated.types_shared import AbortReason, ShutdownType
 from missionlink.protocol.history import SessionEvent
 from missionlink.protocol.model import JsonObject, OpenJsonObject
-from missionlink.protocol.namespace import RootNamespace, Timeout
+from missionlink.protocol.namespace import RootNamespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 if TYPE_CHECKING:
     from missionlink.protocol.generated.rpc_session_accounts import SessionAccountsRpc
@@ -231,7 +232,7 @@ class SessionRpc(RootNamespace):
         self,
         *,
         reason: AbortReason | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> AbortResult:
         """Stop the current turn; without one, nothing happens.
 
@@ -239,28 +240,28 @@ class SessionRpc(RootNamespace):
         """
         return await self._call_or_fail("session.abort", AbortResult, {"reason": reason}, timeout)
 
-    async def cancel_all_background_agents(self, *, timeout: Timeout = UNSET) -> int:
+    async def cancel_all_background_agents(self, *, timeout: Timeout = DEFAULT) -> int:
         """Stop all agents in the background.
 
         Newer than 1.0.60.
         """
         return await self._call("session.cancelAllBackgroundAgents", int, {}, timeout)
 
-    async def destroy(self, *, timeout: Timeout = UNSET) -> SessionDestroyResult:
+    async def destroy(self, *, timeout: Timeout = DEFAULT) -> SessionDestroyResult:
         """End the session; it stays on disk and can be resumed.
 
         Raises ``RequestRefused`` if the result says that it failed.
         """
         return await self._call_or_fail("session.destroy", SessionDestroyResult, {}, timeout)
 
-    async def detach(self, *, timeout: Timeout = UNSET) -> SessionDetachResult:
+    async def detach(self, *, timeout: Timeout = DEFAULT) -> SessionDetachResult:
         """Leave the session; when the last connection leaves, it ends.
 
         Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
         """
         return await self._call_or_fail("session.detach", SessionDetachResult, {}, timeout)
 
-    async def get_messages(self, *, timeout: Timeout = UNSET) -> SessionGetMessagesResult:
+    async def get_messages(self, *, timeout: Timeout = DEFAULT) -> SessionGetMessagesResult:
         """Return the history: all events that are not ephemeral, oldest first."""
         return await self._call("session.getMessages", SessionGetMessagesResult, {}, timeout)
 
@@ -268,7 +269,7 @@ class SessionRpc(RootNamespace):
         self,
         *,
         flush_queued: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> InterruptMainTurnResult:
         """Interrupt what the main agent does, and leave the background alone.
 
@@ -290,7 +291,7 @@ class SessionRpc(RootNamespace):
         ephemeral: bool | UnsetType = UNSET,
         url: str | UnsetType = UNSET,
         tip: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> LogResult:
         """Write a note into the session's events."""
         return await self._call(
@@ -393,7 +394,7 @@ class SessionRpc(RootNamespace):
         message: str,
         kind: object | UnsetType = UNSET,
         options: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``session.sendSystemNotification``.
 
@@ -411,7 +412,7 @@ class SessionRpc(RootNamespace):
         type: ShutdownType | UnsetType = UNSET,
         reason: str | UnsetType = UNSET,
         detach_session_end_hooks: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """End the run; version 1.0.102 leaves a mute session behind, so use ``destroy``."""
         await self._call_for_nothing(
@@ -420,6 +421,6 @@ class SessionRpc(RootNamespace):
             timeout,
         )
 
-    async def suspend(self, *, timeout: Timeout = UNSET) -> None:
+    async def suspend(self, *, timeout: Timeout = DEFAULT) -> None:
         """Write the session to disk; it stays usable."""
         await self._call_for_nothing("session.suspend", {}, timeout)

@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import PermissionDecisionContext
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class SandboxCredentialSuggestion(JsonObject, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class SessionSandboxRpc(Namespace):
         *,
         request_id: str,
         decision_context: PermissionDecisionContext | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxDisableForSessionResult:
         """Run without the sandbox in this session.
 
@@ -59,7 +60,7 @@ class SessionSandboxRpc(Namespace):
     async def get_credential_suggestions(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxCredentialSuggestionsResult:
         """Return which credentials the sandbox could pass on.
 
@@ -72,7 +73,7 @@ class SessionSandboxRpc(Namespace):
             timeout,
         )
 
-    async def get_enforcement_status(self, *, timeout: Timeout = UNSET) -> SandboxEnforcementStatus:
+    async def get_enforcement_status(self, *, timeout: Timeout = DEFAULT) -> SandboxEnforcementStatus:
         """Return whether the sandbox is in force.
 
         Newer than 1.0.60.
@@ -84,7 +85,7 @@ class SessionSandboxRpc(Namespace):
         *,
         request_id: str,
         decision_context: PermissionDecisionContext | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SandboxGrantPathForRequestResult:
         """Allow a path for one pending request.
 

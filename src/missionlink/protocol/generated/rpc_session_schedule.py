@@ -7,7 +7,8 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class ScheduleAddResult(JsonObject, frozen=True, kw_only=True):
@@ -50,7 +51,7 @@ class SessionScheduleRpc(Namespace):
         prompt: str,
         recurring: bool | UnsetType = UNSET,
         display_prompt: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ScheduleAddResult:
         """Call ``session.schedule.add``.
 
@@ -70,7 +71,7 @@ class SessionScheduleRpc(Namespace):
         prompt: str,
         recurring: bool | UnsetType = UNSET,
         display_prompt: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ScheduleAddResult:
         """Call ``session.schedule.addAt``.
 
@@ -91,7 +92,7 @@ class SessionScheduleRpc(Namespace):
         recurring: bool | UnsetType = UNSET,
         display_prompt: str | UnsetType = UNSET,
         tz: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ScheduleAddResult:
         """Call ``session.schedule.addCron``.
 
@@ -115,7 +116,7 @@ class SessionScheduleRpc(Namespace):
         *,
         prompt: str,
         display_prompt: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ScheduleAddResult:
         """Call ``session.schedule.addSelfPaced``.
 
@@ -128,25 +129,25 @@ class SessionScheduleRpc(Namespace):
             timeout,
         )
 
-    async def has_self_paced(self, *, timeout: Timeout = UNSET) -> ScheduleHasSelfPacedResult:
+    async def has_self_paced(self, *, timeout: Timeout = DEFAULT) -> ScheduleHasSelfPacedResult:
         """Call ``session.schedule.hasSelfPaced``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         return await self._call("session.schedule.hasSelfPaced", ScheduleHasSelfPacedResult, {}, timeout)
 
-    async def hydrate(self, *, timeout: Timeout = UNSET) -> None:
+    async def hydrate(self, *, timeout: Timeout = DEFAULT) -> None:
         """Call ``session.schedule.hydrate``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
         """
         await self._call_for_nothing("session.schedule.hydrate", {}, timeout)
 
-    async def list(self, *, timeout: Timeout = UNSET) -> ScheduleList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> ScheduleList:
         """List the scheduled prompts."""
         return await self._call("session.schedule.list", ScheduleList, {}, timeout)
 
-    async def rearm_self_paced(self, *, id: int, at: int, timeout: Timeout = UNSET) -> ScheduleAddResult:
+    async def rearm_self_paced(self, *, id: int, at: int, timeout: Timeout = DEFAULT) -> ScheduleAddResult:
         """Call ``session.schedule.rearmSelfPaced``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.
@@ -158,6 +159,6 @@ class SessionScheduleRpc(Namespace):
             timeout,
         )
 
-    async def stop(self, *, id: int, timeout: Timeout = UNSET) -> ScheduleStopResult:
+    async def stop(self, *, id: int, timeout: Timeout = DEFAULT) -> ScheduleStopResult:
         """Cancel a scheduled prompt."""
         return await self._call("session.schedule.stop", ScheduleStopResult, {"id": id}, timeout)

@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 SessionSettingsPredicateName: TypeAlias = (
@@ -99,7 +100,7 @@ class SessionSettingsRpc(Namespace):
         *,
         name: SessionSettingsPredicateName,
         tool_name: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> SessionSettingsEvaluatePredicateResult:
         """Call ``session.settings.evaluatePredicate``.
 
@@ -112,7 +113,7 @@ class SessionSettingsRpc(Namespace):
             timeout,
         )
 
-    async def snapshot(self, *, timeout: Timeout = UNSET) -> SessionSettingsSnapshot:
+    async def snapshot(self, *, timeout: Timeout = DEFAULT) -> SessionSettingsSnapshot:
         """Call ``session.settings.snapshot``.
 
         Internal to the runtime's own programs. Newer than 1.0.60.

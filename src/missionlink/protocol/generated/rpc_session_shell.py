@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 ShellKillSignal: TypeAlias = Literal["SIGTERM", "SIGKILL", "SIGINT"] | str
@@ -41,7 +42,7 @@ class SessionShellRpc(Namespace):
         self,
         *,
         request_id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> CancelUserRequestedShellCommandResult:
         """Stop a command of the user."""
         return await self._call(
@@ -93,7 +94,7 @@ class SessionShellRpc(Namespace):
         *,
         process_id: str,
         signal: ShellKillSignal | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ShellKillResult:
         """Kill a shell command."""
         return await self._call(

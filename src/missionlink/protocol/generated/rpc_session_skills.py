@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 
-from msgspec import UNSET
-
 from missionlink.protocol.generated.types_shared import SkillSource
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class Skill(JsonObject, frozen=True, kw_only=True):
@@ -48,26 +47,26 @@ class SkillsLoadDiagnostics(JsonObject, frozen=True, kw_only=True):
 class SessionSkillsRpc(Namespace):
     """Methods ``session.skills.*``."""
 
-    async def disable(self, *, name: str, timeout: Timeout = UNSET) -> None:
+    async def disable(self, *, name: str, timeout: Timeout = DEFAULT) -> None:
         """Switch a skill off for the session."""
         await self._call_for_nothing("session.skills.disable", {"name": name}, timeout)
 
-    async def enable(self, *, name: str, timeout: Timeout = UNSET) -> None:
+    async def enable(self, *, name: str, timeout: Timeout = DEFAULT) -> None:
         """Switch a skill on for the session."""
         await self._call_for_nothing("session.skills.enable", {"name": name}, timeout)
 
-    async def ensure_loaded(self, *, timeout: Timeout = UNSET) -> None:
+    async def ensure_loaded(self, *, timeout: Timeout = DEFAULT) -> None:
         """Load the skills now, if they are not."""
         await self._call_for_nothing("session.skills.ensureLoaded", {}, timeout)
 
-    async def get_invoked(self, *, timeout: Timeout = UNSET) -> SkillsGetInvokedResult:
+    async def get_invoked(self, *, timeout: Timeout = DEFAULT) -> SkillsGetInvokedResult:
         """List the skills that were used."""
         return await self._call("session.skills.getInvoked", SkillsGetInvokedResult, {}, timeout)
 
-    async def list(self, *, timeout: Timeout = UNSET) -> SkillList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> SkillList:
         """List the session's skills."""
         return await self._call("session.skills.list", SkillList, {}, timeout)
 
-    async def reload(self, *, timeout: Timeout = UNSET) -> SkillsLoadDiagnostics:
+    async def reload(self, *, timeout: Timeout = DEFAULT) -> SkillsLoadDiagnostics:
         """Look for skills again."""
         return await self._call("session.skills.reload", SkillsLoadDiagnostics, {}, timeout)

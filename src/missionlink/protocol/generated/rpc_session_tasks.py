@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.model import JsonObject, Maybe, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 TaskClientActiveStatus: TypeAlias = Literal["running", "idle"] | str
@@ -225,11 +226,11 @@ else:
 class SessionTasksRpc(Namespace):
     """Methods ``session.tasks.*``."""
 
-    async def cancel(self, *, id: str, timeout: Timeout = UNSET) -> TasksCancelResult:
+    async def cancel(self, *, id: str, timeout: Timeout = DEFAULT) -> TasksCancelResult:
         """Cancel a background task."""
         return await self._call("session.tasks.cancel", TasksCancelResult, {"id": id}, timeout)
 
-    async def get_current_promotable(self, *, timeout: Timeout = UNSET) -> TasksGetCurrentPromotableResult:
+    async def get_current_promotable(self, *, timeout: Timeout = DEFAULT) -> TasksGetCurrentPromotableResult:
         """Return the running work that could go to the background."""
         return await self._call(
             "session.tasks.getCurrentPromotable",
@@ -238,18 +239,18 @@ class SessionTasksRpc(Namespace):
             timeout,
         )
 
-    async def get_progress(self, *, id: str, timeout: Timeout = UNSET) -> TasksGetProgressResult:
+    async def get_progress(self, *, id: str, timeout: Timeout = DEFAULT) -> TasksGetProgressResult:
         """Return how far a task is."""
         return await self._call("session.tasks.getProgress", TasksGetProgressResult, {"id": id}, timeout)
 
-    async def list(self, *, timeout: Timeout = UNSET) -> TaskList:
+    async def list(self, *, timeout: Timeout = DEFAULT) -> TaskList:
         """List the background tasks."""
         return await self._call("session.tasks.list", TaskList, {}, timeout)
 
     async def promote_current_to_background(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> TasksPromoteCurrentToBackgroundResult:
         """Move the running work to the background."""
         return await self._call(
@@ -263,7 +264,7 @@ class SessionTasksRpc(Namespace):
         self,
         *,
         id: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> TasksPromoteToBackgroundResult:
         """Move a task to the background."""
         return await self._call(
@@ -279,7 +280,7 @@ class SessionTasksRpc(Namespace):
         id: str,
         cursor: str | UnsetType = UNSET,
         wait_ms: int | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> TasksReadOutputResult:
         """Read the output of a task.
 
@@ -292,7 +293,7 @@ class SessionTasksRpc(Namespace):
             timeout,
         )
 
-    async def refresh(self, *, timeout: Timeout = UNSET) -> TasksRefreshResult:
+    async def refresh(self, *, timeout: Timeout = DEFAULT) -> TasksRefreshResult:
         """Bring the list of tasks up to date."""
         return await self._call("session.tasks.refresh", TasksRefreshResult, {}, timeout)
 
@@ -305,7 +306,7 @@ class SessionTasksRpc(Namespace):
         cancellable: bool,
         display_name: str | UnsetType = UNSET,
         expected_sequence: int | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> TasksRegisterResult:
         """Add a task that this client runs.
 
@@ -325,7 +326,7 @@ class SessionTasksRpc(Namespace):
             timeout,
         )
 
-    async def remove(self, *, id: str, timeout: Timeout = UNSET) -> TasksRemoveResult:
+    async def remove(self, *, id: str, timeout: Timeout = DEFAULT) -> TasksRemoveResult:
         """Remove a task that is over."""
         return await self._call("session.tasks.remove", TasksRemoveResult, {"id": id}, timeout)
 
@@ -335,7 +336,7 @@ class SessionTasksRpc(Namespace):
         id: str,
         message: str,
         from_agent_id: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> TasksSendMessageResult:
         """Send a message to an agent in the background."""
         return await self._call(
@@ -353,7 +354,7 @@ class SessionTasksRpc(Namespace):
         name: str,
         description: str | UnsetType = UNSET,
         model: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> TasksStartAgentResult:
         """Start an agent in the background."""
         return await self._call(
@@ -375,7 +376,7 @@ class SessionTasksRpc(Namespace):
         id: str,
         sequence: int,
         update: TaskClientUpdate,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> TasksUpdateResult:
         """Report on a task that this client runs.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class SessionTelemetryEngagement(JsonObject, frozen=True, kw_only=True):
@@ -18,10 +17,10 @@ class SessionTelemetryEngagement(JsonObject, frozen=True, kw_only=True):
 class SessionTelemetryRpc(Namespace):
     """Methods ``session.telemetry.*``."""
 
-    async def get_engagement_id(self, *, timeout: Timeout = UNSET) -> SessionTelemetryEngagement:
+    async def get_engagement_id(self, *, timeout: Timeout = DEFAULT) -> SessionTelemetryEngagement:
         """Return the id that telemetry uses for this session."""
         return await self._call("session.telemetry.getEngagementId", SessionTelemetryEngagement, {}, timeout)
 
-    async def set_feature_overrides(self, *, features: Mapping[str, str], timeout: Timeout = UNSET) -> None:
+    async def set_feature_overrides(self, *, features: Mapping[str, str], timeout: Timeout = DEFAULT) -> None:
         """Set feature names that telemetry reports."""
         await self._call_for_nothing("session.telemetry.setFeatureOverrides", {"features": features}, timeout)

@@ -11,7 +11,8 @@ from msgspec import UNSET, Raw, UnsetType, field
 from missionlink.protocol.generated.types_rpc_shared import BuiltinToolSafeForTelemetryObject
 from missionlink.protocol.generated.types_shared import AgentModelPolicy, TaskBlocker, TaskCompletionOutcome
 from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 BuiltinToolFormatType: TypeAlias = Literal["grammar"] | str
@@ -348,7 +349,7 @@ class SessionToolsRpc(Namespace):
         shell_supports_power_shell7_syntax: bool | UnsetType = UNSET,
         shell_timeout_ms: float | UnsetType = UNSET,
         background_task_notifications_enabled: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ToolsGetBuiltinDescriptorsResult:
         """Describe the built-in tools.
 
@@ -369,7 +370,7 @@ class SessionToolsRpc(Namespace):
             timeout,
         )
 
-    async def get_current_metadata(self, *, timeout: Timeout = UNSET) -> ToolsGetCurrentMetadataResult:
+    async def get_current_metadata(self, *, timeout: Timeout = DEFAULT) -> ToolsGetCurrentMetadataResult:
         """Return the tools that the model sees now."""
         return await self._call(
             "session.tools.getCurrentMetadata",
@@ -384,7 +385,7 @@ class SessionToolsRpc(Namespace):
         request_id: str,
         result: ExternalToolResultObject | str | UnsetType = UNSET,
         error: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> HandlePendingToolCallResult:
         """Answer ``external_tool.requested``."""
         return await self._call(
@@ -406,7 +407,7 @@ class SessionToolsRpc(Namespace):
             timeout,
         )
 
-    async def list_pending_requests(self, *, timeout: Timeout = UNSET) -> PendingExternalToolRequestList:
+    async def list_pending_requests(self, *, timeout: Timeout = DEFAULT) -> PendingExternalToolRequestList:
         """List the tool calls that wait for a client.
 
         Newer than 1.0.60.
@@ -422,7 +423,7 @@ class SessionToolsRpc(Namespace):
         self,
         *,
         tools: Sequence[ProtocolExternalToolDefinition],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ToolsSetResult:
         """Replace the client's tools.
 
@@ -435,7 +436,7 @@ class SessionToolsRpc(Namespace):
         *,
         tool_args: object,
         final_result: ToolResultExpanded,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> TaskCompleteData:
         """Return the payload that ``session.task_complete`` would have.
 
@@ -452,7 +453,7 @@ class SessionToolsRpc(Namespace):
         self,
         *,
         subagents: SubagentSettingsValue | None,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> ToolsUpdateSubagentSettingsResult:
         """Change the settings of sub-agents.
 

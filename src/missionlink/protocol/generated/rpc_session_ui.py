@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType, field
 
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 McpElicitationFormMode: TypeAlias = Literal["form"] | str
@@ -163,7 +164,7 @@ class SessionUiRpc(Namespace):
         *,
         request_id: str,
         result: UIElicitationResponse,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIElicitationResult:
         """Call ``session.ui.handleHumanAskUser``.
 
@@ -181,7 +182,7 @@ class SessionUiRpc(Namespace):
         *,
         request_id: str,
         response: UIExitPlanModeResponse,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIHandlePendingResult:
         """Call ``session.ui.handleHumanExitPlanMode``.
 
@@ -199,7 +200,7 @@ class SessionUiRpc(Namespace):
         *,
         request_id: str,
         response: UIUserInputResponse,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIHandlePendingResult:
         """Call ``session.ui.handleHumanUserInput``.
 
@@ -217,7 +218,7 @@ class SessionUiRpc(Namespace):
         *,
         request_id: str,
         response: UIAutoModeSwitchResponse,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIHandlePendingResult:
         """Answer ``auto_mode_switch.requested``."""
         return await self._call(
@@ -232,7 +233,7 @@ class SessionUiRpc(Namespace):
         *,
         request_id: str,
         result: UIElicitationResponse,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIElicitationResult:
         """Answer ``elicitation.requested``."""
         return await self._call(
@@ -247,7 +248,7 @@ class SessionUiRpc(Namespace):
         *,
         request_id: str,
         response: UIExitPlanModeResponse,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIHandlePendingResult:
         """Answer ``exit_plan_mode.requested``."""
         return await self._call(
@@ -262,7 +263,7 @@ class SessionUiRpc(Namespace):
         *,
         request_id: str,
         response: Mapping[str, object] | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIHandlePendingResult:
         """Answer ``sampling.requested``."""
         return await self._call(
@@ -277,7 +278,7 @@ class SessionUiRpc(Namespace):
         *,
         request_id: str,
         response: UISessionLimitsExhaustedResponse,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIHandlePendingResult:
         """Answer ``session_limits_exhausted.requested``.
 
@@ -295,7 +296,7 @@ class SessionUiRpc(Namespace):
         *,
         request_id: str,
         response: UIUserInputResponse,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIHandlePendingResult:
         """Answer ``user_input.requested``."""
         return await self._call(
@@ -308,7 +309,7 @@ class SessionUiRpc(Namespace):
     async def register_direct_auto_mode_switch_handler(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIRegisterDirectAutoModeSwitchHandlerResult:
         """Say that this client answers ``auto_mode_switch.requested``."""
         return await self._call(
@@ -322,7 +323,7 @@ class SessionUiRpc(Namespace):
         self,
         *,
         handle: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> UIUnregisterDirectAutoModeSwitchHandlerResult:
         """Take back ``register_direct_auto_mode_switch_handler``."""
         return await self._call(

@@ -7,13 +7,14 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_usage import UsageGetMetricsResult
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 class SessionUsageRpc(Namespace):
     """Methods ``session.usage.*``."""
 
-    async def get_metrics(self, *, timeout: Timeout = UNSET) -> UsageGetMetricsResult:
+    async def get_metrics(self, *, timeout: Timeout = DEFAULT) -> UsageGetMetricsResult:
         """Return what the session has used: tokens, requests, time, changed lines."""
         return await self._call("session.usage.getMetrics", UsageGetMetricsResult, {}, timeout)
 
@@ -23,7 +24,7 @@ class SessionUsageRpc(Namespace):
         lines_added: float,
         lines_removed: float,
         files_count: float | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Call ``session.usage.setCodeChanges``.
 

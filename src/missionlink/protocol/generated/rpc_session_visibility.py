@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import UNSET
-
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 SessionVisibilityStatus: TypeAlias = Literal["repo", "unshared"] | str
@@ -29,14 +28,19 @@ class VisibilitySetResult(JsonObject, frozen=True, kw_only=True):
 class SessionVisibilityRpc(Namespace):
     """Methods ``session.visibility.*``."""
 
-    async def get(self, *, timeout: Timeout = UNSET) -> VisibilityGetResult:
+    async def get(self, *, timeout: Timeout = DEFAULT) -> VisibilityGetResult:
         """Return who can see the session on GitHub.
 
         Newer than 1.0.60.
         """
         return await self._call("session.visibility.get", VisibilityGetResult, {}, timeout)
 
-    async def set(self, *, status: SessionVisibilityStatus, timeout: Timeout = UNSET) -> VisibilitySetResult:
+    async def set(
+        self,
+        *,
+        status: SessionVisibilityStatus,
+        timeout: Timeout = DEFAULT,
+    ) -> VisibilitySetResult:
         """Change who can see the session on GitHub.
 
         Newer than 1.0.60.

@@ -11,7 +11,8 @@ from msgspec import UNSET, Raw, UnsetType
 from missionlink.protocol.generated.types_rpc_shared import WorkflowAckResult
 from missionlink.protocol.generated.types_shared import ContextTier
 from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 WorkflowDurableOperation: TypeAlias = (
@@ -339,7 +340,7 @@ class SessionWorkflowJournalRpc(Namespace):
         run_id: str,
         execution_token: str,
         key: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkflowJournalGetResult:
         """Read an entry of a run's journal.
 
@@ -359,7 +360,7 @@ class SessionWorkflowJournalRpc(Namespace):
         execution_token: str,
         key: str,
         result_json: object,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkflowAckResult:
         """Write an entry of a run's journal.
 
@@ -406,21 +407,21 @@ class SessionWorkflowRpc(Namespace):
             timeout,
         )
 
-    async def cancel(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunResult:
+    async def cancel(self, *, run_id: str, timeout: Timeout = DEFAULT) -> WorkflowRunResult:
         """Cancel a workflow run.
 
         Newer than 1.0.60.
         """
         return await self._call("session.workflow.cancel", WorkflowRunResult, {"runId": run_id}, timeout)
 
-    async def get_run(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunResult:
+    async def get_run(self, *, run_id: str, timeout: Timeout = DEFAULT) -> WorkflowRunResult:
         """Return the state of a workflow run.
 
         Newer than 1.0.60.
         """
         return await self._call("session.workflow.getRun", WorkflowRunResult, {"runId": run_id}, timeout)
 
-    async def get_run_detail(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunDetail:
+    async def get_run_detail(self, *, run_id: str, timeout: Timeout = DEFAULT) -> WorkflowRunDetail:
         """Return all about a workflow run.
 
         Newer than 1.0.60.
@@ -440,7 +441,7 @@ class SessionWorkflowRpc(Namespace):
         after_seq: int | UnsetType = UNSET,
         before_seq: int | UnsetType = UNSET,
         limit: int | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkflowProgressPage:
         """Return how far a workflow run is.
 
@@ -465,7 +466,7 @@ class SessionWorkflowRpc(Namespace):
         after_seq: int | UnsetType = UNSET,
         before_seq: int | UnsetType = UNSET,
         limit: int | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkflowListRunsResult:
         """List the workflow runs.
 
@@ -484,7 +485,7 @@ class SessionWorkflowRpc(Namespace):
         run_id: str,
         execution_token: str,
         lines: Sequence[WorkflowLogLine],
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkflowAckResult:
         """Write a note into a workflow run.
 
@@ -497,7 +498,7 @@ class SessionWorkflowRpc(Namespace):
             timeout,
         )
 
-    async def pause(self, *, run_id: str, timeout: Timeout = UNSET) -> WorkflowRunResult:
+    async def pause(self, *, run_id: str, timeout: Timeout = DEFAULT) -> WorkflowRunResult:
         """Pause a workflow run.
 
         Newer than 1.0.60.
@@ -510,7 +511,7 @@ class SessionWorkflowRpc(Namespace):
         run_id: str,
         execution_token: str,
         key: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkflowPauseCheckpointResult:
         """Call ``session.workflow.pauseAtCheckpoint``.
 

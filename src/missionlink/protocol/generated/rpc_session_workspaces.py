@@ -9,7 +9,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import HistoryRewindUnavailableReason
 from missionlink.protocol.model import JsonObject
-from missionlink.protocol.namespace import Namespace, Timeout
+from missionlink.protocol.namespace import Namespace
+from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
 WorkspaceDiffFileChangeType: TypeAlias = Literal["added", "modified", "deleted", "renamed"] | str
@@ -135,7 +136,7 @@ class SessionWorkspacesRpc(Namespace):
         *,
         title: str,
         content: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesAddSummaryResult:
         """Add a summary to the workspace.
 
@@ -151,7 +152,7 @@ class SessionWorkspacesRpc(Namespace):
     async def autopilot_objective_exists(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesAutopilotObjectiveExistsResult:
         """Return whether the workspace has a goal for the autopilot.
 
@@ -169,7 +170,7 @@ class SessionWorkspacesRpc(Namespace):
         *,
         path: str,
         recursive: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Create a folder in the workspace.
 
@@ -181,7 +182,7 @@ class SessionWorkspacesRpc(Namespace):
             timeout,
         )
 
-    async def create_file(self, *, path: str, content: str, timeout: Timeout = UNSET) -> None:
+    async def create_file(self, *, path: str, content: str, timeout: Timeout = DEFAULT) -> None:
         """Write a file of the workspace."""
         await self._call_for_nothing(
             "session.workspaces.createFile",
@@ -192,7 +193,7 @@ class SessionWorkspacesRpc(Namespace):
     async def delete_autopilot_objective(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesDeleteAutopilotObjectiveResult:
         """Delete the workspace's goal for the autopilot.
 
@@ -211,7 +212,7 @@ class SessionWorkspacesRpc(Namespace):
         mode: WorkspaceDiffMode,
         ignore_whitespace: bool | UnsetType = UNSET,
         include_contents: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspaceDiffResult:
         """Return what has changed in the repository."""
         return await self._call(
@@ -225,7 +226,7 @@ class SessionWorkspacesRpc(Namespace):
         self,
         *,
         context: object | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesGetWorkspaceResult:
         """Create the workspace, if there is none.
 
@@ -238,11 +239,11 @@ class SessionWorkspacesRpc(Namespace):
             timeout,
         )
 
-    async def get_workspace(self, *, timeout: Timeout = UNSET) -> WorkspacesGetWorkspaceResult:
+    async def get_workspace(self, *, timeout: Timeout = DEFAULT) -> WorkspacesGetWorkspaceResult:
         """Return the workspace."""
         return await self._call("session.workspaces.getWorkspace", WorkspacesGetWorkspaceResult, {}, timeout)
 
-    async def list_checkpoints(self, *, timeout: Timeout = UNSET) -> WorkspacesListCheckpointsResult:
+    async def list_checkpoints(self, *, timeout: Timeout = DEFAULT) -> WorkspacesListCheckpointsResult:
         """List the checkpoints."""
         return await self._call(
             "session.workspaces.listCheckpoints",
@@ -251,14 +252,14 @@ class SessionWorkspacesRpc(Namespace):
             timeout,
         )
 
-    async def list_files(self, *, timeout: Timeout = UNSET) -> WorkspacesListFilesResult:
+    async def list_files(self, *, timeout: Timeout = DEFAULT) -> WorkspacesListFilesResult:
         """List the files of the workspace."""
         return await self._call("session.workspaces.listFiles", WorkspacesListFilesResult, {}, timeout)
 
     async def read_autopilot_objective(
         self,
         *,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesReadAutopilotObjectiveResult:
         """Return the workspace's goal for the autopilot.
 
@@ -275,7 +276,7 @@ class SessionWorkspacesRpc(Namespace):
         self,
         *,
         number: int,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesReadCheckpointResult:
         """Return a checkpoint."""
         return await self._call(
@@ -285,7 +286,7 @@ class SessionWorkspacesRpc(Namespace):
             timeout,
         )
 
-    async def read_file(self, *, path: str, timeout: Timeout = UNSET) -> WorkspacesReadFileResult:
+    async def read_file(self, *, path: str, timeout: Timeout = DEFAULT) -> WorkspacesReadFileResult:
         """Return the content of a file of the workspace."""
         return await self._call(
             "session.workspaces.readFile",
@@ -300,7 +301,7 @@ class SessionWorkspacesRpc(Namespace):
         path: str,
         recursive: bool | UnsetType = UNSET,
         force: bool | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> None:
         """Delete a file or folder of the workspace.
 
@@ -312,7 +313,7 @@ class SessionWorkspacesRpc(Namespace):
             timeout,
         )
 
-    async def rename_path(self, *, source: str, destination: str, timeout: Timeout = UNSET) -> None:
+    async def rename_path(self, *, source: str, destination: str, timeout: Timeout = DEFAULT) -> None:
         """Rename a file or folder of the workspace.
 
         Newer than 1.0.60.
@@ -327,7 +328,7 @@ class SessionWorkspacesRpc(Namespace):
         self,
         *,
         content: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesSaveLargePasteResult:
         """Store a long text as a file of the workspace."""
         return await self._call(
@@ -337,7 +338,7 @@ class SessionWorkspacesRpc(Namespace):
             timeout,
         )
 
-    async def stat_file(self, *, path: str, timeout: Timeout = UNSET) -> WorkspacesStatFileResult:
+    async def stat_file(self, *, path: str, timeout: Timeout = DEFAULT) -> WorkspacesStatFileResult:
         """Return size and times of a file of the workspace.
 
         Newer than 1.0.60.
@@ -353,7 +354,7 @@ class SessionWorkspacesRpc(Namespace):
         self,
         *,
         keep_count: int,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesGetWorkspaceResult:
         """Remove old summaries of the workspace.
 
@@ -371,7 +372,7 @@ class SessionWorkspacesRpc(Namespace):
         *,
         context: object | UnsetType = UNSET,
         name: str | UnsetType = UNSET,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesGetWorkspaceResult:
         """Change what is stored about the workspace.
 
@@ -388,7 +389,7 @@ class SessionWorkspacesRpc(Namespace):
         self,
         *,
         content: str,
-        timeout: Timeout = UNSET,
+        timeout: Timeout = DEFAULT,
     ) -> WorkspacesWriteAutopilotObjectiveResult:
         """Write the workspace's goal for the autopilot.
 
