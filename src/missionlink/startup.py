@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from missionlink._io.head_start import HeadStart
 from missionlink.errors import ConnectionLost, MissionlinkError, RequestRejected, RuntimeStartFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from missionlink._io.connection import Connection
     from missionlink._io.transport import Transport
@@ -47,8 +48,6 @@ _TYPES_OF_A_TURN = ("model", "generated.types_shared", "generated.types_events_s
 
 # An answer would have to wait for the module that is being loaded.
 _RUNTIME_TAKES_ITS_TIME_SECONDS = 0.1
-# In the first rounds of the event loop the process is made: nothing should come between.
-_ROUNDS_TO_START = 3
 
 # How long tasks may take to end once they have been cancelled.
 _TASKS_END_SECONDS = 1.0
@@ -69,14 +68,6 @@ async def establish(
         AuthenticationFailed: The connection token is missing or wrong.
         ConnectionFailed: The connection ended during the handshake.
     """
-    # Imported here: importing the client has to be quick, and waiting for a runtime leaves time enough.
-    from missionlink._io.connection import Connection
-    from missionlink._io.router import Router
-    from missionlink._io.tasks import Tasks
-    from missionlink.client_traffic import ClientTraffic
-    from missionlink.handlers.invoke import HandlerPool
-    from missionlink.session.link import Link
-
     token = options.connection_token
     is_ours = transport is None and options.url is None
     if transport is None:
@@ -84,22 +75,25 @@ async def establish(
         from missionlink import launch
 
         transport, token = launch.transport_for(options)
-    traffic = ClientTraffic(on_end)
-    router = Router(traffic, options.held, adoption_patience=options.adoption_patience)
-    connection = Connection(
-        transport, router, max_frame_bytes=options.max_frame_bytes, coalesce_reads=options.coalesce_reads
-    )
-    router.attach(connection)
+    head_start = HeadStart(transport) if is_ours else None
+    try:
+        if head_start is not None:
+            await head_start.run()
+        link = _connect(transport, options, on_end)
+    except BaseException:
+        if head_start is not None:
+            await _undisturbed(head_start.abandon(options.close_timeout))
+        raise
+    connection = link.connection
     connection.secrets.learn((options.github_token, token))
     connection.secrets.learn_from({**(os.environ if is_ours and options.inherit_env else {}), **(options.env or {})})
-    link = Link(connection, router, traffic, Tasks(), HandlerPool(options.handler_threads), options)
     timeout = options.start_timeout
     try:
         try:
             async with asyncio.timeout(timeout):
                 loading = link.tasks.start(_import_while_it_boots(with_events=is_ours), logged=False)
                 more = link.tasks.start(_import_while_there_is_time(loading)) if is_ours else None
-                await connection.open()
+                await connection.open(head_start)
                 handshake = await _shake_hands(connection, token)
                 if more is not None:
                     more.cancel()
@@ -115,14 +109,41 @@ async def establish(
     except BaseException as error:
         if isinstance(error, MissionlinkError):
             connection.secrets.clean(error)
-        releasing = asyncio.ensure_future(release(link))
-        while not releasing.done():
-            # Bounded by the client's close_timeout; a second cancellation must not leave a process behind.
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(releasing)
+        await _undisturbed(release(link))
         raise
     link.runtime_version = handshake.runtime_version
     return link, handshake
+
+
+def _connect(transport: Transport, options: ClientOptions, on_end: Callable[[MissionlinkError], None]) -> Link:
+    """Put the parts of a running client together."""
+    # Imported here: importing the client has to be quick, and a runtime that boots leaves time enough.
+    from missionlink._io.connection import Connection
+    from missionlink._io.router import Router
+    from missionlink._io.tasks import Tasks
+    from missionlink.client_traffic import ClientTraffic
+    from missionlink.handlers.invoke import HandlerPool
+    from missionlink.session.link import Link
+
+    traffic = ClientTraffic(on_end)
+    router = Router(traffic, options.held, adoption_patience=options.adoption_patience)
+    connection = Connection(
+        transport, router, max_frame_bytes=options.max_frame_bytes, coalesce_reads=options.coalesce_reads
+    )
+    router.attach(connection)
+    return Link(connection, router, traffic, Tasks(), HandlerPool(options.handler_threads), options)
+
+
+async def _undisturbed(ending: Coroutine[Any, Any, None]) -> None:
+    """Wait for the end of something, whoever cancels: a second cancellation must not leave a process behind.
+
+    Args:
+        ending: Bounded by the client's ``close_timeout``.
+    """
+    task = asyncio.ensure_future(ending)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
 
 
 async def _import_while_it_boots(*, with_events: bool) -> None:
@@ -133,8 +154,6 @@ async def _import_while_it_boots(*, with_events: bool) -> None:
     Args:
         with_events: Whether there is time for the types of a turn's events, too.
     """
-    for _ in range(_ROUNDS_TO_START):
-        await asyncio.sleep(0)
     for module in _MODULES_OF_A_SESSION:
         import_module("missionlink." + module)
         await asyncio.sleep(0)

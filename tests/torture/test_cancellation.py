@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,10 +28,11 @@ from .runtime import (
     local_handlers,
     program,
 )
-from .watch import PATIENCE_S, quiet_loop
+from .watch import PATIENCE_S, children, quiet_loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 
 class Metronome:
@@ -261,3 +263,20 @@ async def test_a_restart_and_a_close_at_any_step_of_it_leave_a_closed_client() -
                 await client.ping()
         if metronome.rounds < close_at:
             return
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the program is a POSIX one")
+@pytest.mark.parametrize("channel", ["stdio", "tcp"])
+async def test_the_start_of_a_program_can_be_cancelled_at_any_step(tmp_path: Path, channel: str) -> None:
+    """C4: whether its process exists already, is being made, or nobody listens to it yet."""
+    runtime = tmp_path / "silent"
+    runtime.write_text("#!/bin/sh\nread line\n")
+    runtime.chmod(0o700)
+    before = children()
+    for cancel_at in range(1, 25):
+        client = AsyncClient(runtime=str(runtime), options=ClientOptions(channel=channel, close_timeout=2.0))
+        _, outcome = await cancelled(client.start(), cancel_at)
+        assert isinstance(outcome, asyncio.CancelledError), f"cancelled in round {cancel_at}: {outcome!r}"
+        await client.close()
+        assert client.state == "closed"
+        assert children() == before, f"cancelled in round {cancel_at}"

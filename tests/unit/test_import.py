@@ -92,4 +92,5 @@ def test_a_runtime_is_started_before_what_it_need_not_wait_for_is_loaded():
     from missionlink.startup import _MODULES_OF_A_SESSION
 
     assert not {"missionlink." + name for name in _MODULES_OF_A_SESSION} & loaded
+    assert not {"missionlink._io.connection", "missionlink._io.router", "msgspec"} & loaded
     assert not {"missionlink.runtime.location", "pathlib", "shutil", "tempfile"} & loaded

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from missionlink._io.head_start import HeadStart
     from missionlink._io.inbound import Inbound
     from missionlink._io.transport import Transport
     from missionlink._wire.calls import Call
@@ -94,9 +95,9 @@ class Connection:
         """Return a fresh copy of the error that says why the connection cannot be used."""
         return copy.copy(self._ended) if self._ended else ConnectionClosed("the connection is being closed")
 
-    async def open(self) -> None:
-        """Open the transport. Raises what the transport raises."""
-        await self._transport.open(self)
+    async def open(self, head_start: HeadStart | None = None) -> None:
+        """Open the transport, or wait until one that has a head start is open. Raises what the transport raises."""
+        await (head_start.complete(self) if head_start else self._transport.open(self))
 
     async def wait_ended(self) -> MissionlinkError:
         """Wait for the end of the connection and return its reason."""
