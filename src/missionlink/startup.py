@@ -87,6 +87,8 @@ async def establish(
     connection = link.connection
     connection.secrets.learn((options.github_token, token))
     connection.secrets.learn_from({**(os.environ if is_ours and options.inherit_env else {}), **(options.env or {})})
+    connection.secrets.learn_from(options.runtime_args)
+    connection.secrets.keep()
     timeout = options.start_timeout
     try:
         try:

@@ -73,6 +73,8 @@ SESSION_PLACES: dict[str, Callable[[str], Mapping[str, Any]]] = {
     "provider.headers": lambda token: {"provider": Provider(base_url="http://127.0.0.1:1", headers={"X-Key": token})},
     "mcp_servers.headers": lambda token: {"mcp_servers": {"a": {"type": "http", "headers": {"Authorization": token}}}},
     "mcp_servers.env": lambda token: {"mcp_servers": {"a": {"command": "x", "env": {"API_KEY": token}}}},
+    "mcp_servers.args": lambda token: {"mcp_servers": {"a": {"command": "x", "args": ["--api-key", token]}}},
+    "mcp_servers.url": lambda token: {"mcp_servers": {"a": {"type": "http", "url": f"https://u:{token}@host/mcp"}}},
     "extra": lambda token: {"extra": {"apiKey": token}},
 }
 CLIENT_PLACES: dict[str, Callable[[str], Mapping[str, Any]]] = {
@@ -160,7 +162,7 @@ async def conversation(token: str, place: str, everything: Everything) -> None:
         fields = SESSION_PLACES[place](token)
         session = await client.create_session(**fields)
         everything.add(session)
-        turn = await session.send("hello")
+        turn = await session.send("hello", request_headers={"X-Key": token})
         everything.add(turn)
         everything.add(await turn)
         fake.on("session.create", refuse)
@@ -170,6 +172,11 @@ async def conversation(token: str, place: str, everything: Everything) -> None:
                 await opening
             except MissionlinkError as error:
                 everything.add(error)
+        fake.on("session.send", refuse)
+        try:
+            await session.send("hello", request_headers={"X-Key": token})
+        except MissionlinkError as error:
+            everything.add(error)
         fake.on("model.getCurrent", refuse)
         try:
             await session.rpc.call("model.getCurrent", {"apiKey": token, "headers": {"X": token}})

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from missionlink._wire.secrets import Secrets
+from missionlink._wire.secrets import MOST_SECRETS, Secrets
 from missionlink.errors import ConnectionLost, RemoteProtocolError, RequestRejected
 
 TOKEN = "ghp_0123456789"
@@ -23,6 +23,10 @@ TOKEN = "ghp_0123456789"
         {"provider": {"headers": {"Authorization": f"Bearer {TOKEN}"}}},
         {"mcpServers": [{"env": {"API_KEY": TOKEN}}]},
         {"client-secret": (TOKEN,)},
+        {"mcpServers": {"a": {"url": f"https://user:{TOKEN}@host.example/mcp"}}},
+        {"mcpServers": {"a": {"url": f"https://host.example/mcp?api_key={TOKEN}&x=1#top"}}},
+        {"mcpServers": {"a": {"args": ["serve", "--api-key", TOKEN]}}},
+        {"mcpServers": {"a": {"args": [f"--token={TOKEN}"]}}},
     ],
 )
 def test_what_stands_under_the_name_of_a_secret_is_one(members: object) -> None:
@@ -32,7 +36,17 @@ def test_what_stands_under_the_name_of_a_secret_is_one(members: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "members", [{"model": TOKEN}, {"env": {"NODE_ENV": TOKEN}}, {"token": "short"}, TOKEN, None, 5]
+    "members",
+    [
+        {"model": TOKEN},
+        {"env": {"NODE_ENV": TOKEN}},
+        {"token": "short"},
+        TOKEN,
+        None,
+        5,
+        {"url": f"https://host.example/{TOKEN}?page={TOKEN}"},
+        {"args": ["--token", "short", TOKEN, f"--page={TOKEN}"]},
+    ],
 )
 def test_other_words_are_none(members: object) -> None:
     secrets = Secrets()
@@ -53,3 +67,17 @@ def test_an_error_loses_them_in_all_that_it_says() -> None:
         for one in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
             assert TOKEN not in f"{one} {one!r} {vars(one)} {one.args}"
     assert TOKEN not in repr(secrets)
+
+
+def test_those_of_many_sessions_take_a_bounded_place_and_the_clients_own_stay() -> None:
+    """A client that serves users with a token each would otherwise grow with each of them, for ever."""
+    secrets = Secrets()
+    secrets.learn((TOKEN,))
+    secrets.keep()
+    for number in range(MOST_SECRETS + 10):
+        secrets.learn((f"token-{number:08}",))
+        secrets.learn(("token-00000000",))
+    assert repr(secrets) == f"<Secrets {MOST_SECRETS + 1}>"
+    assert (
+        secrets.text(f"{TOKEN} token-00000000 token-00000001 token-{MOST_SECRETS:08}") == "*** *** token-00000001 ***"
+    )

@@ -2,64 +2,89 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError
 
-__all__ = ("Secrets",)
+__all__ = ("MOST_SECRETS", "Secrets")
 
 _Error = TypeVar("_Error", bound="MissionlinkError")
 _MASK = "***"
+MOST_SECRETS = 4096
+"""Values of sessions that are remembered; the client's own come on top."""
 # Shorter ones would be found in words that mean something else.
 _SHORTEST = 8
 # Names of members and variables, in lower case and without "_" and "-", that hold a secret, or hold nothing else.
 _NAMES = ("token", "secret", "password", "apikey", "accesskey", "authorization", "credential")
 _CONTAINERS = frozenset({"headers", "requestheaders"})
+# "https://user:secret@host", and "?name=value", "&name=value" and "--name=value".
+_IN_ADDRESS = re.compile(r"://[^/?#@\s:]*:([^/?#@\s]+)@")
+_ASSIGNED = re.compile(r"(?:^--?|[?&])([\w.-]+)=([^&#\s]+)")
 
 
 class Secrets:
     """The secrets that one client has been given."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_lasting", "_values")
 
     def __init__(self) -> None:
-        self._values: set[str] = set()
+        self._lasting: tuple[str, ...] = ()
+        # Those that were learned last are at the end.
+        self._values: dict[str, None] = {}
 
     def __repr__(self) -> str:
-        return f"<Secrets {len(self._values)}>"
+        return f"<Secrets {len(self._lasting) + len(self._values)}>"
+
+    def keep(self) -> None:
+        """Remember what is known now for good, whatever is learned later."""
+        self._lasting = (*self._lasting, *self._values)
+        self._values = {}
 
     def learn(self, values: Iterable[str | None]) -> None:
-        """Remember values; short ones are no secrets."""
-        self._values.update(value for value in values if value is not None and len(value) >= _SHORTEST)
+        """Remember values; short ones are no secrets. Of too many, those that were learned first are forgotten."""
+        for value in values:
+            if value is not None and len(value) >= _SHORTEST and value not in self._lasting:
+                self._values.pop(value, None)
+                self._values[value] = None
+                if len(self._values) > MOST_SECRETS:
+                    del self._values[next(iter(self._values))]
 
     def learn_from(self, members: object, *, is_secret: bool = False) -> None:
-        """Remember what stands under the name of a secret, in JSON-like data or in an environment."""
+        """Remember what stands under the name of a secret, in JSON-like data or in an environment.
+
+        Also in addresses (``https://user:secret@host``, ``?token=secret``) and in arguments of programs
+        (``--token=secret``, ``["--token", "secret"]``).
+        """
         if isinstance(members, str):
             if is_secret:
                 # A header may have a word in front of it, as in "Bearer ...".
                 self.learn([members, members.rpartition(" ")[2]])
+            elif "=" in members or "@" in members:
+                self.learn(_IN_ADDRESS.findall(members))
+                self.learn(value for name, value in _ASSIGNED.findall(members) if _is_name(name))
         elif isinstance(members, Mapping):
             for name, value in cast("Mapping[object, object]", members).items():
-                plain = str(name).lower().replace("_", "").replace("-", "")
-                inner = is_secret or plain in _CONTAINERS or any(part in plain for part in _NAMES)
-                if inner or not isinstance(value, str):
-                    self.learn_from(value, is_secret=inner)
+                self.learn_from(value, is_secret=is_secret or _is_name(str(name)))
         elif isinstance(members, list | tuple):
+            before = ""
             for value in cast("Iterable[object]", members):
-                self.learn_from(value, is_secret=is_secret)
+                self.learn_from(value, is_secret=is_secret or (before.startswith("-") and _is_name(before)))
+                before = value if isinstance(value, str) else ""
 
     def text(self, text: str) -> str:
         """Return the text without them."""
-        for value in self._values:
-            if value in text:
-                text = text.replace(value, _MASK)
+        for values in (self._lasting, self._values):
+            for value in values:
+                if value in text:
+                    text = text.replace(value, _MASK)
         return text
 
     def clean(self, error: _Error) -> _Error:
         """Return the error, with its text and attributes freed of them."""
-        if self._values:
+        if self._lasting or self._values:
             error.args = tuple(self._cleaned(argument) for argument in error.args)
             for name, value in vars(error).items():
                 setattr(error, name, self._cleaned(value))
@@ -76,3 +101,9 @@ class Secrets:
         if isinstance(value, list):
             return [self._cleaned(member) for member in cast("list[object]", value)]
         return value
+
+
+def _is_name(name: str) -> bool:
+    """Whether what stands under this name is a secret, or holds nothing else."""
+    plain = name.lower().replace("_", "").replace("-", "")
+    return plain in _CONTAINERS or any(part in plain for part in _NAMES)
