@@ -69,8 +69,9 @@ def main() -> int:
         _RESULTS.write_text(text, encoding="utf-8")
         _render()
     print("\n" + table(results) + "\n")
-    for _, sentence, measured, met in verdicts(results):
-        print(f"{'met   ' if met else 'MISSED'}  {sentence}: {measured}")
+    signs = {"yes": "met     ", "no": "MISSED  ", "in proportion": "(met)   "}
+    for sentence, measured, met in verdicts(results):
+        print(f"{signs[met]}  {sentence}: {measured}")
     for failure in harness.failures:
         print(f"FAILED  {failure}", file=sys.stderr)
     return 1 if harness.failures else 0
