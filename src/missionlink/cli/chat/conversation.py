@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from missionlink.cli.chat.commands import Commands
+from missionlink.cli.chat.dialogues import COMMANDS
 from missionlink.cli.chat.picture import printable, said
 from missionlink.errors import MissionlinkError, RequestRefused
 
@@ -55,7 +56,7 @@ class Conversation:
         drawing = asyncio.create_task(self._draw())
         try:
             async for line in self._screen.lines():
-                if self._questions.is_open:
+                if self._questions.is_open and line.strip() not in COMMANDS:
                     await self._questions.take(line)
                 elif line.strip():
                     await self._typed(line.strip())
@@ -70,7 +71,9 @@ class Conversation:
             raise self._failure
 
     def interrupt(self) -> bool:
-        """Stop the agent; say whether to leave instead: it does nothing, or is being stopped already."""
+        """Wave a form away, or stop the agent; say whether to leave instead: it does nothing, or is being stopped."""
+        if self._questions.dismiss():
+            return False
         if self._is_aborting or not (self._picture.is_busy or self._turns):
             return True
         self._is_aborting = True

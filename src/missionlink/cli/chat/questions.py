@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from missionlink import Allow, Answer, Decision, Deny, PlanAnswer
+from missionlink.cli.chat.dialogues import Dialogue, FillIn, OneAnswer, Visit
 from missionlink.cli.chat.picture import markdown, printable, shortened
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from missionlink import PermissionRequest, Plan, Question
+    from missionlink import Form, FormAnswer, PermissionRequest, Plan, Question
 
 __all__ = ("Questions",)
 
@@ -28,12 +28,10 @@ _DIFF_LINES = 40
 
 @dataclass(eq=False)
 class _Asked:
-    shown: Sequence[RenderableType]
-    label: str
-    read: Callable[[str], Any]
-    """Returns the answer for what was typed; ``None`` asks again."""
-    hint: str
+    dialogue: Dialogue
     answer: asyncio.Future[Any]
+    note: str = ""
+    """What is said when it is over without having been answered."""
 
 
 class Questions:
@@ -63,14 +61,25 @@ class Questions:
         return bool(self._waiting)
 
     async def take(self, text: str) -> None:
-        """Take what was typed as the answer to the first question."""
+        """Take what was typed as the answer to the first question, or a part of it."""
         asked = self._waiting[0]
-        answer = asked.read(text.strip())
-        if answer is None:
-            await self._show([Text(asked.hint, style="yellow")])
-        elif not asked.answer.done():
-            await self._show([Text(f"  {shortened(text, 200)}", style="cyan")])
-            asked.answer.set_result(answer)
+        step = asked.dialogue.take(text.strip())
+        await self._show(step.shown)
+        if asked.answer.done():
+            return
+        if step.answer is not None:
+            asked.answer.set_result(step.answer)
+        else:
+            self._ask(self._label())
+
+    def dismiss(self) -> bool:
+        """Wave the first question away, where that can be; say whether it could."""
+        answer = self._waiting[0].dialogue.dismiss() if self._waiting else None
+        if answer is None or self._waiting[0].answer.done():
+            return False
+        self._waiting[0].note = "  cancelled"
+        self._waiting[0].answer.set_result(answer)
+        return True
 
     async def permission(self, request: PermissionRequest) -> Decision:
         """Ask whether the agent may do something."""
@@ -92,14 +101,16 @@ class Questions:
                 return Allow.once()
             if choice in ("a", "always") and can_repeat:
                 return Allow.for_session()
-            if choice in ("n", "no", ""):
+            if choice in ("n", "no"):
                 return Deny("The user does not allow this.")
             if choice.startswith(("n ", "no ")):
                 return Deny(text.partition(" ")[2])
             return None
 
         hint = f"Type y(es){always}, or n(o), which may have a reason: n use the other folder"
-        decision: Decision = await self._answered(shown, f"Allow? [y/{'a/' if can_repeat else ''}N] ", read, hint)
+        decision: Decision = await self._answered(
+            OneAnswer(shown, f"Allow? [y/{'a/' if can_repeat else ''}n] ", read, hint)
+        )
         return decision
 
     async def question(self, question: Question) -> Answer:
@@ -118,7 +129,7 @@ class Questions:
             return Answer(text, was_freeform=True) if text and question.allow_freeform else None
 
         hint = "Type a number" if choices and not question.allow_freeform else "Type an answer"
-        answer: Answer = await self._answered(shown, "Answer: ", read, hint)
+        answer: Answer = await self._answered(OneAnswer(shown, "Answer: ", read, hint))
         return answer
 
     async def plan(self, plan: Plan) -> PlanAnswer:
@@ -136,30 +147,46 @@ class Questions:
             return PlanAnswer(approved=False, feedback=text) if text else None
 
         hint = "Type y(es), n(o), or what should be otherwise"
-        answer: PlanAnswer = await self._answered(shown, "Go on with this plan? [y/n/what else] ", read, hint)
+        asked = OneAnswer(shown, "Go on with this plan? [y/n/what else] ", read, hint)
+        answer: PlanAnswer = await self._answered(asked)
         return answer
 
-    async def _answered(
-        self, shown: Sequence[RenderableType], label: str, read: Callable[[str], Any], hint: str
-    ) -> Any:
-        asked = _Asked(shown, label, read, hint, asyncio.get_running_loop().create_future())
+    async def form(self, form: Form) -> FormAnswer:
+        """Ask for data, or for consent to open a web page."""
+        answer: FormAnswer = await self._answered(Visit(form) if form.mode == "url" else FillIn(form))
+        return answer
+
+    async def _answered(self, dialogue: Dialogue) -> Any:
+        asked = _Asked(dialogue, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         try:
             if self._waiting[0] is asked:
                 await self._begin(asked)
+            else:
+                # The label says how many wait.
+                self._ask(self._label())
             return await asked.answer
         finally:
             was_first = self._waiting[0] is asked
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(asked)
+            self._waiting.remove(asked)
             if was_first:
                 self._ask(None)
+                withdrawn = asked.answer.cancelled() or not asked.answer.done()
+                note = "The question was withdrawn." if withdrawn else asked.note
+                await self._show([Text(note, style="yellow")] if note else [])
                 if self._waiting:
                     await self._begin(self._waiting[0])
+            else:
+                self._ask(self._label())
 
     async def _begin(self, asked: _Asked) -> None:
-        await self._show(asked.shown)
-        self._ask(asked.label)
+        await self._show(asked.dialogue.begin())
+        if self._waiting and self._waiting[0] is asked:
+            self._ask(self._label())
+
+    def _label(self) -> str:
+        more = len(self._waiting) - 1
+        return (f"({more} more) " if more else "") + self._waiting[0].dialogue.label
 
 
 def _warnings(request: PermissionRequest) -> list[RenderableType]:

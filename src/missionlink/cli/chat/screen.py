@@ -54,6 +54,8 @@ class Screen:
         """Called for Ctrl-C where there is nothing to clear; says whether to leave."""
         self._live = live
         self._kept = ""
+        self._asks = False
+        self._next = ""
         self._ends_empty = False
         self._label = _PROMPT
         self._session: PromptSession[str] = PromptSession(
@@ -69,7 +71,8 @@ class Screen:
         """Yield what is typed, until the person leaves."""
         while True:
             try:
-                yield await self._session.prompt_async()
+                begin, self._next = self._next, ""
+                yield await self._session.prompt_async(default=begin)
             except (EOFError, KeyboardInterrupt):
                 return
 
@@ -97,14 +100,22 @@ class Screen:
         """Let the input line ask something; what was being typed is kept until it asks no more (``None``)."""
         buffer = self._session.default_buffer
         self._label = label or _PROMPT
-        if label is None:
-            if self._kept and not buffer.text:
-                buffer.insert_text(self._kept)
-                self._kept = ""
-        elif buffer.text:
-            self._kept = buffer.text
-            buffer.reset()
+        if label is None and self._asks:
+            # What was typed in answer to a question that is gone is no prompt.
+            self._put(self._kept)
+            self._kept = ""
+        elif label is not None and not self._asks:
+            self._kept = buffer.text or self._next
+            self._put("")
+        self._asks = label is not None
         self.redraw()
+
+    def _put(self, text: str) -> None:
+        buffer = self._session.default_buffer
+        buffer.reset()
+        # Between two lines it would be cleared with the beginning of the next.
+        self._next = "" if self._session.app.is_running else text
+        buffer.insert_text("" if self._next else text)
 
     def leave(self) -> None:
         """End ``lines``."""

@@ -86,6 +86,7 @@ async def _chat(place: Place, model: str | None, provider: Provider | None, *, a
         provider=provider,
         on_permission=questions.permission,
         on_user_input=questions.question,
+        on_elicitation=questions.form,
         on_exit_plan=questions.plan,
     )
     async with contextlib.AsyncExitStack() as stack:
