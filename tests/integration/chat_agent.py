@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
 
 from missionlink.testing import call, fail, forever, say, think
 from missionlink.testing.turns import Agent
@@ -24,9 +26,46 @@ Escape: \x1b[31mred\x1b[0m \x1b]0;title\x07\x1b[2J end.
 """
 
 
+ORDER = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "title": "Name", "minLength": 2, "description": "Of who pays."},
+        "mail": {"type": "string", "format": "email", "title": "Mail"},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9, "default": 3},
+        "price": {"type": "number", "exclusiveMinimum": 0},
+        "gift": {"type": "boolean", "default": False},
+        "size": {"type": "string", "enum": ["s", "l"], "enumNames": ["small", "large"]},
+        "extras": {"type": "array", "items": {"anyOf": [{"const": "m", "title": "milk"}, {"const": "z"}]}},
+    },
+    "required": ["name", "count", "size"],
+}
+
+
 def play(fake: FakeRuntime) -> None:
     """Give the fake runtime this agent."""
-    fake.agent = Agent(reply)
+
+    async def answer(request: TurnRequest) -> Answer:
+        match request.prompt:
+            case "form":
+                return say(json.dumps(await ask(fake, request, "f1", {"requestedSchema": ORDER}), sort_keys=True))
+            case "page":
+                page = {"mode": "url", "url": "https://github.com@pay.invalid/1?" + "x" * 90 + "\x1b[2J"}
+                return say(json.dumps(await ask(fake, request, "f2", page)))
+            case "all at once":
+                both = asyncio.gather(*(ask(fake, request, f"f{number}", {}) for number in (3, 4, 5)))
+                return say(json.dumps(await both))
+        return reply(request)
+
+    fake.agent = Agent(answer)
+
+
+async def ask(fake: FakeRuntime, request: TurnRequest, name: str, form: dict[str, Any]) -> Any:
+    """Put a form, as an MCP server does; return how it was answered."""
+    asked = {"requestId": name, "message": f"Order {name}", "elicitationSource": "shop", "toolCallId": "t", **form}
+    fake.emit(request.session_id, "elicitation.requested", asked)
+    session = fake.sessions.live(request.session_id)
+    assert session is not None
+    return await session.pending[name].answered
 
 
 def reply(request: TurnRequest) -> Answer:

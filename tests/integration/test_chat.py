@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -112,6 +113,91 @@ def test_what_was_being_typed_is_kept_while_a_question_is_answered(chat: Callabl
     terminal.wait(lambda shown: shown.splitlines()[-1].startswith("> "), "the prompt")
     terminal.type("mpt\r")
     terminal.wait(lambda shown: "mpt" in shown, "what was typed")
+
+
+def is_asking(label: str) -> Callable[[str], bool]:
+    """Whether the input line asks this."""
+    return lambda shown: shown.rpartition("\n")[2].startswith(label)
+
+
+def fill(terminal: Terminal, *lines: tuple[str, str]) -> None:
+    """Type each answer where its label is asked."""
+    for label, text in lines:
+        terminal.wait(is_asking(label), label)
+        terminal.type(text + "\r")
+
+
+def test_a_form_is_filled_in_field_by_field(chat: Callable[..., Terminal]) -> None:
+    terminal = chat()
+    terminal.type("form\r")
+    terminal.see("shop asks  Order f1")
+    terminal.see("1/7 Name  a text, at least 2 characters")
+    fill(terminal, ("Name:", ""))
+    terminal.see("It is needed. Type a text")
+    fill(terminal, ("Name:", "B"), ("Name:", "Bob"), ("Mail:", "nobody"))
+    terminal.see("Type an e-mail address.")
+    fill(terminal, ("Mail:", "/back"), ("Name [Bob]:", ""), ("Mail:", ""), ("count [3]:", "12"))
+    terminal.see("Type a whole number, at least 1, at most 9.")
+    fill(terminal, ("count [3]:", ""), ("price:", "0"), ("price:", "2.5"), ("gift [no]:", "y"), ("size:", "middle"))
+    terminal.see("'middle' is not in the list.")
+    fill(terminal, ("size:", "large"), ("extras:", "1, z"))
+    shown = terminal.see("This will be sent:")
+    summary = [line.split() for line in shown[shown.index("This will be sent:") :].splitlines()[1:8]]
+    assert [" ".join(words) for words in summary] == [
+        "1 Name Bob", "2 Mail left out", "3 count 3", "4 price 2.5", "5 gift yes", "6 size large", "7 extras milk, z",
+    ]  # fmt: skip
+    fill(terminal, ("Send?", "3"), ("count [3]:", "4"), ("Send?", "perhaps"), ("Send?", "y"))
+    sent = {"count": 4, "extras": ["m", "z"], "gift": True, "name": "Bob", "price": 2.5, "size": "l"}
+    shown = terminal.see('"size": "l"')
+    (answer,) = re.findall(r'\{"action".*?\}\}', shown.replace("\n", " "), re.DOTALL)
+    assert json.loads(answer) == {"action": "accept", "content": sent}
+
+
+@pytest.mark.parametrize(("typed", "action"), [("/cancel\r", "cancel"), ("/decline\r", "decline"), ("\x03", "cancel")])
+def test_a_form_that_is_not_filled_in_sends_nothing(chat: Callable[..., Terminal], typed: str, action: str) -> None:
+    terminal = chat()
+    terminal.type("form\r")
+    fill(terminal, ("Name:", "Bob"))
+    terminal.wait(is_asking("Mail:"), "the second field")
+    terminal.type(typed)
+    terminal.see(f'{{"action": "{action}"}}')
+    terminal.wait(is_idle, "the end of the turn")
+
+
+def test_a_web_page_shows_its_whole_address_and_whose_it_is(chat: Callable[..., Terminal]) -> None:
+    terminal = chat()
+    terminal.type("page\r")
+    terminal.wait(is_asking("Agree to open this page?"), "the question")
+    shown = terminal.see("a page of pay.invalid")
+    assert "x" * 90 + "\\x1b[2J" in shown.replace("\n", "")
+    fill(terminal, ("Agree", ""), ("Agree", "yes"))
+    terminal.see('{"action": "accept"}')
+
+
+def test_questions_wait_in_order_and_say_how_many(chat: Callable[..., Terminal]) -> None:
+    terminal = chat()
+    terminal.type("all at once\r")
+    terminal.wait(is_asking("(2 more) Send?"), "the first")
+    fill(terminal, ("(2 more) Send?", "y"), ("(1 more) Send?", "n"), ("Send?", "/cancel"))
+    shown = terminal.wait(is_idle, "the end of the turn")
+    order = [shown.index(f"Order f{number}") for number in (3, 4, 5)]
+    assert order == sorted(order)
+    answers = '[{"action": "accept", "content": {}}, {"action": "decline"}, {"action": "cancel"}]'
+    assert answers in shown.replace("\n", " ")
+
+
+def test_commands_are_commands_while_a_question_is_open_and_paths_are_answers(chat: Callable[..., Terminal]) -> None:
+    terminal = chat()
+    terminal.type("ask me\r")
+    fill(terminal, ("Answer:", "/help"))
+    terminal.see("stop the agent")
+    fill(terminal, ("Answer:", "/etc/hosts"))
+    terminal.see("Done. User selected: /etc/hosts")
+    terminal.wait(is_idle, "the end of the turn")
+    terminal.type("ask me\r")
+    fill(terminal, ("Answer:", "/abort"))
+    terminal.see("withdrawn")
+    terminal.wait(is_empty, "the prompt")
 
 
 def test_ctrl_c_clears_then_aborts_then_leaves(chat: Callable[..., Terminal]) -> None:

@@ -131,6 +131,8 @@ class Conversation:
             async for event in self._session.events():
                 if event.type == "session.idle":
                     self._is_aborting = False
+                elif event.type == "abort" and event.agent_id is None:
+                    self._questions.withdraw()
                 await self._screen.show(self._picture.take(event))
                 self._screen.redraw()
         except MissionlinkError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.syntax import Syntax
 from rich.text import Text
 
-from missionlink import Allow, Answer, Decision, Deny, PlanAnswer
+from missionlink import Allow, Answer, Decision, Deny, FormAnswer, PlanAnswer
 from missionlink.cli.chat.dialogues import Dialogue, FillIn, OneAnswer, Visit
 from missionlink.cli.chat.picture import markdown, printable, shortened
 
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from missionlink import Form, FormAnswer, PermissionRequest, Plan, Question
+    from missionlink import Form, PermissionRequest, Plan, Question
 
 __all__ = ("Questions",)
 
 _DIFF_LINES = 40
+_WITHDRAWN = "The question was withdrawn."
 
 
 @dataclass(eq=False)
 class _Asked:
     dialogue: Dialogue
     answer: asyncio.Future[Any]
+    in_vain: Any
+    """The answer once nobody waits for it; ``None`` where somebody may, whatever becomes of the turn."""
     note: str = ""
     """What is said when it is over without having been answered."""
 
@@ -81,6 +84,13 @@ class Questions:
         self._waiting[0].answer.set_result(answer)
         return True
 
+    def withdraw(self) -> None:
+        """Close what the agent's turn has asked: it was aborted, and runtimes take no question back."""
+        for asked in self._waiting:
+            if asked.in_vain is not None and not asked.answer.done():
+                asked.note = _WITHDRAWN
+                asked.answer.set_result(asked.in_vain)
+
     async def permission(self, request: PermissionRequest) -> Decision:
         """Ask whether the agent may do something."""
         what = request.command or request.path or request.url or request.tool_name or request.intention or ""
@@ -109,7 +119,7 @@ class Questions:
 
         hint = f"Type y(es){always}, or n(o), which may have a reason: n use the other folder"
         decision: Decision = await self._answered(
-            OneAnswer(shown, f"Allow? [y/{'a/' if can_repeat else ''}n] ", read, hint)
+            OneAnswer(shown, f"Allow? [y/{'a/' if can_repeat else ''}n] ", read, hint), Deny("The turn was aborted.")
         )
         return decision
 
@@ -129,7 +139,7 @@ class Questions:
             return Answer(text, was_freeform=True) if text and question.allow_freeform else None
 
         hint = "Type a number" if choices and not question.allow_freeform else "Type an answer"
-        answer: Answer = await self._answered(OneAnswer(shown, "Answer: ", read, hint))
+        answer: Answer = await self._answered(OneAnswer(shown, "Answer: ", read, hint), Answer("", was_freeform=True))
         return answer
 
     async def plan(self, plan: Plan) -> PlanAnswer:
@@ -148,16 +158,18 @@ class Questions:
 
         hint = "Type y(es), n(o), or what should be otherwise"
         asked = OneAnswer(shown, "Go on with this plan? [y/n/what else] ", read, hint)
-        answer: PlanAnswer = await self._answered(asked)
+        answer: PlanAnswer = await self._answered(asked, PlanAnswer(approved=False))
         return answer
 
     async def form(self, form: Form) -> FormAnswer:
         """Ask for data, or for consent to open a web page."""
-        answer: FormAnswer = await self._answered(Visit(form) if form.mode == "url" else FillIn(form))
+        dialogue = Visit(form) if form.mode == "url" else FillIn(form)
+        # What a program or a server asks outside of a call of a tool stays open when the turn ends.
+        answer: FormAnswer = await self._answered(dialogue, FormAnswer("cancel") if form.tool_call_id else None)
         return answer
 
-    async def _answered(self, dialogue: Dialogue) -> Any:
-        asked = _Asked(dialogue, asyncio.get_running_loop().create_future())
+    async def _answered(self, dialogue: Dialogue, in_vain: object) -> Any:
+        asked = _Asked(dialogue, asyncio.get_running_loop().create_future(), in_vain)
         self._waiting.append(asked)
         try:
             if self._waiting[0] is asked:
@@ -172,7 +184,7 @@ class Questions:
             if was_first:
                 self._ask(None)
                 withdrawn = asked.answer.cancelled() or not asked.answer.done()
-                note = "The question was withdrawn." if withdrawn else asked.note
+                note = _WITHDRAWN if withdrawn else asked.note
                 await self._show([Text(note, style="yellow")] if note else [])
                 if self._waiting:
                     await self._begin(self._waiting[0])
