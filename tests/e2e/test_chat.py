@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -57,9 +58,60 @@ def is_empty(shown: str) -> bool:
     return shown.rpartition("\n")[2].rstrip() == ">"
 
 
+SHOP = """
+import json, sys
+
+asked = {}
+ORDER = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "title": "Name", "minLength": 2},
+        "mail": {"type": "string", "format": "email"},
+        "count": {"type": "integer", "minimum": 1, "default": 3},
+        "price": {"type": "number"},
+        "gift": {"type": "boolean", "default": False},
+        "size": {"type": "string", "enum": ["s", "l"], "enumNames": ["small", "large"]},
+        "extras": {"type": "array", "items": {"type": "string", "enum": ["milk", "sugar"]}},
+    },
+    "required": ["name", "size"],
+}
+
+def say(message):
+    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+
+for line in sys.stdin:
+    heard = json.loads(line)
+    method, params = heard.get("method"), heard.get("params", {})
+    if method == "initialize":
+        result = {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}},
+                  "serverInfo": {"name": "shop", "version": "1"}}
+        say({"id": heard["id"], "result": result})
+    elif method == "tools/list":
+        say({"id": heard["id"], "result": {"tools": [
+            {"name": name, "description": name, "inputSchema": {"type": "object"}} for name in ("order", "pay")]}})
+    elif method == "tools/call":
+        number = f"asked-{len(asked)}"
+        asked[number] = heard["id"]
+        if params["name"] == "pay":
+            form = {"mode": "url", "message": "Pay here", "url": "https://pay.invalid/1", "elicitationId": "e1"}
+        else:
+            form = {"message": "Your order", "requestedSchema": ORDER}
+        say({"id": number, "method": "elicitation/create", "params": form})
+    elif heard.get("id") in asked:
+        text = json.dumps(heard.get("result"))
+        say({"id": asked[heard["id"]], "result": {"content": [{"type": "text", "text": text}]}})
+    elif "id" in heard:
+        say({"id": heard["id"], "result": {}})
+"""
+
+
 def answer(request: ModelRequest) -> Any:
     if request.messages[-1].get("role") == "tool":
         return say("It ran.")
+    if "order" in request.prompt:
+        return call("shop-order", {})
+    if "pay" in request.prompt:
+        return call("shop-pay", {})
     if "run it" in request.prompt:
         return call("bash", {"command": "echo hi", "description": "say hi"})
     return say("A **bold** word.")
@@ -109,3 +161,50 @@ def test_a_cloud_session_is_talked_with(runtime: RealRuntime, tmp_path: Path) ->
         terminal.see("aborted")
         terminal.type("/quit\r")
         assert terminal.end() == 0
+
+
+def fill(terminal: Any, *lines: tuple[str, str]) -> None:
+    """Type each answer where its label is asked."""
+    for label, text in lines:
+        terminal.wait(lambda shown, label=label: shown.rpartition("\n")[2].startswith(label), label)
+        terminal.type(text + "\r")
+
+
+@pytest.mark.feature("Chat: forms and web pages of MCP servers")
+def test_what_an_mcp_server_asks_is_answered_at_the_prompt(runtime: RealRuntime, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    shop = {"type": "local", "command": sys.executable, "args": [str(tmp_path / "shop.py")], "tools": ["*"]}
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"shop": shop}}))
+    with serve_in_thread(answer) as model:
+        options = ["--provider-url", model.provider().base_url, "--model", model.model, "--allow-all"]
+        with talk(runtime, tmp_path, *options, "--mcp-config", str(tmp_path / "mcp.json")) as terminal:
+            terminal.wait(is_empty, "the prompt")
+            terminal.type("order\r")
+            terminal.see("shop asks  Your order")
+            fill(terminal, ("Name:", "B"), ("Name:", "Bob"), ("mail:", ""), ("count [3]:", "/back"), ("mail:", "b@c.d"))
+            fill(terminal, ("count [3]:", ""), ("price:", "2.5"), ("gift [no]:", "yes"), ("size:", "2"))
+            fill(terminal, ("extras:", "sugar"), ("Send?", "1"), ("Name [Bob]:", "Rob"), ("Send?", "y"))
+            terminal.see("It ran.")
+            terminal.type("order\r")
+            terminal.see("shop asks  Your order", times=2)
+            fill(terminal, ("Name:", "/decline"))
+            terminal.see("It ran.", times=2)
+            terminal.type("pay\r")
+            terminal.see("https://pay.invalid/1")
+            fill(terminal, ("Agree to open this page?", "y"))
+            terminal.see("It ran.", times=3)
+            terminal.type("pay\r")
+            terminal.see("https://pay.invalid/1", times=2)
+            terminal.wait(lambda shown: shown.rpartition("\n")[2].startswith("Agree"), "the question")
+            terminal.type("\x03")
+            terminal.see("It ran.", times=4)
+            terminal.type("/quit\r")
+            assert terminal.end() == 0
+    given = [json.loads(text) for _, text in sorted(model.requests[-1].tool_results.items())]
+    content = {"name": "Rob", "mail": "b@c.d", "count": 3, "price": 2.5, "gift": True, "size": "l", "extras": ["sugar"]}
+    assert given == [
+        {"action": "accept", "content": content},
+        {"action": "decline"},
+        {"action": "accept"},
+        {"action": "cancel"},
+    ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
     from missionlink import Opening, Repository, SessionOptions
 
-__all__ = ("Place", "provider_of")
+__all__ = ("Place", "mcp_servers_of", "provider_of")
+
+# A person sees that it is starting and can stop it. A first start unpacks the runtime, which slow disks take long for.
+_START_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +48,8 @@ class Place:
 
             control = await stack.enter_async_context(serve())
             env = control.environment()
-        return await stack.enter_async_context(AsyncClient(ClientOptions(runtime=self.runtime, env=env)))
+        options = ClientOptions(runtime=self.runtime, env=env, start_timeout=_START_SECONDS)
+        return await stack.enter_async_context(AsyncClient(options))
 
     def open(self, client: AsyncClient, options: SessionOptions) -> Opening:
         """Begin to open the session."""
@@ -68,3 +74,17 @@ def provider_of(url: str | None, key_variable: str | None) -> Provider | None:
         if not key:
             raise InvalidOption("--provider-key-env", f"the environment variable {key_variable!r} is not set")
     return Provider(base_url=url, api_key=key)
+
+
+def mcp_servers_of(path: str | None) -> dict[str, dict[str, Any]] | None:
+    """Return the MCP servers that a file names, in the form of the runtime's own ``mcp-config.json``."""
+    if path is None:
+        return None
+    try:
+        found: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidOption("--mcp-config", f"{path!r} cannot be read: {error}") from error
+    servers = cast("Any", found).get("mcpServers") if isinstance(found, dict) else None
+    if not isinstance(servers, dict) or not all(isinstance(one, dict) for one in cast("Any", servers).values()):
+        raise InvalidOption("--mcp-config", f'{path!r} does not hold {{"mcpServers": {{NAME: {{...}}, ...}}}}')
+    return cast("dict[str, dict[str, Any]]", servers)

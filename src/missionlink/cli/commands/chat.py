@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib.util
 import shlex
 import signal
@@ -13,13 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from missionlink import Repository, SessionOptions
-from missionlink.cli.opening import Place, provider_of
+from missionlink.cli.opening import Place, mcp_servers_of, provider_of
 from missionlink.errors import MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-
-    from missionlink import Provider
 
 __all__ = ("chat",)
 
@@ -31,9 +30,10 @@ __all__ = ("chat",)
 @click.option("--model", help="Name of the model.")
 @click.option("--provider-url", metavar="URL", help="A model server of your own that speaks OpenAI's protocol.")
 @click.option("--provider-key-env", metavar="NAME", help="Environment variable with the key for --provider-url.")
+@click.option("--mcp-config", metavar="FILE", help="JSON file with MCP servers, like the runtime's mcp-config.json.")
 @click.option("--allow-all", is_flag=True, help="Give every permission that the agent asks for.")
 @click.option("--runtime", metavar="PATH", help="The runtime's program, instead of searching for it.")
-def chat(
+def chat(  # noqa: PLR0913 - one parameter for each option of the command line
     *,
     cloud: str | None,
     embedded: bool,
@@ -41,6 +41,7 @@ def chat(
     model: str | None,
     provider_url: str | None,
     provider_key_env: str | None,
+    mcp_config: str | None,
     allow_all: bool,
     runtime: str | None,
 ) -> int:
@@ -55,21 +56,38 @@ def chat(
         cloud=None if cloud is None else Repository.parse(cloud), embedded=embedded, resume=resume, runtime=runtime
     )
     place.check()
-    provider = provider_of(provider_url, provider_key_env)
+    options = SessionOptions(
+        model=model,
+        streaming=True,
+        provider=provider_of(provider_url, provider_key_env),
+        mcp_servers=mcp_servers_of(mcp_config),
+    )
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("chat needs a terminal; in pipes and scripts use: missionlink run PROMPT")
     # Asked before anything is started.
     if importlib.util.find_spec("prompt_toolkit") is None:
         raise MissingExtra("cli", "missionlink chat")
-    session_id = asyncio.run(_chat(place, model, provider, allow_all=allow_all))
-    if not embedded:
-        where = ["--cloud", str(place.cloud)] if place.cloud is not None else []
-        words = ["missionlink", "chat", *where, "--resume", session_id]
-        click.secho(f"go on with: {shlex.join(words)}", dim=True)
+    words = ["missionlink", "chat"]
+    for option, value in (
+        ("--cloud", cloud),
+        ("--model", model),
+        ("--provider-url", provider_url),
+        ("--provider-key-env", provider_key_env),
+        ("--mcp-config", mcp_config),
+        ("--runtime", runtime),
+    ):
+        words += [] if value is None else [option, value]
+    opened: list[str] = []
+    try:
+        asyncio.run(_chat(place, options, opened, allow_all=allow_all))
+    finally:
+        # Also when the runtime or the connection was lost: the session is stored.
+        if opened and not embedded:
+            click.secho(f"go on with: {shlex.join([*words, '--resume', *opened])}", dim=True)
     return 0
 
 
-async def _chat(place: Place, model: str | None, provider: Provider | None, *, allow_all: bool) -> str:
+async def _chat(place: Place, options: SessionOptions, opened: list[str], *, allow_all: bool) -> None:
     from rich.text import Text
 
     from missionlink.cli.chat.conversation import Conversation
@@ -80,10 +98,8 @@ async def _chat(place: Place, model: str | None, provider: Provider | None, *, a
     picture = Picture()
     screen = Screen(picture.live)
     questions = Questions(screen.show, screen.ask, allow_all=allow_all)
-    options = SessionOptions(
-        model=model,
-        streaming=True,
-        provider=provider,
+    options = dataclasses.replace(
+        options,
         on_permission=questions.permission,
         on_user_input=questions.question,
         on_elicitation=questions.form,
@@ -93,6 +109,7 @@ async def _chat(place: Place, model: str | None, provider: Provider | None, *, a
         click.secho("starting …", dim=True)
         client = await place.client(stack)
         session = await stack.enter_async_context(place.open(client, options))
+        opened.append(session.id)
         conversation = Conversation(client, session, screen, picture, questions)
         screen.on_interrupt = conversation.interrupt
         where = f", {session.remote_url}" if session.remote_url else ""
@@ -100,7 +117,6 @@ async def _chat(place: Place, model: str | None, provider: Provider | None, *, a
         await screen.show([Text(printable(f"{kind} {session.id}{where}; /help lists the commands"), style="dim")])
         with _left_in_order(screen.leave):
             await conversation.run()
-        return session.id
 
 
 @contextlib.contextmanager
