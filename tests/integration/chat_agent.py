@@ -78,6 +78,9 @@ def reply(request: TurnRequest) -> Answer:
             return call("bash", {"command": "pytest -q"})
         case "ask me":
             return call("ask_user", {"question": "Which colour?", "choices": ["red", "blue"]})
+        case "a hundred":
+            calls = [call("view", {"path": f"file-{number}"}) for number in range(100)]
+            return sum(calls[1:], calls[0])
         case "for ever":
             return forever("on and ", interval=0.02)
         case "fail":

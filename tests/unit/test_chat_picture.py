@@ -53,6 +53,20 @@ def test_an_answer_that_was_streamed_is_not_printed_again(picture):
     assert printed(picture, whole("n", "not streamed")) == ["not streamed"]
 
 
+def test_a_thought_that_was_streamed_is_not_printed_again_after_the_answer(picture):
+    def piece(name, text):
+        return event("assistant.reasoning_delta", reasoningId=name, deltaContent=text)
+
+    def thought(name, text):
+        return event("assistant.reasoning", reasoningId=name, content=text)
+
+    shown = printed(picture, piece("r", "let me "), piece("r", "see"), delta("m", "ans"), whole("m", "answer"))
+    assert shown == ["let me see", "answer"]
+    assert printed(picture, thought("r", "let me see")) == []
+    assert printed(picture, thought("s", "not streamed")) == ["not streamed"]
+    assert printed(picture, piece("t", "half"), thought("t", "half and whole")) == ["half and whole"]
+
+
 @pytest.mark.parametrize("again", ["m2", "m1"])
 def test_an_answer_whose_stream_broke_off_is_not_printed_twice(picture, again):
     """Newer runtimes give the repeated answer another id, older ones the same."""

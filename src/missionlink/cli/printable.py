@@ -6,8 +6,9 @@ import re
 
 __all__ = ("printable", "printable_line")
 
-# Controls but for tab and newline, and the marks that reorder what a person reads.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Controls but for tab and newline, separators that some terminals end a line at, and the marks that reorder what a
+# person reads.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.text import Text
 
-from missionlink.cli.chat.picture import markdown, printable, said
+from missionlink.cli.chat.picture import markdown, said
+from missionlink.cli.chat.words import printable
 from missionlink.errors import MissionlinkError
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Commands:
         self.has_quit: bool = False
         """Whether the person wants to leave."""
 
+    def leaves(self, text: str) -> bool:
+        """Whether this is the command that leaves; ``has_quit`` says so from then on."""
+        self.has_quit |= text.partition(" ")[0] in ("/quit", "/exit")
+        return self.has_quit
+
     async def run(self, text: str) -> None:
         """Carry out a command."""
         name, _, rest = text[1:].partition(" ")
@@ -51,8 +57,6 @@ class Commands:
             match name:
                 case "help":
                     await self._screen.show([Text(HELP)])
-                case "quit" | "exit":
-                    self.has_quit = True
                 case "abort":
                     await self._conversation.abort()
                 case "history":

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from missionlink.cli.chat.commands import Commands
 from missionlink.cli.chat.dialogues import COMMANDS
-from missionlink.cli.chat.picture import printable, said
+from missionlink.cli.chat.picture import said
+from missionlink.cli.chat.words import printable
 from missionlink.errors import MissionlinkError, RequestRefused
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class Conversation:
 
     async def _typed(self, text: str) -> None:
         if text.startswith("/") and not text.startswith("//"):
-            await self._commands.run(text)
+            if not self._commands.leaves(text):
+                # A runtime may take long to answer; what is typed meanwhile must not wait.
+                self._start(self._commands.run(text))
             return
         # Agents have commands of their own: two slashes send one.
         text = text.removeprefix("/")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from missionlink import FormAnswer
 from missionlink.cli.chat.fields import Field, fields_of
-from missionlink.cli.chat.picture import printable, shortened
+from missionlink.cli.chat.words import printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from missionlink.cli.chat.picture import shortened
+from missionlink.cli.chat.words import shortened
 
 __all__ = ("Field", "fields_of")
 

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from missionlink.cli.chat.blocks import Blocks
-from missionlink.cli.printable import printable as without_controls
+from missionlink.cli.chat.words import duration, printable, shortened, tool_title
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,23 +21,13 @@ if TYPE_CHECKING:
 
     from missionlink import Event
 
-__all__ = ("Picture", "markdown", "printable", "said", "shortened")
+__all__ = ("Picture", "markdown", "said")
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 # Of what is still being written only the end is drawn: it stands above the input line.
 _TAIL_LINES = 12
 _THOUGHT_LINES = 4
-
-
-def printable(text: str) -> str:
-    """Return text of several lines that a terminal can only show."""
-    return without_controls(text.replace("\r\n", "\n")).expandtabs(4)
-
-
-def shortened(text: str, width: int) -> str:
-    """Return text on one line, with an end that says that it goes on where it is longer than ``width``."""
-    line = " ".join(printable(text).split())
-    return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
+_TOOL_LINES = 8
 
 
 def markdown(text: str) -> RenderableType:
@@ -64,6 +54,7 @@ class Picture:
         self._blocks: Blocks | None = None
         self._thought = ""
         self._thought_id = ""
+        self._printed_thought = ""
         self._tools: dict[str, tuple[str, float, str]] = {}
         self._prompts: set[str] = set()
         self._since: float | None = None
@@ -155,17 +146,23 @@ class Picture:
         return []
 
     def _thought_whole(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
-        self._thought = str(data.get("content") or "") or self._thought
+        name, content = str(data.get("reasoningId")), str(data.get("content") or "")
+        if name == self._printed_thought:
+            # The runtimes give the whole of it after the answer, whose first piece has ended it here.
+            return []
+        self._thought, self._thought_id = content or self._thought, name
         return self._end_thought()
 
     def _end_thought(self) -> list[RenderableType]:
         thought, self._thought = self._thought.strip(), ""
+        if thought:
+            self._printed_thought = self._thought_id
         return [Text(printable(thought), style="dim italic"), Text("")] if thought else []
 
     def _tool(self, data: dict[str, Any], is_sub_agents: bool) -> list[RenderableType]:
         self.busy()
         out: list[RenderableType] = [] if is_sub_agents else [*self._end_thought()]
-        title = ("  " if is_sub_agents else "") + _title(data)
+        title = ("  " if is_sub_agents else "") + tool_title(data)
         self._tools[str(data.get("toolCallId"))] = (title, self._clock(), "")
         return out
 
@@ -179,7 +176,7 @@ class Picture:
     def _tool_done(self, data: dict[str, Any], is_sub_agents: bool) -> list[RenderableType]:
         title, started, _ = self._tools.pop(str(data.get("toolCallId")), ("a tool", self._clock(), ""))
         mark, style = ("✓ ", "green") if data.get("success") else ("✗ ", "red")
-        line = Text.assemble((mark, style), (title, "dim"), (f"  {_seconds(self._clock() - started)}", "dim"))
+        line = Text.assemble((mark, style), (title, "dim"), (f"  {duration(self._clock() - started)}", "dim"))
         error = cast("dict[str, Any]", data.get("error") or {})
         if error.get("message"):
             line.append(f"  {shortened(str(error['message']), 200)}", style="red")
@@ -220,11 +217,17 @@ class Picture:
                 parts.append(thought)
         tail = self._blocks.tail if self._blocks is not None else ""
         if tail:
-            parts.append(markdown(self._end_of(tail, min(_TAIL_LINES, height - len(self._tools)))))
+            parts.append(
+                markdown(self._end_of(tail, min(_TAIL_LINES, height - min(len(self._tools), _TOOL_LINES + 1))))
+            )
         now = self._clock()
         frame = _FRAMES[int(now * 5) % len(_FRAMES)]
-        for title, started, progress in list(self._tools.values())[-max(height - 1, 1) :]:
-            elapsed = _seconds(now - started)
+        shown = min(_TOOL_LINES, max(height - 1, 1))
+        hidden = len(self._tools) - shown
+        if hidden > 0:
+            parts.append(Text(f"… {hidden} more at work", style="dim"))
+        for title, started, progress in list(self._tools.values())[-shown:]:
+            elapsed = duration(now - started)
             indent = len(title) - len(title.lstrip())
             line = Text(f"{' ' * indent}{frame} {title.lstrip()}", style="yellow")
             if progress:
@@ -232,7 +235,7 @@ class Picture:
             line.truncate(max(width - len(elapsed) - 2, 1), overflow="ellipsis")
             parts.append(line.append(f"  {elapsed}"))
         if self._since is not None and not parts:
-            parts.append(Text(f"{frame} working  {_seconds(now - self._since)}", style="dim"))
+            parts.append(Text(f"{frame} working  {duration(now - self._since)}", style="dim"))
         return Padding(Group(*parts), 0) if parts else None
 
     def _end_of(self, tail: str, count: int) -> str:
@@ -260,25 +263,6 @@ def _remark(event: Event) -> list[RenderableType]:
         case _:
             return []
     return [Text(printable(text), style=style)]
-
-
-def _title(data: dict[str, Any]) -> str:
-    """Say in one line what a tool call does."""
-    name = shortened(str(data.get("toolTitle") or data.get("toolName") or "a tool"), 40)
-    arguments = data.get("arguments")
-    known = cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
-    first = next((known[key] for key in _TELLING if isinstance(known.get(key), str)), None)
-    if first is None and known:
-        first = ", ".join(f"{key}={value}" for key, value in known.items())
-    return f"{name}  {shortened(str(first), 160)}" if first else name
-
-
-_TELLING = ("command", "path", "file_path", "url", "query", "pattern", "question", "description")
-
-
-def _seconds(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02} min"
 
 
 def _members(event: Event) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from missionlink import Allow, Answer, Decision, Deny, FormAnswer, PlanAnswer
 from missionlink.cli.chat.dialogues import Dialogue, FillIn, OneAnswer, Visit
-from missionlink.cli.chat.picture import markdown, printable, shortened
+from missionlink.cli.chat.picture import markdown
+from missionlink.cli.chat.words import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -6,6 +6,7 @@ directly above it are drawn anew.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import shutil
@@ -29,6 +30,10 @@ __all__ = ("Screen",)
 
 # How often what moves is drawn, in seconds: a spinner needs no more, and a slow line can take it.
 _REDRAW_SECONDS = 0.2
+
+# Every printing and drawing costs milliseconds. With a pause between them an agent that does a hundred things at once
+# leaves time for the person's keys.
+_PAUSE_SECONDS = 0.05
 
 # Markdown is padded to the width of the terminal; in what is kept that would wrap when it gets narrower.
 _PROMPT = "> "
@@ -56,6 +61,9 @@ class Screen:
         self._kept = ""
         self._asks = False
         self._next = ""
+        self._unprinted = ""
+        self._printing: asyncio.Future[None] | None = None
+        self._drawn_above: tuple[object, ANSI] | None = None
         self._ends_empty = False
         self._label = _PROMPT
         self._session: PromptSession[str] = PromptSession(
@@ -66,30 +74,39 @@ class Screen:
             erase_when_done=True,
             refresh_interval=_REDRAW_SECONDS,
         )
+        self._session.app.min_redraw_interval = _PAUSE_SECONDS
 
     async def lines(self) -> AsyncIterator[str]:
         """Yield what is typed, until the person leaves."""
         while True:
             try:
                 begin, self._next = self._next, ""
-                yield await self._session.prompt_async(default=begin)
+                line = await self._session.prompt_async(default=begin)
             except (EOFError, KeyboardInterrupt):
                 return
+            finally:
+                self._print()
+            yield line
 
     async def show(self, parts: Sequence[RenderableType]) -> None:
-        """Print something for good, above the input line."""
+        """Print something for good, above the input line, which is soon: what comes at once is printed at once."""
         if not parts:
             return
-        text = "".join(self._kept_form(part) for part in parts)
+        self._unprinted += "".join(self._kept_form(part) for part in parts)
+        if not self._session.app.is_running:
+            self._print()
+        elif self._printing is None or self._printing.done():
+            self._printing = asyncio.ensure_future(self._print_above())
 
-        def write() -> None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+    async def _print_above(self) -> None:
+        while self._unprinted and self._session.app.is_running:
+            await run_in_terminal(self._print)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
-        if self._session.app.is_running:
-            await run_in_terminal(write)
-        else:
-            write()
+    def _print(self) -> None:
+        text, self._unprinted = self._unprinted, ""
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     def redraw(self) -> None:
         """Draw what moves, soon."""
@@ -136,6 +153,13 @@ class Screen:
         return text
 
     def _above(self) -> ANSI:
+        # It is asked for several times for one drawing.
+        drawing = (self._session.app.render_counter, self._label)
+        if self._drawn_above is None or self._drawn_above[0] != drawing:
+            self._drawn_above = (drawing, self._draw_above())
+        return self._drawn_above[1]
+
+    def _draw_above(self) -> ANSI:
         size = self._session.app.output.get_size()
         width = max(size.columns - 1, 10)
         height = max(size.rows - 4, 1)

@@ -91,9 +91,10 @@ async def _chat(place: Place, options: SessionOptions, opened: list[str], *, all
     from rich.text import Text
 
     from missionlink.cli.chat.conversation import Conversation
-    from missionlink.cli.chat.picture import Picture, printable
+    from missionlink.cli.chat.picture import Picture
     from missionlink.cli.chat.questions import Questions
     from missionlink.cli.chat.screen import Screen
+    from missionlink.cli.chat.words import printable
 
     picture = Picture()
     screen = Screen(picture.live)
