@@ -18,7 +18,24 @@ if TYPE_CHECKING:
 
 def play(fake: FakeRuntime) -> None:
     """Give the fake runtime this agent."""
-    fake.agent = Agent(reply)
+
+    async def answer(request: TurnRequest) -> Answer:
+        return await order(fake, request) if "order" in request.prompt.lower() else reply(request)
+
+    fake.agent = Agent(answer)
+
+
+async def order(fake: FakeRuntime, request: TurnRequest) -> Answer:
+    """Ask by form, as an MCP server does."""
+    size = {"type": "string", "title": "Size", "enum": ["s", "l"], "enumNames": ["small", "large"]}
+    fields = {"name": {"type": "string", "title": "Name", "minLength": 2}, "size": size}
+    schema = {"type": "object", "properties": fields, "required": ["name"]}
+    form = {"requestId": "f1", "message": "Your order", "requestedSchema": schema, "elicitationSource": "shop"}
+    fake.emit(request.session_id, "elicitation.requested", {**form, "toolCallId": "c1"})
+    session = fake.sessions.live(request.session_id)
+    assert session is not None
+    given = await session.pending["f1"].answered
+    return say(f"Done. {given['action']}: {', '.join(given.get('content', {}).values())}")
 
 
 def reply(request: TurnRequest) -> Answer:

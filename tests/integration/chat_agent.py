@@ -51,6 +51,8 @@ def play(fake: FakeRuntime) -> None:
             case "page":
                 page = {"mode": "url", "url": "https://github.com@pay.invalid/1?" + "x" * 90 + "\x1b[2J"}
                 return say(json.dumps(await ask(fake, request, "f2", page)))
+            case "no models":
+                fake.on("models.list", lambda _: asyncio.Event().wait())
             case "all at once":
                 both = asyncio.gather(*(ask(fake, request, f"f{number}", {}) for number in (3, 4, 5)))
                 return say(json.dumps(await both))

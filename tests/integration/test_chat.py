@@ -229,6 +229,27 @@ def test_typing_while_the_agent_works_steers_it(chat: Callable[..., Terminal]) -
     terminal.see("aborted")
 
 
+def test_a_hundred_tools_at_once_are_not_drawn_one_by_one(chat: Callable[..., Terminal]) -> None:
+    terminal = chat("--allow-all")
+    terminal.type("a hundred\r")
+    terminal.see("✓ view  file-99")
+    terminal.wait(is_idle, "the end of the turn")
+    # Each of the three hundred lines by itself, with all tools under it, takes a megabyte and minutes of slow lines.
+    assert len(terminal.raw) < 100_000
+
+
+def test_a_slow_command_holds_nothing_up(chat: Callable[..., Terminal]) -> None:
+    terminal = chat()
+    terminal.type("no models\r")
+    terminal.see("You said: no models")
+    terminal.wait(is_idle, "the end of the turn")
+    terminal.type("/model\r")
+    terminal.type("hello\r")
+    terminal.see("You said: hello")
+    terminal.type("/quit\r")
+    assert terminal.end() == 0
+
+
 def test_commands_say_what_they_know(chat: Callable[..., Terminal]) -> None:
     terminal = chat()
     terminal.type("/help\r")

@@ -116,6 +116,16 @@ def test_running_tools_have_a_line_each_with_their_time(picture, now):
     ]
 
 
+def test_a_hundred_tools_at_once_leave_room(picture):
+    for number in range(100):
+        picture.take(event("tool.execution_start", toolCallId=str(number), toolName="view"))
+    picture.take(delta("m", "meanwhile"))
+    lines = drawn(picture.live(30, 60))
+    assert lines[0] == "meanwhile"
+    assert lines[1] == "… 92 more at work"
+    assert len(lines) == 10
+
+
 def test_nothing_moves_when_the_agent_is_idle(picture):
     picture.expect("hello")
     assert picture.is_busy

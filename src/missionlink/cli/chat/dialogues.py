@@ -239,7 +239,7 @@ class FillIn:
             value = self._values.get(field.name)
             line = Text(f"  {number}  {field.title.ljust(width)}  ")
             parts.append(line.append("left out", "dim") if value is None else line.append(field.shown(value)))
-        hint = "y sends it, a number changes a field, /back goes back, n or /decline sends nothing"
+        hint = "y sends it, a number changes a field, /back goes back, n sends nothing"
         return [*parts, Text(f"  {hint}", style="dim")]
 
     def _whether_to_send(self, text: str) -> Step:
