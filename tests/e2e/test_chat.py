@@ -170,7 +170,6 @@ def fill(terminal: Any, *lines: tuple[str, str]) -> None:
         terminal.type(text + "\r")
 
 
-@pytest.mark.feature("Chat: forms and web pages of MCP servers")
 def test_what_an_mcp_server_asks_is_answered_at_the_prompt(runtime: RealRuntime, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
     shop = {"type": "local", "command": sys.executable, "args": [str(tmp_path / "shop.py")], "tools": ["*"]}
