@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from missionlink.testing import FakeRuntime, say, stall
+from missionlink.testing import FakeRuntime, forever, say, stall
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +100,80 @@ def test_a_missing_runtime_is_said_with_what_to_type(tmp_path: Path) -> None:
     assert (code, output) == (1, "")
     assert "missionlink runtime install" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("prompt", "given", "problem"),
+    [
+        ("", None, "must not be empty"),
+        ("-", b" \n", "must not be empty"),
+        ("-", b"a\xff\xfeb", "is no text"),
+        (b"a\xffb", None, "is no text"),
+    ],
+)
+def test_a_prompt_that_cannot_be_sent_starts_nothing(
+    tmp_path: Path, prompt: str | bytes, given: bytes | None, problem: str
+) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    runtime.chmod(0o700)
+    command = [sys.executable, "-m", "missionlink", "run", "--runtime", str(runtime), prompt]
+    env = {**os.environ, "PYTHONUTF8": "1"}
+    done = subprocess.run(command, input=given, env=env, capture_output=True, check=False, timeout=_WAIT_S)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert problem in done.stderr.decode()
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "hello"],
+        ["run", "--json", "hello"],
+        ["doctor"],
+        ["runtime", "list"],
+        ["control", "serve", "--dev", "--port", "0"],
+        ["--help"],
+    ],
+)
+def test_a_full_disk_is_said_in_one_line(runtime: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "missionlink", *arguments]
+    env = {**os.environ, "MISSIONLINK_RUNTIME": str(runtime)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, env=env, text=True, check=False, timeout=_WAIT_S
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_standard_streams_may_be_closed(runtime: Path, closed: str) -> None:
+    words = [sys.executable, "-m", "missionlink", "run", "--runtime", str(runtime), "say it"]
+    done = subprocess.run(
+        ["sh", "-c", f"{shlex.join(words)} {closed}"], capture_output=True, text=True, check=False, timeout=_WAIT_S
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "You said: say it\n")
+
+
+async def test_an_agent_whose_output_nobody_reads_is_stopped(tmp_path: Path) -> None:
+    async with FakeRuntime(turns=[forever("on and on ")]) as fake:
+        (runtime,) = await fake.command(tmp_path / "runtime")
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", f"{sys.executable} -m missionlink run --runtime {runtime} --json hello | head -n 1"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(_WAIT_S):
+            output, errors = await process.communicate()
+    assert output.count(b"\n") == 1
+    assert b"Traceback" not in errors
+    assert len(fake.traffic.calls("session.abort")) == 1
 
 
 async def test_ctrl_c_aborts_the_turn_and_leaves_nothing_running(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from missionlink.cli.printable import printable, printable_line
         ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
         ("\x9b2J", r"\x9b2J"),
         ("ls \u202e/ fr- mr", r"ls \u202e/ fr- mr"),
+        ("a\u2028b\u200fc", r"a\u2028b\u200fc"),
         ("naïve 日本 👩\u200d💻 a\xa0b", "naïve 日本 👩\u200d💻 a\xa0b"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 when all went well, 1 after a failure, 2 for wrong arguments, 130 when it was interrupted.
     """
+    _open_what_is_closed()
     try:
         from missionlink.cli.group import call
     except ModuleNotFoundError as error:
@@ -30,3 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(_HINT)
         return 1
     return call(sys.argv[1:] if arguments is None else arguments)
+
+
+def _open_what_is_closed() -> None:
+    """Give a process that was started without one of its standard streams an empty one.
+
+    Else what is opened next, a pipe to the runtime for one, would take its number, and get what is printed.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))

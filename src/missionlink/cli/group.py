@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from missionlink import __version__
+from missionlink.cli.log_lines import log_shown_by
 from missionlink.errors import InvalidOption, MissionlinkError
 
 if TYPE_CHECKING:
@@ -90,7 +93,8 @@ def call(arguments: Sequence[str]) -> int:
     """Run one command and turn how it ended into an exit code; what failed is told in one line."""
     settings = Settings()
     try:
-        ended = root.main(list(arguments), prog_name="missionlink", obj=settings, standalone_mode=False)
+        with log_shown_by(lambda line: click.secho(f"note: {line}", err=True, dim=sys.stderr.isatty())):
+            ended = root.main(list(arguments), prog_name="missionlink", obj=settings, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -105,4 +109,11 @@ def call(arguments: Sequence[str]) -> int:
         first, *more = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
         click.echo(f"error: {' '.join([first, '; '.join(more)]).strip()}", err=True)
         return EXIT_USAGE if isinstance(error, InvalidOption) else EXIT_FAILED
+    except OSError as error:
+        # The output, most likely: a full disk, a terminal that is gone.
+        if settings.debug:
+            traceback.print_exc()
+        with contextlib.suppress(OSError):
+            click.echo(f"error: {error.strerror or error}", err=True)
+        return EXIT_FAILED
     return ended if isinstance(ended, int) else EXIT_OK

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from missionlink import Repository, SessionOptions
+from missionlink.cli.log_lines import log_shown_by
 from missionlink.cli.opening import Place, mcp_servers_of, provider_of
 from missionlink.errors import MissingExtra
 
@@ -116,7 +117,12 @@ async def _chat(place: Place, options: SessionOptions, opened: list[str], *, all
         where = f", {session.remote_url}" if session.remote_url else ""
         kind = "cloud session" if session.is_cloud else "session"
         await screen.show([Text(printable(f"{kind} {session.id}{where}; /help lists the commands"), style="dim")])
-        with _left_in_order(screen.leave):
+
+        def note(line: str) -> None:
+            asyncio.run_coroutine_threadsafe(screen.show([Text(f"note: {line}", style="dim")]), loop)
+
+        loop = asyncio.get_running_loop()
+        with _left_in_order(screen.leave), log_shown_by(note):
             await conversation.run()
 
 

@@ -15,7 +15,7 @@ from missionlink import Provider, Repository, Session, SessionOptions
 from missionlink.cli.answers import Answers
 from missionlink.cli.opening import Place, provider_of
 from missionlink.cli.transcript import Transcript, transcript_for
-from missionlink.errors import MissionlinkError
+from missionlink.errors import InvalidOption, MissionlinkError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
         cloud=None if cloud is None else Repository.parse(cloud), embedded=embedded, resume=resume, runtime=runtime
     )
     wanted = _Wanted(
-        prompt=sys.stdin.read() if prompt == "-" else prompt,
+        prompt=_read_prompt() if prompt == "-" else _checked(prompt),
         place=place,
         model=model,
         provider=provider_of(provider_url, provider_key_env),
@@ -100,6 +100,22 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
     place.check()
     result = asyncio.run(_run(wanted, transcript_for(as_json=as_json)))
     return 0 if result.status == "completed" else 1
+
+
+def _read_prompt() -> str:
+    try:
+        return _checked(sys.stdin.read())
+    except UnicodeDecodeError as error:
+        raise InvalidOption("PROMPT", f"standard input is no text: {error}") from error
+
+
+def _checked(prompt: str) -> str:
+    """Refuse, before anything is started, what cannot be sent."""
+    if not prompt.strip():
+        raise InvalidOption("PROMPT", "must not be empty")
+    if any("\ud800" <= one <= "\udfff" for one in prompt):
+        raise InvalidOption("PROMPT", "is no text: it has bytes that are not UTF-8")
+    return prompt
 
 
 async def _run(wanted: _Wanted, transcript: Transcript) -> TurnResult:
@@ -121,11 +137,17 @@ async def _run(wanted: _Wanted, transcript: Transcript) -> TurnResult:
 async def _turn(session: Session, wanted: _Wanted, transcript: Transcript) -> TurnResult:
     async with session.stream(wanted.prompt) as turn:
         showing = asyncio.create_task(_show(turn, transcript))
+        ending = asyncio.create_task(turn.wait(timeout=wanted.timeout))
         try:
-            result = await turn.wait(timeout=wanted.timeout)
+            # Who cannot be shown anything any more, as the pipe is closed, does not want the agent to go on.
+            await asyncio.wait({showing, ending}, return_when=asyncio.FIRST_EXCEPTION)
+            if showing.done():
+                showing.result()
+            result = await ending
             await showing
         finally:
             showing.cancel()
+            ending.cancel()
     transcript.finished(result, wanted.way_back(session.id))
     return result
 
