@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Secrets:
         return value
 
 
+@lru_cache(maxsize=512)
 def _is_name(name: str) -> bool:
     """Whether what stands under this name is a secret, or holds nothing else."""
     plain = name.lower().replace("_", "").replace("-", "")
