@@ -85,7 +85,7 @@ def _check_make(words: list[str]) -> str | None:
 def _check_pip(words: list[str]) -> str | None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for word in words:
-        found = re.fullmatch(r"missionlink(\[(?P<extras>[\w,]+)\])?", word)
+        found = re.fullmatch(r"(?:missionlink|\.)(\[(?P<extras>[\w,]+)\])?", word)
         if found and found["extras"]:
             missing = set(found["extras"].split(",")) - set(project["optional-dependencies"])
             if missing:

@@ -83,6 +83,7 @@ def headings(path: Path) -> set[str]:
         "missionlink control serve",
         "make coffee",
         "pip install 'missionlink[kitchen]'",
+        "pip install '.[kitchen]'",
         "python examples/kitchen.py",
         "python -m missionlink.testing --kitchen",
         "rm -r kitchen",
@@ -102,6 +103,7 @@ def test_a_command_that_does_not_exist_is_found(line: str) -> None:
         "missionlink run --cloud octo/hello@main 'Say hello'  # in the cloud",
         "MISSIONLINK_RUNTIME=./copilot missionlink runtime path newest",
         "pip install 'missionlink[cli,control]'",
+        "pip install '.[cli]'  # in a clone",
     ],
 )
 def test_a_command_that_exists_is_taken(line: str) -> None:
