@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -243,3 +245,20 @@ def test_transports_of_other_event_loops_are_taken() -> None:
         assert end.is_paused
         stream.resume_reading()
         assert not end.is_paused
+
+
+async def test_a_machine_that_stood_still_does_not_hide_how_a_process_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C2: the news of the exit lies behind the end of the output, however late both are read."""
+    own: Any = _NoOwnership()
+    known_at_the_end: list[bool] = []
+    process = ChildProcess(lambda data: None, lambda: known_at_the_end.append(process._exited.is_set()), print, own)
+    process.pipe_connection_lost(0, None)
+    process.pipe_connection_lost(1, None)
+    # All that had been planned for the next minute is due at once, and the news comes in the round after it.
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: time.monotonic() + 60)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    process.process_exited()
+    process.pipe_connection_lost(2, None)
+    await asyncio.sleep(0)
+    assert known_at_the_end == [True]

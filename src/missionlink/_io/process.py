@@ -24,8 +24,10 @@ __all__ = ("STDERR_TAIL_BYTES", "ChildProcess")
 
 STDERR_TAIL_BYTES = 16 * 1024
 
-# After the process has ended, its last words may still be in the pipes.
-_LAST_WORDS_SECONDS = 0.5
+# After the process has ended, its last words may still be in the pipes; after its output, its exit may be on the way.
+# In short steps: where the whole machine stands still for a second, that is one step, and not all of the patience.
+_GRACE_STEPS = 10
+_GRACE_STEP_SECONDS = 0.1
 
 
 class ChildProcess(asyncio.SubprocessProtocol):
@@ -150,7 +152,14 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if self._exited.is_set() and not self._open & {1, 2}:
             self._report_end()
         elif self._grace is None and (self._exited.is_set() or not self._open >= {0, 1}):
-            self._grace = asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self._report_end)
+            self._wait_a_step(_GRACE_STEPS)
+
+    def _wait_a_step(self, left: int) -> None:
+        if left:
+            loop = asyncio.get_running_loop()
+            self._grace = loop.call_later(_GRACE_STEP_SECONDS, self._wait_a_step, left - 1)
+        else:
+            self._report_end()
 
     def _report_end(self) -> None:
         if self._grace is not None:
