@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, cast,
 
 import msgspec
 
+from missionlink.blocking.past import Past
 from missionlink.blocking.pending import Pending
-from missionlink.blocking.prompts import Prompts
 from missionlink.blocking.streams import EventStream, Subscription
 from missionlink.blocking.ui import Ui
 from missionlink.errors import InvalidOption
@@ -43,7 +43,7 @@ class _Decorator(Protocol[_Given]):
     def __call__(self, function: Callable[[_Given], _Result], /) -> Callable[[_Given], _Result]: ...
 
 
-class Session(Prompts):
+class Session(Past):
     """One conversation with an agent. Made by the client's ``create_…`` and ``resume_…`` methods.
 
     ``with`` leaves it at the end of the block.
@@ -195,19 +195,6 @@ class Session(Prompts):
         inner = self._portal.call(lambda: listen(*(wire_types(kinds) or ()), delivery.put))
         self._deliveries.add(delivery)
         return Subscription(self._portal, inner, lambda: self._deliveries.end(delivery))
-
-    def history(self, *, after: Event | str | None = None) -> list[Event]:
-        """Return the session's persisted events in order; ephemeral ones are never among them.
-
-        Args:
-            after: The last event that you have seen, or its id, to get what came since; ``None`` for all. An
-                ephemeral event stands for the persisted one before it.
-
-        Raises:
-            InvalidOption: The history does not know the event given.
-            SessionClosed, ConnectionFailed: The session or the connection has ended.
-        """
-        return self._portal.run(self._inner.history, after=after)
 
     # Questions and tools.
 

@@ -13,8 +13,7 @@ from missionlink.lifecycle import check_deleted
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 from missionlink.session.callback import Subscription
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
-from missionlink.session.history import decode_history, events_after
-from missionlink.session.prompts import Prompts
+from missionlink.session.past import Past
 from missionlink.session.stream import EventQueue, EventStream, Overflow
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class _Decorator(Protocol[_Given]):
     def __call__(self, function: Callable[[_Given], _Result], /) -> Callable[[_Given], _Result]: ...
 
 
-class Session(Prompts):
+class Session(Past):
     """One conversation with an agent. Made by the client's ``create_…`` and ``resume_…`` methods."""
 
     __slots__ = ()
@@ -203,20 +202,6 @@ class Session(Prompts):
             raise InvalidOption("on", f"{function!r} is no function")
         self._core.check_open()
         return Subscription(self._core.dispatcher, self._core.subscribe(kinds, function))
-
-    async def history(self, *, after: Event | str | None = None) -> list[Event]:
-        """Return the session's persisted events in order; ephemeral ones are never among them.
-
-        Args:
-            after: The last event that you have seen, or its id, to get what came since; ``None`` for all. An
-                ephemeral event stands for the persisted one before it.
-
-        Raises:
-            InvalidOption: The history does not know the event given.
-            SessionClosed, ConnectionFailed: The session or the connection has ended.
-        """
-        events = decode_history(await self._core.call("session.getMessages", {"sessionId": self.id}))
-        return events if after is None else events_after(events, after)
 
     # Questions and tools.
 
