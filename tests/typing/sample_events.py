@@ -115,3 +115,4 @@ async def iterating(session: Session, blocking: BlockingSession) -> None:
     for message in blocking.events(AssistantMessage, max_events=5):
         assert_type(message, Event[AssistantMessage])
     assert_type(session.events(SessionIdle), EventStream[SessionIdle])
+    assert_type(session.follow(SessionIdle, after="an-id"), EventStream[SessionIdle])

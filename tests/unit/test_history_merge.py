@@ -121,3 +121,31 @@ def test_an_event_that_the_history_does_not_know_is_refused(unknown: Event | str
     """C7: an empty answer would look as if nothing had been missed."""
     with pytest.raises(InvalidOption, match="after"):
         events_after(_events("a b c"), unknown)
+
+
+def _said(identity: str, text: str, **members: str) -> Event:
+    return Event(type="said", id=identity, data_json=msgspec.Raw(f'{{"text":"{text}", "n":1}}'.encode()), **members)
+
+
+def test_an_event_that_was_named_anew_is_known_by_what_it_says():
+    """C7: runtimes do so when a cloud session is resumed."""
+    seen = Event(type="said", id="live", data_json=msgspec.Raw(b'{"n":1,"text":"b"}'))
+    history = [_said("1", "a"), _said("2", "b"), _said("3", "c")]
+    assert [one.id for one in events_after(history, seen)] == ["3"]
+    with pytest.raises(InvalidOption, match="give the Event"):
+        events_after(history, "live")
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [_said("2", "b"), _said("3", "b")],
+        [_said("2", "b", agent_id="another")],
+        [Event(type="other", id="2", data_json=msgspec.Raw(b'{"text":"b","n":1}'))],
+        [Event(type="said", id="2"), Event(type="said", id="3", data_json=msgspec.Raw(b"{"))],
+    ],
+)
+def test_what_could_be_another_event_is_not_taken_for_it(history: list[Event]):
+    """C7: a wrong place would lose events without a word."""
+    with pytest.raises(InvalidOption, match="after"):
+        events_after(history, _said("live", "b"))

@@ -68,6 +68,8 @@ def merge(history: list[Event], wire: list[Event]) -> list[Event]:
 def events_after(history: list[Event], last_seen: Event | str) -> list[Event]:
     """Return what follows an event of the history, or follows the place of an ephemeral event.
 
+    A resumed cloud session has other ids than before; there an event is known by its type and its data.
+
     Raises:
         InvalidOption: The history knows neither the event nor the one before it.
     """
@@ -76,7 +78,26 @@ def events_after(history: list[Event], last_seen: Event | str) -> list[Event]:
     for name in names:
         if name and name in place:
             return history[place[name] + 1 :]
-    raise InvalidOption("after", f"{names[0]!r} is no event of this session's history; leave 'after' out for all of it")
+    hint = ""
+    if isinstance(last_seen, str):
+        hint = "; where a cloud session was resumed since, give the Event: its id has changed"
+    else:
+        alike = [number for number, event in enumerate(history) if _is_same(event, last_seen)]
+        if len(alike) == 1:
+            return history[alike[0] + 1 :]
+    raise InvalidOption(
+        "after", f"{names[0]!r} is no event of this session's history; leave 'after' out for all of it{hint}"
+    )
+
+
+def _is_same(one: Event, other: Event) -> bool:
+    if one.type != other.type or one.agent_id != other.agent_id or not one.data_json or not other.data_json:
+        return False
+    try:
+        data = msgspec.json.decode(one.data_json)
+        return bool(data) and data == msgspec.json.decode(other.data_json)
+    except ValueError:
+        return False
 
 
 class _Asked(msgspec.Struct, rename="camel"):
