@@ -147,6 +147,7 @@ class AsyncClient(Sessions):
             ConnectionFailed, RequestRejected, RemoteProtocolError: It ended meanwhile, or what answers is no runtime.
         """
         if self._state == "running":
+            self._running_link()
             return
         if self._starting is None or self._starting.done():
             if self._state == "lost" and self._link is not None:
@@ -188,6 +189,8 @@ class AsyncClient(Sessions):
         Takes about ``close_timeout`` seconds at most; what is left then is killed.
         """
         if self._closing is None:
+            if self._link is not None:
+                self._link.connection.check_loop()
             self._closing = asyncio.create_task(self._close())
         if self._closing is not asyncio.current_task():
             await asyncio.shield(self._closing)
@@ -219,6 +222,8 @@ class AsyncClient(Sessions):
             raise InvalidOption("transport", "a transport of your own cannot be opened twice; make a new client")
         if self._state not in ("running", "lost"):
             raise ConnectionClosed(f"the client is {self._state} and cannot be restarted")
+        if self._link is not None:
+            self._link.connection.check_loop()
         self._state = "closing"
         if self._link is not None:
             self._releasing = asyncio.create_task(release(self._link))
@@ -262,6 +267,7 @@ class AsyncClient(Sessions):
 
     def _running_link(self) -> Link:
         if self._state == "running" and self._link is not None:
+            self._link.connection.check_loop()
             return self._link
         if self._link is not None and self._link.connection.error is not None and self._state == "lost":
             raise self._link.connection.ended_error()

@@ -13,6 +13,7 @@ from missionlink._io.coalescing import Coalescer
 from missionlink._io.deadlines import Deadlines
 from missionlink._io.inbound import Counts
 from missionlink._io.intake import Intake
+from missionlink._io.loops import check_loop
 from missionlink._io.outlet import Gate, Outlet
 from missionlink._io.waiter import Waiter
 from missionlink._wire.calls import Calls
@@ -99,8 +100,13 @@ class Connection:
         """Open the transport, or wait until one that has a head start is open. Raises what the transport raises."""
         await (head_start.complete(self) if head_start else self._transport.open(self))
 
+    def check_loop(self) -> None:
+        """Raise ``WrongEventLoop`` in any event loop but the connection's own."""
+        check_loop(self._loop)
+
     async def wait_ended(self) -> MissionlinkError:
         """Wait for the end of the connection and return its reason."""
+        self.check_loop()
         await self._end_known.wait()
         assert self._ended is not None
         return self._ended
@@ -130,9 +136,11 @@ class Connection:
             RequestTimeout: No answer in time.
             ConnectionLost, ConnectionClosed, RemoteProtocolError: The connection ended.
             ProtocolError: The response cannot be used.
+            WrongEventLoop: This is not the connection's event loop.
         """
         if self._ended is not None:
             raise copy.copy(self._ended)
+        self.check_loop()
         if timeout is not None and timeout <= 0:
             raise RequestTimeout(method, timeout)
         future: asyncio.Future[msgspec.Raw] = self._loop.create_future()

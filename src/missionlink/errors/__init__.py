@@ -6,6 +6,7 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     ├─ InvalidOption (also ValueError)
     ├─ MissingExtra (also ImportError)
     ├─ WouldDeadlock
+    ├─ WrongEventLoop (also RuntimeError)
     ├─ RuntimeUnavailable
     │  ├─ RuntimeNotFound
     │  ├─ RuntimeInstallFailed
@@ -78,6 +79,7 @@ from missionlink.errors.root import (
     MissingExtra,
     MissionlinkError,
     WouldDeadlock,
+    WrongEventLoop,
 )
 from missionlink.errors.sessions import (
     CloudNotAuthorised,
@@ -146,6 +148,7 @@ __all__ = (
     "UnexpectedResult",
     "UnsupportedByRuntime",
     "WouldDeadlock",
+    "WrongEventLoop",
 )
 
 for _name in __all__:

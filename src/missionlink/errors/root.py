@@ -8,6 +8,7 @@ __all__ = (
     "MissingExtra",
     "MissionlinkError",
     "WouldDeadlock",
+    "WrongEventLoop",
 )
 
 
@@ -54,6 +55,19 @@ class WouldDeadlock(MissionlinkError):
         super().__init__(f"{call} would wait for ever: {why}")
         self.call = call
         """What was called."""
+
+
+class WrongEventLoop(MissionlinkError, RuntimeError):
+    """Something was used in another event loop than the one in which its client was started. Nothing was done."""
+
+    def __init__(self, *, is_over: bool) -> None:
+        super().__init__(
+            "the client was started in another event loop"
+            + (", which is closed" if is_over else "")
+            + "; make a client in each loop (or asyncio.run), or use missionlink.Client, which works from any thread"
+        )
+        self.is_over = is_over
+        """Whether that event loop is closed, as after ``asyncio.run``."""
 
 
 class HandlerFailed(MissionlinkError):

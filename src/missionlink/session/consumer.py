@@ -44,6 +44,10 @@ class ReadingGate(Protocol):
         """Withdraw a reason."""
         ...
 
+    def check_loop(self) -> None:
+        """Raise ``WrongEventLoop`` where nobody would wake whoever waits."""
+        ...
+
 
 def wire_types(types: Iterable[str | type]) -> frozenset[str] | None:
     """Return the wire names that a filter selects, or ``None`` for a filter that lets all through.

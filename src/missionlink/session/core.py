@@ -94,6 +94,7 @@ class SessionCore:
             if isinstance(self._closed, SessionError):
                 raise SessionClosed(self.id, "it was closed by this program")
             raise self._closed
+        self.link.connection.check_loop()
 
     async def call(self, method: str, params: Mapping[str, Any], **limits: Any) -> msgspec.Raw:
         """Send a request about this session; ``params`` hold its id."""
@@ -224,6 +225,7 @@ class SessionCore:
     async def leave(self, method: str, why: str) -> None:
         """Tell the runtime and close; one task does it, whoever asks and whoever is cancelled meanwhile."""
         if self._closed is None and self._closing is None:
+            self.link.connection.check_loop()
             self._closing = self.link.tasks.start(self._leave(method, why))
         if self._closing is not None and self._closing is not asyncio.current_task():
             await asyncio.shield(self._closing)

@@ -163,6 +163,7 @@ class EventQueue:
         """Wait until ``take`` has something to say."""
         if self._waiter is not None:
             raise RuntimeError("two tasks iterate over one EventStream; open a second one with session.events()")
+        self._gate.check_loop()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter

@@ -9,6 +9,7 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING, Any, Literal
 
+from missionlink._io.loops import check_loop
 from missionlink.errors import MissionlinkError, TurnTimeout
 from missionlink.session.pieces import TextPieces
 from missionlink.session.turn_state import TurnResult, TurnState, Usage
@@ -89,6 +90,8 @@ class Turn:
             TurnTimeout: A limit was reached.
             SessionClosed, ConnectionFailed: The session or the connection ended first.
         """
+        if not self._state.done.done():
+            check_loop(self._loop)
         started = self._loop.time()
         while not self._state.done.done():
             now = self._loop.time()
