@@ -69,7 +69,8 @@ def test_turns_text_events_and_functions(client: Client, model: ModelServer) -> 
     with client.create_session(**options, on_event=lambda event: told.append(event.type)) as session:
         assert "You said: hello" in session.run("hello", timeout=WAIT_S).text
         assert told[0] == "session.start"
-        assert told[-1] == "session.idle"
+        # Not always the last: a title may be found for the session later.
+        assert "session.idle" in told
         assert "Oslo of True" in session.run("use the tool", timeout=WAIT_S).text
         with session.stream("stream it") as turn:
             assert "stream it" in "".join(turn.text)

@@ -133,8 +133,9 @@ def test_a_local_session_is_talked_with(runtime: RealRuntime, tmp_path: Path) ->
             terminal.type("/quit\r")
             assert terminal.end() == 0
             assert terminal.after == terminal.before
-            shown = terminal.see("--resume")
-        (session_id,) = re.findall(r"--resume (\S+)", shown)
+            # The terminal may break the line anywhere.
+            shown = terminal.wait(lambda shown: "--resume" in "".join(shown.split()), "the way back")
+        (session_id,) = re.findall(r"--resume([0-9a-f-]{36})", "".join(shown.split()))
         with talk(runtime, tmp_path, "--provider-url", url, "--model", model.model, "--resume", session_id) as terminal:
             terminal.wait(is_empty, "the prompt")
             terminal.type("/history\r")

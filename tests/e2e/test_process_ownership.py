@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from missionlink import AsyncClient, ClientOptions, errors
-from missionlink.testing import call, forever, model_server
+from missionlink.testing import ModelRequest, call, forever, model_server
 
 from .real_runtime import WAIT_S, within
 
@@ -131,13 +131,14 @@ async def test_a_killed_program_leaves_no_runtime_behind(runtime: RealRuntime, c
         "env": dict(runtime.options(tmp_path).env or {}),
         "base_directory": str(tmp_path / "copilot"),
         "use_logged_in_user": False,
+        "start_timeout": 120,
     }
     async with model_server([long_command(tmp_path / "sign")]) as model:
         provider = model.provider()
         named = {"base_url": provider.base_url, "api_key": provider.api_key, "model_id": provider.model_id}
         argv = (sys.executable, "-c", _PROGRAM, json.dumps(given), json.dumps(named))
         program = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-        async with within(60):
+        async with within(120):
             assert program.stdout is not None
             pid = int(await program.stdout.readline())
         command = await appeared(tmp_path / "sign")
@@ -155,7 +156,13 @@ async def test_a_killed_program_leaves_no_runtime_behind(runtime: RealRuntime, c
 async def test_nothing_is_left_after_the_close(runtime: RealRuntime, channel: str, tmp_path: Path) -> None:
     """C4: the runtime leads a group of its own; it and what it has started end with the client."""
     before = offspring()
-    async with model_server([long_command(tmp_path / "sign")]) as model:
+
+    def reply(request: ModelRequest) -> Any:
+        # A runtime that is asked to end stops its command, and may tell the model before it goes.
+        has_run = any(message.get("role") == "tool" for message in request.messages)
+        return "It was stopped." if has_run else long_command(tmp_path / "sign")
+
+    async with model_server(reply) as model:
         async with AsyncClient(runtime.options(tmp_path, channel=channel)) as client:
             pid = client.pid
             assert pid is not None

@@ -85,11 +85,15 @@ def nothing_left(patience: float = PATIENCE_S) -> Iterator[None]:
     """Fail if the block leaves files, processes, threads or objects behind."""
     gc.collect()
     files, processes, objects = set(open_files()), children(), owned_objects()
+    # Those of a test before this one may be about to end.
+    threads = set(threading.enumerate())
     yield
     assert until(lambda: not children() - processes, patience), f"processes are left: {children() - processes}"
-    assert until(lambda: not [one for one in threading.enumerate() if one.name.startswith("missionlink")], patience), (
-        f"threads are left: {threading.enumerate()}"
-    )
+
+    def new_threads() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one.name.startswith("missionlink") and one not in threads]
+
+    assert until(lambda: not new_threads(), patience), f"threads are left: {new_threads()}"
 
     def new_objects() -> dict[str, int]:
         # What has a finalizer goes with the second collection only.
