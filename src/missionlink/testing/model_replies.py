@@ -143,7 +143,9 @@ class Failure:
     message: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes | None = None
-    """The exact body; ``None`` makes the error object of the OpenAI API from ``message``."""
+    """The exact body; ``None`` makes the error object of the OpenAI API from ``message`` and ``code``."""
+    code: str | None = None
+    """Name of the error; ``None`` gives the status in its place."""
 
 
 Answer = Reply | Failure
@@ -185,6 +187,7 @@ def fail(
     status: int,
     message: str | None = None,
     *,
+    code: str | None = None,
     retry_after: float | None = None,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
@@ -194,6 +197,7 @@ def fail(
     Args:
         status: HTTP status, 400 to 599.
         message: Text of the error object. ``None`` says ``"scripted failure <status>"``.
+        code: Name of the error, for example ``"user_weekly_rate_limited"``. ``None`` gives the status.
         retry_after: Seconds for the ``Retry-After`` header; ``None`` leaves it out.
         headers: Further headers.
         body: Exact body in place of the error object.
@@ -203,7 +207,7 @@ def fail(
     all_headers = dict(headers or {})
     if retry_after is not None:
         all_headers["retry-after"] = f"{retry_after:g}"
-    return Failure(status, message or f"scripted failure {status}", all_headers, body)
+    return Failure(status, message or f"scripted failure {status}", all_headers, body, code)
 
 
 def stall() -> Reply:

@@ -29,6 +29,12 @@ class ModelRequest:
         self._ended = Gate()
 
     @property
+    def model(self) -> str:
+        """Name of the model that is asked, empty when the request names none."""
+        model = self.body.get("model")
+        return model if isinstance(model, str) else ""
+
+    @property
     def messages(self) -> list[Mapping[str, object]]:
         """The conversation so far, oldest first."""
         messages = self.body.get("messages")

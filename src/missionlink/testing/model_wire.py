@@ -156,7 +156,7 @@ def error_body(failure: Failure) -> bytes:
     if failure.body is not None:
         return failure.body
     return msgspec.json.encode(
-        {"error": {"message": failure.message, "type": "scripted_failure", "code": failure.status}}
+        {"error": {"message": failure.message, "type": "scripted_failure", "code": failure.code or failure.status}}
     )
 
 

@@ -21,6 +21,7 @@ import msgspec
 
 from missionlink.errors import MissingExtra, ScriptMismatch
 from missionlink.options.model import Provider
+from missionlink.testing import copilot_api
 from missionlink.testing.clock import Gate
 from missionlink.testing.http_server import HttpServer
 from missionlink.testing.model_play import PlayedReply
@@ -54,7 +55,7 @@ class ModelServer:
         self.requests: list[ModelRequest] = []
         """Each request for a completion, in order of arrival."""
         self.misses: list[str] = []
-        """Method and path of each HTTP request that is not part of the chat-completions format."""
+        """Method and path of each HTTP request that nothing here answers."""
         self._answer_all: Answerer | None = None
         self._queue: list[Answer | Answerer] = []
         if script is None or callable(script):
@@ -77,6 +78,13 @@ class ModelServer:
     def provider(self) -> Provider:
         """Return the ``provider`` option of a session that uses this model; ``to_wire()`` gives it as JSON."""
         return Provider(base_url=self.url, api_key=API_KEY, model_id=self.model)
+
+    def environment(self) -> dict[str, str]:
+        """Give the variables that make a runtime take this server for GitHub: for sessions without ``provider``.
+
+        The models are ``model`` and the one that ``"auto"`` chooses. With it come the quota and the user's name.
+        """
+        return copilot_api.environment(self.url.removesuffix("/v1"))
 
     def then(self, *answers: Answer | Answerer) -> None:
         """Add replies at the end of the script, or begin one: from now on the server is strict."""
@@ -126,6 +134,7 @@ class ModelServer:
             routes=[
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
                 Route("/v1/models", self._models, methods=["GET"]),
+                *copilot_api.routes(self.model, self._complete),
                 Route("/{path:path}", self._miss, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             ]
         )
@@ -145,7 +154,7 @@ class ModelServer:
         if isinstance(answer, Failure):
             request.end("failed")
             return Response(error_body(answer), answer.status, dict(answer.headers), media_type="application/json")
-        return PlayedReply(answer, request, self.model, self._call_ids, self._http.cut)
+        return PlayedReply(answer, request, request.model or self.model, self._call_ids, self._http.cut)
 
     async def _answer(self, request: ModelRequest) -> Answer:
         answer = self._answer_all or (self._queue.pop(0) if self._queue else None)
