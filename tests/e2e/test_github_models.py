@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink import PENDING, AsyncClient, AutoModeSwitch, errors
-from missionlink.testing import fail, model_server, say
+from missionlink import PENDING, AsyncClient, AutoModeSwitch, MemoryPermission, Permissions, errors
+from missionlink.testing import call, fail, model_server, say
 
 from .real_runtime import within
 
@@ -35,6 +36,15 @@ async def client(runtime: RealRuntime, model: ModelServer, tmp_path: Path) -> As
     # Each test has a runtime of its own: "yes_always" is kept in its settings.
     async with AsyncClient(runtime.options(tmp_path, env=model.environment())) as client:
         yield client
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    place = tmp_path / "hello"
+    place.mkdir()
+    for line in ("init -q", "remote add origin https://github.com/octo/hello.git"):
+        subprocess.run(["git", "-C", str(place), *line.split()], check=True)
+    return place
 
 
 def limited(code: str = "user_weekly_rate_limited") -> list[Failure]:
@@ -87,7 +97,9 @@ async def test_auto_mode_is_offered_after_a_rate_limit(client: AsyncClient, mode
 
 
 @pytest.mark.feature("Questions: auto mode after a rate limit")
-async def test_yes_always_is_kept_for_later_sessions(client: AsyncClient, model: ModelServer) -> None:
+async def test_yes_always_lasts_beyond_the_session_on_older_runtimes(
+    client: AsyncClient, model: ModelServer, runtime: RealRuntime
+) -> None:
     offers: list[AutoModeSwitch] = []
 
     def always(offer: AutoModeSwitch) -> str:
@@ -95,11 +107,13 @@ async def test_yes_always_is_kept_for_later_sessions(client: AsyncClient, model:
         return "yes_always"
 
     model.then(*limited(), say("better"), *limited(), say("better still"))
-    for text in ("better", "better still"):
-        async with client.create_session(model=model.model, on_auto_mode_switch=always) as session, within():
-            await fails_by_limit(session)
-            assert (await session.run("again")).text == text
-    assert len(offers) == 1
+    async with client.create_session(model=model.model, on_auto_mode_switch=always) as session, within():
+        await fails_by_limit(session)
+        assert (await session.run("again")).text == "better"
+    async with client.create_session(model=model.model, on_auto_mode_switch=always) as session, within():
+        await fails_by_limit(session)
+        assert (await session.run("again")).text == "better still"
+    assert len(offers) == (2 if runtime.is_newer else 1)
     assert [request.model for request in model.requests] == [*[model.model] * TRIES, "picked-by-auto"] * 2
 
 
@@ -125,3 +139,27 @@ async def test_some_limits_bring_no_offer(client: AsyncClient, model: ModelServe
     async with client.create_session(**options) as session, within():
         await fails_by_limit(session)
     assert offers == []
+
+
+@pytest.mark.feature("Permissions: memory")
+@pytest.mark.parametrize("is_allowed", [True, False])
+async def test_the_agent_asks_before_it_remembers(
+    client: AsyncClient, model: ModelServer, repository: Path, is_allowed: bool
+) -> None:
+    """The tool is there if the session has the capability, the service allows it, and the folder is a repository."""
+    fact = {"subject": "tests", "fact": "Run pytest", "citations": "README.md:1", "reason": "It helps later on."}
+    policy = Permissions.allow(read=True, memory=is_allowed).otherwise_deny("nothing is kept")
+    model.then(call("store_memory", fact), say("done"))
+    async with (
+        client.create_session(model=model.model, on_permission=policy, working_directory=repository) as session,
+        within(),
+    ):
+        await session.rpc.options.update(session_capabilities=["memory"])
+        assert (await session.run("Remember it")).text == "done"
+    (record,) = policy.decisions
+    asked = record.request
+    assert isinstance(asked, MemoryPermission)
+    assert (asked.action, asked.subject, asked.fact) == ("store", "tests", "Run pytest")
+    (told,) = model.requests[-1].tool_results.values()
+    assert ("nothing is kept" in told) is not is_allowed
+    assert [stored["fact"] for stored in model.memories] == (["Run pytest"] if is_allowed else [])

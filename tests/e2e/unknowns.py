@@ -37,6 +37,12 @@ RARE: dict[str, str] = {
     r"model\.model_call_success\.request(Messages|Settings): unknown member": (
         "sent with side questions, from 1.0.81 on: the whole request, for the runtime's own use"
     ),
+    r"model\.model_call_success\.(provider|requestCapture): unknown member": (
+        "sent in sessions without a provider, from 1.0.81 on: book-keeping of the runtime"
+    ),
+    r"result of models\.list\.models\[\]\.capabilities(\.supports)?\.\w+: unknown member": (
+        "what the service says of its models; runtimes pass on more than they name"
+    ),
 }
 
 

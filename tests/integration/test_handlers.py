@@ -861,6 +861,30 @@ async def test_a_local_session_does_not_answer_twice_what_comes_as_a_request_too
         assert peer.requests("session.ui.handlePendingUserInput") == []
 
 
+async def test_an_offer_that_nobody_asked_for_is_declined_once():
+    """P8: newer runtimes make it by the event alone, and wait, in sessions that did not opt in."""
+    reply = "session.ui.handlePendingAutoModeSwitch"
+    async with open_session() as (_, peer):
+        for kind in ("auto_mode_switch.requested", "user_input.requested", "exit_plan_mode.requested"):
+            peer.event("s", kind, {"requestId": kind, "question": "?"})
+        sent = await peer.request(reply)
+        assert sent["params"] == {"sessionId": "s", "requestId": "auto_mode_switch.requested", "response": "no"}
+        peer.answer(sent, {"success": True})
+        await rounds()
+        assert len(peer.requests(reply)) == 1
+        assert peer.requests("session.ui.handlePendingUserInput") == []
+        assert peer.requests("session.ui.handlePendingExitPlanMode") == []
+
+
+async def test_an_offer_is_answered_as_a_request_where_there_is_a_handler():
+    """P8."""
+    async with open_session(on_auto_mode_switch=lambda offer: True) as (_, peer):
+        peer.event("s", "auto_mode_switch.requested", {"requestId": "q1"})
+        assert (await peer.asked("autoModeSwitch.request", {"sessionId": "s"}))["result"] == {"response": "yes"}
+        await rounds()
+        assert peer.requests("session.ui.handlePendingAutoModeSwitch") == []
+
+
 # Commands.
 
 

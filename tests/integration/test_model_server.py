@@ -184,3 +184,26 @@ def _port(model: ModelServer) -> int:
 async def test_a_wrong_reply_is_refused_when_it_is_built() -> None:
     with pytest.raises(InvalidOption):
         fail(99)
+
+
+async def test_it_stands_in_for_the_service(http: httpx2.AsyncClient) -> None:
+    async with model_server([fail(429, code="rate_limited"), say("hi"), say("ho")], model="m") as model:
+        base = model.environment()["COPILOT_API_URL"]
+        user = (await http.get(f"{base}/copilot_internal/user")).json()
+        assert user["endpoints"] == {"api": base, "telemetry": base}
+        assert [one["id"] for one in (await http.get(f"{base}/models")).json()["data"]] == ["m", "picked-by-auto"]
+        chosen = (await http.post(f"{base}/models/session", json={})).json()
+        assert chosen["selected_model"] == "picked-by-auto"
+        assert (await http.post(f"{base}/telemetry", content=b"x")).status_code == 204
+        limited = await http.post(f"{base}/chat/completions", json=_body(model="m"))
+        assert (limited.status_code, limited.json()["error"]["code"]) == (429, "rate_limited")
+        said = (await http.post(f"{base}/chat/completions", json=_body(model="n", stream=False))).json()
+        assert (said["model"], said["choices"][0]["message"]["content"]) == ("n", "hi")
+        # Without a name of its own it answers as before.
+        assert (await http.post(f"{base}/chat/completions", json=_body(stream=False))).json()["model"] == "m"
+        memory = f"{base}/agents/swe/internal/memory/v0"
+        assert (await http.get(f"{memory}/octo/hello/enabled")).json() == {"enabled": True}
+        await http.put(f"{memory}/octo/hello", json={"fact": "x"})
+        assert model.memories == [{"fact": "x"}]
+        assert [request.model for request in model.requests] == ["m", "n", ""]
+        assert model.misses == []

@@ -41,6 +41,9 @@ _log = logging.getLogger("missionlink.handlers")
 # Request and event of one question come right behind each other.
 _ANNOUNCEMENT_TIMEOUT_SECONDS = 10.0
 _MOST_SEEN = 1024
+# Runtimes from 1.0.81 on ask this also in sessions that did not opt in, by the event alone, and do nothing until it is
+# answered: each later prompt of the session would wait for ever.
+_ASKED_UNBIDDEN = frozenset({"auto_mode_switch"})
 
 
 class EventAnswers:
@@ -108,7 +111,10 @@ class EventAnswers:
 
     def _asked(self, event: Event, kind: Kind) -> bool:
         function = getattr(self._desk.options, kind.option)
-        if kind.method is not None and not self.from_events and not (self._desk.is_remote and function is None):
+        comes_as_request = kind.method is not None and not self.from_events
+        if comes_as_request and function is None:
+            comes_as_request = not self._desk.is_remote and kind.name not in _ASKED_UNBIDDEN
+        if comes_as_request:
             # The request that belongs to it is answered, at once or when the event's question has been.
             if function is not None:
                 self._announce(event, kind)

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -22,6 +22,7 @@ AUTO_MODEL = "picked-by-auto"
 
 _TOKEN = "loopback-token"
 _AUTO_LASTS_S = 3_600
+_MEMORY_PATH = "/agents/swe/internal/memory/v0"
 
 
 def environment(url: str) -> dict[str, str]:
@@ -29,8 +30,10 @@ def environment(url: str) -> dict[str, str]:
     return {"COPILOT_API_URL": url, "COPILOT_DEBUG_GITHUB_API_URL": url, "COPILOT_SDK_AUTH_TOKEN": _TOKEN}
 
 
-def routes(model: str, complete: Callable[[Request], Awaitable[Response]]) -> list[Route]:
-    """Make the routes for a model of this name, whose completions ``complete`` answers."""
+def routes(
+    model: str, complete: Callable[[Request], Awaitable[Response]], memories: list[Mapping[str, object]]
+) -> list[Route]:
+    """Make the routes for a model of this name, whose completions ``complete`` answers; facts go to ``memories``."""
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
@@ -61,6 +64,15 @@ def routes(model: str, complete: Callable[[Request], Awaitable[Response]]) -> li
             }
         )
 
+    async def memory(http: Request) -> Response:
+        if http.method == "PUT":
+            memories.append(await http.json())
+            return JSONResponse({})
+        if http.url.path.endswith("/enabled"):
+            return JSONResponse({"enabled": True})
+        # What is remembered is not told again: the model here has no use for it.
+        return JSONResponse({"memoriesContext": {"memoriesCount": 0, "prompt": ""}, "voteToolDefinition": {}})
+
     async def telemetry(http: Request) -> Response:
         return Response(status_code=204)
 
@@ -69,6 +81,7 @@ def routes(model: str, complete: Callable[[Request], Awaitable[Response]]) -> li
         Route("/models", models, methods=["GET"]),
         Route("/models/session", choose, methods=["POST"]),
         Route("/chat/completions", complete, methods=["POST"]),
+        Route(_MEMORY_PATH + "/{path:path}", memory, methods=["GET", "PUT"]),
         Route("/telemetry", telemetry, methods=["POST"]),
     ]
 

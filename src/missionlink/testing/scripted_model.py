@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,8 @@ class ModelServer:
         """Name of the model, in answers and in ``provider()``."""
         self.requests: list[ModelRequest] = []
         """Each request for a completion, in order of arrival."""
+        self.memories: list[Mapping[str, object]] = []
+        """What agents without a provider have stored to remember: ``subject``, ``fact`` and more."""
         self.misses: list[str] = []
         """Method and path of each HTTP request that nothing here answers."""
         self._answer_all: Answerer | None = None
@@ -134,7 +136,7 @@ class ModelServer:
             routes=[
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
                 Route("/v1/models", self._models, methods=["GET"]),
-                *copilot_api.routes(self.model, self._complete),
+                *copilot_api.routes(self.model, self._complete, self.memories),
                 Route("/{path:path}", self._miss, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             ]
         )
