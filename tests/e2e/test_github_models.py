@@ -144,10 +144,12 @@ async def test_some_limits_bring_no_offer(client: AsyncClient, model: ModelServe
 @pytest.mark.feature("Permissions: memory")
 @pytest.mark.parametrize("is_allowed", [True, False])
 async def test_the_agent_asks_before_it_remembers(
-    client: AsyncClient, model: ModelServer, repository: Path, is_allowed: bool
+    client: AsyncClient, model: ModelServer, runtime: RealRuntime, repository: Path, is_allowed: bool
 ) -> None:
     """The tool is there if the session has the capability, the service allows it, and the folder is a repository."""
     fact = {"subject": "tests", "fact": "Run pytest", "citations": "README.md:1", "reason": "It helps later on."}
+    if runtime.is_newer:
+        fact["scope"] = "repository"
     policy = Permissions.allow(read=True, memory=is_allowed).otherwise_deny("nothing is kept")
     model.then(call("store_memory", fact), say("done"))
     async with (
