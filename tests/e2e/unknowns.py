@@ -28,7 +28,9 @@ EXPLAINED: dict[str, tuple[tuple[str, ...], str]] = {
 
 # The same, of things that only some tests of this folder bring about.
 RARE: dict[str, str] = {
-    r"permission\.requested\.promptRequest\.repoNwo: unknown member": "sent with what is to be remembered, up to 1.0.71",
+    r"permission\.requested\.(permissionRequest|promptRequest)\.(repoNwo|baseModel|scope): unknown member": (
+        "sent with what is to be remembered; the typed request of missionlink has the scope"
+    ),
     r"elicitation\.requested\.elicitationId: unknown member": (
         "sent with web pages; the server's own name of the question, which no answer takes"
     ),
