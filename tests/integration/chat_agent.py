@@ -53,6 +53,9 @@ def play(fake: FakeRuntime) -> None:
                 return say(json.dumps(await ask(fake, request, "f2", page)))
             case "no models":
                 fake.on("models.list", lambda _: asyncio.Event().wait())
+            case "cannot be stopped":
+                fake.on("session.abort", lambda call: call.refuse(-32603, "there is no such task"))
+                return forever("on and ", interval=0.02)
             case "all at once":
                 both = asyncio.gather(*(ask(fake, request, f"f{number}", {}) for number in (3, 4, 5)))
                 return say(json.dumps(await both))

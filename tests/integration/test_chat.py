@@ -218,6 +218,26 @@ def test_ctrl_c_clears_then_aborts_then_leaves(chat: Callable[..., Terminal]) ->
     assert terminal.after == terminal.before
 
 
+def test_an_agent_that_cannot_be_stopped_can_be_left(chat: Callable[..., Terminal]) -> None:
+    terminal = chat()
+    terminal.type("cannot be stopped\r")
+    terminal.see("on and on and")
+    terminal.type("\x03")
+    shown = terminal.see("there is no such task")
+    assert "working" in shown or "on and" in shown
+    terminal.type("\x03")
+    assert terminal.end() == 0
+    assert terminal.after == terminal.before
+
+
+def test_ctrl_z_is_not_typed(chat: Callable[..., Terminal]) -> None:
+    """It suspends the program where a shell can bring it back, which there is none of here."""
+    terminal = chat()
+    terminal.type("half a pro\x1a")
+    terminal.type("mpt\r")
+    terminal.see("You said: half a prompt")
+
+
 def test_typing_while_the_agent_works_steers_it(chat: Callable[..., Terminal]) -> None:
     terminal = chat()
     terminal.type("for ever\r")
@@ -292,6 +312,7 @@ def test_a_lost_runtime_ends_the_chat_with_its_reason(chat: Callable[..., Termin
     for pid in children:
         os.kill(pid, signal.SIGKILL)
     terminal.see("error: ")
+    terminal.see("go on with: missionlink chat --resume ")
     assert terminal.end() == 1
     assert terminal.after == terminal.before
 

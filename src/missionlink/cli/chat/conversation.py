@@ -10,7 +10,7 @@ from rich.text import Text
 from missionlink.cli.chat.commands import Commands
 from missionlink.cli.chat.dialogues import COMMANDS
 from missionlink.cli.chat.picture import said
-from missionlink.cli.chat.words import printable
+from missionlink.cli.chat.words import printable, shortened
 from missionlink.errors import MissionlinkError, RequestRefused
 
 if TYPE_CHECKING:
@@ -33,15 +33,24 @@ class Conversation:
         screen: The terminal.
         picture: What the conversation looks like.
         questions: What the agent asks.
+        way_back: The command that resumes the session; empty where there is none.
     """
 
     def __init__(
-        self, client: AsyncClient, session: Session, screen: Screen, picture: Picture, questions: Questions
+        self,
+        client: AsyncClient,
+        session: Session,
+        screen: Screen,
+        picture: Picture,
+        questions: Questions,
+        *,
+        way_back: str = "",
     ) -> None:
         self._session = session
         self._screen = screen
         self._picture = picture
         self._questions = questions
+        self._way_back = way_back
         self._turns: set[Turn] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_aborting = False
@@ -55,6 +64,8 @@ class Conversation:
             ConnectionFailed, SessionClosed: The runtime or the session went away.
         """
         drawing = asyncio.create_task(self._draw())
+        if not self._session.is_ready:
+            self._start(self._announce_readiness())
         try:
             async for line in self._screen.lines():
                 if self._questions.is_open and line.strip() not in COMMANDS:
@@ -86,8 +97,8 @@ class Conversation:
         try:
             await self._session.abort()
         except MissionlinkError as error:
+            # The next Ctrl-C leaves.
             await self._complain(error)
-            self._is_aborting = False
 
     async def _typed(self, text: str) -> None:
         if text.startswith("/") and not text.startswith("//"):
@@ -116,18 +127,33 @@ class Conversation:
                     pass
             turn = await self._session.send(text)
         except MissionlinkError as error:
+            if running is None:
+                await self._screen.show(self._picture.rest())
             await self._complain(error)
             return
         self._turns.add(turn)
         turn.ignore_events()
         try:
-            await turn.wait()
+            result = await turn.wait()
+            if running is not None and result.status == "aborted" and result.message is None:
+                text = shortened(text, 200)
+                await self._screen.show([Text(f"It waited, and went with what was aborted: {text}", style="yellow")])
         except MissionlinkError:
             # What went wrong is among the events, or ends the drawing.
             pass
         finally:
             self._turns.discard(turn)
             self._is_aborting = False
+
+    async def _announce_readiness(self) -> None:
+        text = "The agent is being made ready; what you type waits until it is."
+        await self._screen.show([Text(text, style="dim")])
+        try:
+            await self._session.wait_ready(None)
+        except MissionlinkError:
+            # What went wrong ends the drawing, or is said where a prompt is sent.
+            return
+        await self._screen.show([Text("The agent is ready.", style="dim")])
 
     async def _draw(self) -> None:
         try:
@@ -145,7 +171,11 @@ class Conversation:
         self._screen.leave()
 
     async def _complain(self, error: MissionlinkError) -> None:
-        await self._screen.show([*self._picture.rest(), Text(f"error: {printable(str(error))}", style="bold red")])
+        parts = [Text(f"error: {printable(str(error))}", style="bold red")]
+        if self._session.is_cloud and self._way_back:
+            hint = f"If the session cannot be reached any more, leave with Ctrl-D and go on with: {self._way_back}"
+            parts.append(Text(hint, style="dim"))
+        await self._screen.show(parts)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -191,6 +191,11 @@ class Screen:
         def new_line(event: KeyPressEvent) -> None:
             event.current_buffer.insert_text("\n")
 
+        @bindings.add("c-z")
+        def suspend(event: KeyPressEvent) -> None:
+            # Nothing where there is no such thing.
+            event.app.suspend_to_background()
+
         @bindings.add("c-c")
         @bindings.add("<sigint>")
         def interrupt(event: KeyPressEvent) -> None:

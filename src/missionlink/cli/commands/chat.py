@@ -78,17 +78,28 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
         ("--runtime", runtime),
     ):
         words += [] if value is None else [option, value]
-    opened: list[str] = []
+    way_back = _WayBack(None if embedded else words)
     try:
-        asyncio.run(_chat(place, options, opened, allow_all=allow_all))
+        asyncio.run(_chat(place, options, way_back, allow_all=allow_all))
     finally:
         # Also when the runtime or the connection was lost: the session is stored.
-        if opened and not embedded:
-            click.secho(f"go on with: {shlex.join([*words, '--resume', *opened])}", dim=True)
+        if str(way_back):
+            click.secho(f"go on with: {way_back}", dim=True)
     return 0
 
 
-async def _chat(place: Place, options: SessionOptions, opened: list[str], *, allow_all: bool) -> None:
+class _WayBack:
+    """The command that resumes the session; empty where there is none, or not yet."""
+
+    def __init__(self, words: list[str] | None) -> None:
+        self._words = words
+        self.session_id = ""
+
+    def __str__(self) -> str:
+        return shlex.join([*self._words, "--resume", self.session_id]) if self._words and self.session_id else ""
+
+
+async def _chat(place: Place, options: SessionOptions, way_back: _WayBack, *, allow_all: bool) -> None:
     from rich.text import Text
 
     from missionlink.cli.chat.conversation import Conversation
@@ -111,8 +122,8 @@ async def _chat(place: Place, options: SessionOptions, opened: list[str], *, all
         click.secho("starting …", dim=True)
         client = await place.client(stack)
         session = await stack.enter_async_context(place.open(client, options))
-        opened.append(session.id)
-        conversation = Conversation(client, session, screen, picture, questions)
+        way_back.session_id = session.id
+        conversation = Conversation(client, session, screen, picture, questions, way_back=str(way_back))
         screen.on_interrupt = conversation.interrupt
         where = f", {session.remote_url}" if session.remote_url else ""
         kind = "cloud session" if session.is_cloud else "session"
