@@ -54,7 +54,7 @@ class Terminal:
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
-            env={**env, "TERM": "xterm-256color"},
+            env={"TERM": "xterm-256color", **env},
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from prompt_toolkit import ANSI, PromptSession
 from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.utils import is_dumb_terminal
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.theme import Theme
@@ -60,6 +61,9 @@ class Screen:
         self._live = live
         self._kept = ""
         self._asks = False
+        self._is_dumb = is_dumb_terminal()
+        self._reading: asyncio.Task[str | None] | None = None
+        self._has_left = False
         self._next = ""
         self._unprinted = ""
         self._printing: asyncio.Future[None] | None = None
@@ -79,14 +83,30 @@ class Screen:
     async def lines(self) -> AsyncIterator[str]:
         """Yield what is typed, until the person leaves."""
         while True:
+            reading = self._reading = asyncio.create_task(self._read())
             try:
-                begin, self._next = self._next, ""
-                line = await self._session.prompt_async(default=begin)
-            except (EOFError, KeyboardInterrupt):
-                return
+                line = await reading
+            except asyncio.CancelledError:
+                if self._has_left:
+                    return
+                raise
             finally:
                 self._print()
+            if line is None:
+                return
             yield line
+
+    async def _read(self) -> str | None:
+        while True:
+            begin, self._next = self._next, ""
+            try:
+                return await self._session.prompt_async(default=begin)
+            except EOFError:
+                return None
+            except KeyboardInterrupt:
+                # Of terminals that can do nothing, which have no keys of ours.
+                if self.on_interrupt():
+                    return None
 
     async def show(self, parts: Sequence[RenderableType]) -> None:
         """Print something for good, above the input line, which is soon: what comes at once is printed at once."""
@@ -125,6 +145,10 @@ class Screen:
             self._kept = buffer.text or self._next
             self._put("")
         self._asks = label is not None
+        if self._is_dumb:
+            # What has been asked before cannot be drawn anew.
+            self._unprinted += self._label
+            self._print()
         self.redraw()
 
     def _put(self, text: str) -> None:
@@ -138,6 +162,10 @@ class Screen:
         """End ``lines``."""
         if self._session.app.is_running:
             self._session.app.exit(exception=EOFError)
+        elif self._reading is not None:
+            # A terminal that can do nothing has another way of reading, which nothing but this ends.
+            self._has_left = True
+            self._reading.cancel()
 
     # Drawing.
 
@@ -155,6 +183,8 @@ class Screen:
     def _above(self) -> ANSI:
         # It is asked for several times for one drawing.
         drawing = (self._session.app.render_counter, self._label)
+        if self._is_dumb:
+            return ANSI(self._label)
         if self._drawn_above is None or self._drawn_above[0] != drawing:
             self._drawn_above = (drawing, self._draw_above())
         return self._drawn_above[1]

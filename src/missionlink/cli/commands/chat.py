@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import importlib.util
+import os
 import shlex
 import signal
 import sys
@@ -84,7 +85,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
     finally:
         # Also when the runtime or the connection was lost: the session is stored.
         if str(way_back):
-            click.secho(f"go on with: {way_back}", dim=True)
+            click.secho(f"go on with: {way_back}", dim=os.environ.get("TERM") != "dumb")
     return 0
 
 
@@ -119,7 +120,7 @@ async def _chat(place: Place, options: SessionOptions, way_back: _WayBack, *, al
         on_exit_plan=questions.plan,
     )
     async with contextlib.AsyncExitStack() as stack:
-        click.secho("starting …", dim=True)
+        click.secho("starting …", dim=os.environ.get("TERM") != "dumb")
         client = await place.client(stack)
         session = await stack.enter_async_context(place.open(client, options))
         way_back.session_id = session.id
