@@ -64,6 +64,11 @@ def play(fake: FakeRuntime) -> None:
     fake.agent = Agent(answer)
 
 
+def start_late(fake: FakeRuntime) -> None:
+    """Give the fake runtime a cloud in which nothing starts in time."""
+    fake.on("session.create", lambda call: call.refuse(-32603, "No events found for task 7f3c"))
+
+
 async def ask(fake: FakeRuntime, request: TurnRequest, name: str, form: dict[str, Any]) -> Any:
     """Put a form, as an MCP server does; return how it was answered."""
     asked = {"requestId": name, "message": f"Order {name}", "elicitationSource": "shop", "toolCallId": "t", **form}

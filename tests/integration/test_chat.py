@@ -295,6 +295,52 @@ def test_commands_say_what_they_know(chat: Callable[..., Terminal]) -> None:
     terminal.see("missionlink chat --resume")
 
 
+def test_of_a_long_history_the_end_is_printed(chat: Callable[..., Terminal]) -> None:
+    terminal = chat()
+    for number in range(12):
+        terminal.type(f"prompt {number}\r")
+        terminal.see(f"You said: prompt {number}")
+        terminal.wait(is_idle, "the end of the turn")
+    terminal.type("/history\r")
+    terminal.see("… 4 more before that; /history all prints everything")
+    shown = terminal.see("You said: prompt 11", times=2)
+    assert shown.count("You said: prompt 1\n") == 1
+    assert shown.count("You said: prompt 2\n") == 2
+    terminal.type("/history 1\r")
+    terminal.see("… 23 more before that")
+    terminal.type("/history some\r")
+    terminal.see("Type /history, /history 50 or /history all.")
+    terminal.type("/history all\r")
+    terminal.see("You said: prompt 0", times=2)
+
+
+def test_prompts_to_a_busy_cloud_session_wait_and_their_end_is_said(chat: Callable[..., Terminal]) -> None:
+    terminal = chat("--cloud", "octo/hello@main")
+    terminal.type("for ever\r")
+    terminal.see("working")
+    terminal.type("second\r")
+    terminal.see("It waits: agents of cloud sessions cannot be steered.")
+    terminal.wait(is_empty, "the prompt")
+    terminal.type("\x03")
+    terminal.see("aborted")
+    terminal.see("It waited, and went with what was aborted: second")
+    terminal.type("third\r")
+    terminal.see("You said: third")
+    terminal.type("/quit\r")
+    assert terminal.end() == 0
+    terminal.see("go on with: missionlink chat --cloud octo/hello@main --resume ")
+
+
+def test_a_cloud_session_that_starts_late_can_be_come_back_to(environment: dict[str, str]) -> None:
+    runtime = Path(environment["MISSIONLINK_RUNTIME"])
+    runtime.write_text(runtime.read_text().replace("chat_agent:play", "chat_agent:start_late"))
+    command = [sys.executable, "-m", "missionlink", "chat", "--cloud", "octo/hello@main"]
+    with Terminal(command, environment) as terminal:
+        assert terminal.end() == 1
+        terminal.see("go on with: missionlink chat --cloud octo/hello@main --resume 7f3c")
+        terminal.see("error: ")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_terminal_is_restored_when_the_program_is_ended(chat: Callable[..., Terminal], number: int) -> None:
     terminal = chat()

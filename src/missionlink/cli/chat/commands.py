@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ("HELP", "Commands")
 
+_HISTORY_PARTS = 20
+
 HELP = """\
 /model [NAME]   say which model answers, and which there are; or change it
-/history        print what was said in this session
+/history [N]    print what was said in this session last; N parts of it, or all
 /abort          stop the agent (Ctrl-C does it too)
 /help           print this
 /quit           leave (Ctrl-C or Ctrl-D at the empty prompt do it too)
@@ -60,7 +62,7 @@ class Commands:
                 case "abort":
                     await self._conversation.abort()
                 case "history":
-                    await self._history()
+                    await self._history(rest.strip())
                 case "model":
                     await self._model(rest.strip())
                 case _:
@@ -69,9 +71,17 @@ class Commands:
         except MissionlinkError as error:
             await self._screen.show([Text(f"error: {printable(str(error))}", style="bold red")])
 
-    async def _history(self) -> None:
-        parts = [part for event in await self._session.history() for part in self._past(event)]
-        await self._screen.show(parts or [Text("Nothing was said yet.", style="dim")])
+    async def _history(self, wanted: str) -> None:
+        count = _HISTORY_PARTS if not wanted else int(wanted) if wanted.isdecimal() else 0
+        if not count and wanted != "all":
+            await self._screen.show([Text("Type /history, /history 50 or /history all.", style="yellow")])
+            return
+        parts = [part for event in await self._session.history() if (part := self._past(event))]
+        shown = parts[-count:] if count else parts
+        if hidden := len(parts) - len(shown):
+            line = f"… {hidden} more before that; /history all prints everything"
+            await self._screen.show([Text(""), Text(line, style="dim")])
+        await self._screen.show([one for part in shown for one in part] or [Text("Nothing was said yet.", style="dim")])
 
     @staticmethod
     def _past(event: Event) -> list[RenderableType]:

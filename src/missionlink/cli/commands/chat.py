@@ -17,7 +17,7 @@ import click
 from missionlink import Repository, SessionOptions
 from missionlink.cli.log_lines import log_shown_by
 from missionlink.cli.opening import Place, mcp_servers_of, provider_of
-from missionlink.errors import MissingExtra
+from missionlink.errors import CloudNotStarted, MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -79,14 +79,23 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
         ("--runtime", runtime),
     ):
         words += [] if value is None else [option, value]
+    _say("starting …")
     way_back = _WayBack(None if embedded else words)
     try:
         asyncio.run(_chat(place, options, way_back, allow_all=allow_all))
+    except CloudNotStarted as error:
+        # It may start yet.
+        way_back.session_id = error.session_id or ""
+        raise
     finally:
         # Also when the runtime or the connection was lost: the session is stored.
         if str(way_back):
-            click.secho(f"go on with: {way_back}", dim=os.environ.get("TERM") != "dumb")
+            _say(f"go on with: {way_back}")
     return 0
+
+
+def _say(text: str) -> None:
+    click.echo(text if os.environ.get("TERM") == "dumb" else click.style(text, dim=True))
 
 
 class _WayBack:
@@ -120,7 +129,6 @@ async def _chat(place: Place, options: SessionOptions, way_back: _WayBack, *, al
         on_exit_plan=questions.plan,
     )
     async with contextlib.AsyncExitStack() as stack:
-        click.secho("starting …", dim=os.environ.get("TERM") != "dumb")
         client = await place.client(stack)
         session = await stack.enter_async_context(place.open(client, options))
         way_back.session_id = session.id
