@@ -392,6 +392,14 @@ def test_a_terminal_that_can_do_nothing_is_enough(chat: Callable[..., Terminal])
     terminal.see("go on with: ")
 
 
+def test_a_terminal_of_another_encoding_is_enough(chat: Callable[..., Terminal]) -> None:
+    terminal = chat(env={"PYTHONIOENCODING": "ascii"})
+    terminal.type("markdown\r")
+    terminal.see("wide characters ??? stay aligned")
+    terminal.type("/quit\r")
+    assert terminal.end() == 0
+
+
 def test_no_color_is_heeded(chat: Callable[..., Terminal]) -> None:
     terminal = chat(env={"NO_COLOR": "1"})
     terminal.type("run it\r")

@@ -149,6 +149,13 @@ def test_a_full_disk_is_said_in_one_line(runtime: Path, arguments: list[str]) ->
     assert "Traceback" not in done.stderr
 
 
+def test_an_encoding_that_cannot_show_everything_stops_nothing(runtime: Path) -> None:
+    words = [sys.executable, "-m", "missionlink", "run", "--runtime", str(runtime), "naïve 日本 …"]
+    env = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(words, capture_output=True, env=env, check=False, timeout=_WAIT_S)
+    assert (done.returncode, done.stdout) == (0, "You said: naïve ?? ?\n".encode("latin-1"))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_standard_streams_may_be_closed(runtime: Path, closed: str) -> None:

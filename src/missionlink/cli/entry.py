@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when all went well, 1 after a failure, 2 for wrong arguments, 130 when it was interrupted.
     """
     _open_what_is_closed()
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal of another encoding cannot show is a question mark, and no reason to stop.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         from missionlink.cli.group import call
     except ModuleNotFoundError as error:
