@@ -53,6 +53,14 @@ def test_an_answer_that_was_streamed_is_not_printed_again(picture):
     assert printed(picture, whole("n", "not streamed")) == ["not streamed"]
 
 
+@pytest.mark.parametrize("end", ["abort", "session.idle"])
+def test_what_was_printed_of_an_answer_that_broke_off_is_not_printed_again_at_the_end(picture, end):
+    shown = printed(picture, delta("m", "one\n\ntwo\n\nthr"), event(end))
+    assert [line for line in shown if line != "aborted"] == ["one", "two", "thr"]
+    shown = printed(picture, delta("n", "one\n\ntwo\n\n"), delta("o", "one\n\n"), event(end))
+    assert [line for line in shown if line != "aborted"] == ["one", "two"]
+
+
 def test_a_thought_that_was_streamed_is_not_printed_again_after_the_answer(picture):
     def piece(name, text):
         return event("assistant.reasoning_delta", reasoningId=name, deltaContent=text)

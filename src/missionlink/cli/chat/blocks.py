@@ -56,14 +56,16 @@ class Blocks:
         return self._complete() if self._has_caught_up() else []
 
     def finish(self, content: str) -> list[str]:
-        """Take the whole message; return what of it was not given out."""
-        if not content.startswith(self._text[: self._done]):
+        """Take the whole message, or nothing of one that broke off; return what of it was not given out."""
+        if content and not content.startswith(self._text[: self._done]):
             # Rewritten by the runtime: what is printed stays, and the message follows.
             self._done = 0
         self._text = content or self._text
         if self._printed:
             if self._text.startswith(self._printed):
                 self._done = len(self._printed)
+            elif self._printed.startswith(self._text):
+                self._done = len(self._text)
             self._printed = ""
         rest = self._text[self._done :]
         self._done = len(self._text)

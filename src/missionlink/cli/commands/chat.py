@@ -49,8 +49,9 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
 ) -> int:
     """Talk with an agent at the terminal.
 
-    What you type while the agent works steers it; /help lists the commands. Ctrl-C stops the agent, a second one, or
-    one at the empty prompt, leaves. For pipes and scripts there is "missionlink run".
+    What you type while the agent works steers it; in cloud sessions it waits. /help lists the commands. Ctrl-C cancels
+    a form, else stops the agent; a second one, or one while the agent does nothing, leaves. For pipes and scripts there
+    is "missionlink run".
 
     Exit codes: 0 left, 1 failed, 2 wrong arguments or no terminal, 130 interrupted before the session was open.
     """
