@@ -136,6 +136,7 @@ def test_a_local_session_is_talked_with(runtime: RealRuntime, tmp_path: Path) ->
             # The terminal may break the line anywhere.
             shown = terminal.wait(lambda shown: "--resume" in "".join(shown.split()), "the way back")
         (session_id,) = re.findall(r"--resume([0-9a-f-]{36})", "".join(shown.split()))
+        assert f"--provider-url{url}" in "".join(shown.split())
         with talk(runtime, tmp_path, "--provider-url", url, "--model", model.model, "--resume", session_id) as terminal:
             terminal.wait(is_empty, "the prompt")
             terminal.type("/history\r")
