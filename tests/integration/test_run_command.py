@@ -169,7 +169,8 @@ def test_standard_streams_may_be_closed(runtime: Path, closed: str) -> None:
 
 
 async def test_an_agent_whose_output_nobody_reads_is_stopped(tmp_path: Path) -> None:
-    async with FakeRuntime(turns=[forever("on and on ")]) as fake:
+    # A function, not a list: the agent may be stopped before it is asked anything.
+    async with FakeRuntime(turns=lambda _: forever("on and on ")) as fake:
         (runtime,) = await fake.command(tmp_path / "runtime")
         process = await asyncio.create_subprocess_exec(
             *("sh", "-c", f"{sys.executable} -m missionlink run --runtime {runtime} --json hello | head -n 1"),
