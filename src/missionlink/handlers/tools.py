@@ -272,6 +272,8 @@ def tools_by_name(option: str, tools: object) -> dict[str, Tool[..., Any]]:
         raise InvalidOption(option, f"must be a list of tools, not {tools!r}")
     found: dict[str, Tool[..., Any]] = {}
     for entry in cast("Sequence[Any]", tools):  # type: ignore[redundant-cast]
+        if entry is None:
+            raise InvalidOption(option, "has an entry that is no tool: None")
         try:
             one = cast("Tool[..., Any]", entry) if isinstance(entry, Tool) else tool(entry)
         except InvalidOption as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -9,16 +10,19 @@ from typing import Any, cast
 from missionlink.errors import InvalidOption
 
 __all__ = (
+    "can_be_named",
     "check_callable",
     "check_choice",
     "check_flag",
     "check_functions",
     "check_headers",
     "check_mapping",
+    "check_members",
     "check_path",
     "check_positive",
     "check_text",
     "check_texts",
+    "check_word",
     "freeze",
 )
 
@@ -31,6 +35,15 @@ def check_text(option: str, value: object, *, allow_none: bool = True, allow_emp
         raise InvalidOption(option, f"must be a str, not {type(value).__name__}")
     if not value and not allow_empty:
         raise InvalidOption(option, "must not be empty; leave it out instead")
+    if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise InvalidOption(option, "holds half of a surrogate pair, which cannot be sent")
+
+
+def check_word(option: str, value: object, *, allow_none: bool = True) -> None:
+    """Refuse what is no text, or could be no argument, path or name: it holds the sign NUL."""
+    check_text(option, value, allow_none=allow_none)
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidOption(option, "must not hold the sign NUL")
 
 
 def check_texts(option: str, value: object, *, allow_none: bool = True) -> tuple[str, ...] | None:
@@ -40,7 +53,7 @@ def check_texts(option: str, value: object, *, allow_none: bool = True) -> tuple
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise InvalidOption(option, f"must be a list of str, not {type(value).__name__}")
     for entry in cast("Sequence[object]", value):
-        check_text(option, entry, allow_none=False)
+        check_word(option, entry, allow_none=False)
     return tuple(cast("Sequence[str]", value))
 
 
@@ -51,13 +64,14 @@ def check_positive(option: str, value: object, *, allow_none: bool = True, whole
     kinds = int if whole else int | float
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise InvalidOption(option, f"must be a {'whole ' if whole else ''}number, not {type(value).__name__}")
-    if not value > 0:
-        raise InvalidOption(option, f"must be greater than 0, not {value!r}")
+    if not 0 < value < math.inf:
+        none = "; None is no limit" if allow_none and value == math.inf else ""
+        raise InvalidOption(option, f"must be greater than 0 and not without end, not {value!r}{none}")
 
 
-def check_choice(option: str, value: object, choices: Sequence[str]) -> None:
+def check_choice(option: str, value: object, choices: Sequence[str], *, allow_none: bool = True) -> None:
     """Refuse what is none of the choices."""
-    if value is not None and value not in choices:
+    if value not in choices and not (value is None and allow_none):
         raise InvalidOption(option, f"{value!r} is none of {', '.join(choices)}")
 
 
@@ -78,13 +92,62 @@ def check_path(option: str, value: object) -> None:
     if value is not None:
         if not isinstance(value, str | os.PathLike):
             raise InvalidOption(option, f"must be a path, not {type(value).__name__}")
-        check_text(option, str(cast("str | os.PathLike[str]", value)), allow_none=False)
+        path = str(cast("str | os.PathLike[str]", value))
+        if not path or not can_be_named(path):
+            raise InvalidOption(option, f"{path!r} cannot be a path")
+
+
+def can_be_named(text: str) -> bool:
+    """Say whether the operating system takes a text in a path, an argument or a variable."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def check_mapping(option: str, value: object) -> None:
     """Refuse what maps nothing."""
     if value is not None and not isinstance(value, Mapping):
         raise InvalidOption(option, f"must be a mapping, not {type(value).__name__}")
+
+
+def check_members(option: str, value: object, *, of_objects: bool = False) -> None:
+    """Refuse what is no JSON object.
+
+    Args:
+        option: For the error, which never shows a value.
+        value: Maps texts to what JSON can carry.
+        of_objects: Whether each value must be such a mapping itself.
+    """
+    check_mapping(option, value)
+    for name, member in cast("Mapping[object, object]", value or {}).items():
+        check_text(option, name, allow_none=False)
+        if of_objects and not isinstance(member, Mapping):
+            raise InvalidOption(option, f"{name!r} must be a mapping, not {type(member).__name__}")
+        try:
+            _check_json(option, member)
+        except RecursionError as error:
+            raise InvalidOption(option, f"{name!r} is nested too deeply") from error
+
+
+def _check_json(option: str, value: object) -> None:
+    if isinstance(value, Mapping):
+        for name, member in cast("Mapping[object, object]", value).items():
+            check_text(option, name, allow_none=False, allow_empty=True)
+            _check_json(option, member)
+    elif isinstance(value, list | tuple):
+        for entry in cast("Sequence[object]", value):
+            _check_json(option, entry)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidOption(option, f"holds {value!r}, which JSON has not")
+    elif value is not None and not isinstance(value, str | int | float):
+        # Imported here: nearly all values are plain ones.
+        import msgspec
+
+        try:
+            msgspec.json.encode(value)
+        except (TypeError, ValueError) as error:
+            raise InvalidOption(option, f"holds a {type(value).__name__}, which JSON cannot carry") from error
 
 
 def check_headers(option: str, value: object) -> None:
@@ -108,5 +171,7 @@ def check_functions(option: str, value: object) -> Mapping[str, Callable[..., An
     functions = cast("Mapping[object, object]", value)
     for name, function in functions.items():
         check_text(option, name, allow_none=False)
+        if function is None:
+            raise InvalidOption(f"{option}[{name!r}]", "must be a function; leave it out instead")
         check_callable(f"{option}[{name!r}]", function)
     return cast("Mapping[str, Callable[..., Any]]", dict(functions))

@@ -11,13 +11,14 @@ from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES
 from missionlink._wire.held_limits import HeldLimits
 from missionlink.errors import HandlerFailed, InvalidOption
 from missionlink.options.checks import (
+    can_be_named,
     check_callable,
     check_choice,
     check_flag,
     check_path,
     check_positive,
-    check_text,
     check_texts,
+    check_word,
     freeze,
 )
 
@@ -87,7 +88,7 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         for option in ("url", "connection_token", "github_token"):
-            check_text(option, getattr(self, option))
+            check_word(option, getattr(self, option))
         for option in ("runtime", "base_directory", "working_directory"):
             check_path(option, getattr(self, option))
         check_flag("use_logged_in_user", self.use_logged_in_user)
@@ -95,8 +96,8 @@ class ClientOptions:
         check_flag("coalesce_reads", self.coalesce_reads, allow_none=False)
         if not isinstance(self.held, HeldLimits):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("held", f"must be HeldLimits, not {type(self.held).__name__}")
-        check_choice("channel", self.channel, ("stdio", "tcp"))
-        check_choice("log_level", self.log_level, _LOG_LEVELS)
+        check_choice("channel", self.channel, ("stdio", "tcp"), allow_none=False)
+        check_choice("log_level", self.log_level, _LOG_LEVELS, allow_none=False)
         for option in ("start_timeout", "request_timeout", "create_timeout"):
             check_positive(option, getattr(self, option))
         for option in ("close_timeout", "adoption_patience"):
@@ -118,6 +119,8 @@ class ClientOptions:
         for name, value in (self.env or {}).items():
             if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidOption("env", f"names and values must be str; {name!r} is not")
+            if not name or "=" in name or not can_be_named(name + value):
+                raise InvalidOption("env", f"{name!r} cannot be set: a name is not empty, and none holds '=' or NUL")
 
 
 def parse_address(url: str) -> tuple[str, int]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_flag, check_positive, check_text
+from missionlink.options.checks import check_flag, check_positive, check_word
 
 __all__ = ("CloudOptions", "Repository")
 
@@ -25,9 +25,9 @@ class Repository:
     """Branch to start from; ``None`` for the repository's default."""
 
     def __post_init__(self) -> None:
-        check_text("owner", self.owner, allow_none=False)
-        check_text("name", self.name, allow_none=False)
-        check_text("branch", self.branch)
+        check_word("owner", self.owner, allow_none=False)
+        check_word("name", self.name, allow_none=False)
+        check_word("branch", self.branch)
         for option, value in (("owner", self.owner), ("name", self.name)):
             if re.search(r"[/@\s]", value):
                 raise InvalidOption(option, f"{value!r} must not hold '/', '@' or white space")
@@ -42,7 +42,7 @@ class Repository:
         Raises:
             InvalidOption: The text has another form.
         """
-        check_text("repository", text, allow_none=False)
+        check_word("repository", text, allow_none=False)
         found = _SHORT_FORM.fullmatch(text)
         if found is None:
             raise InvalidOption("repository", f"{text!r} is not of the form 'owner/name' or 'owner/name@branch'")
@@ -63,7 +63,7 @@ class CloudOptions:
     """Whether options that the runtime cannot serve in a cloud session are dropped instead of refused."""
 
     def __post_init__(self) -> None:
-        check_text("owner", self.owner)
+        check_word("owner", self.owner)
         check_positive("ready_timeout", self.ready_timeout)
         check_positive("catch_up_timeout", self.catch_up_timeout, allow_none=False)
         check_flag("drop_unsupported", self.drop_unsupported, allow_none=False)

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_choice, check_headers, check_mapping, check_positive, check_text
+from missionlink.options.checks import (
+    check_choice,
+    check_headers,
+    check_members,
+    check_positive,
+    check_text,
+    check_word,
+)
 
 __all__ = ("Provider", "SystemMessage")
 
@@ -41,10 +48,10 @@ class Provider:
         check_text("base_url", self.base_url, allow_none=False)
         if not self.base_url.startswith(("http://", "https://")):
             raise InvalidOption("base_url", f"must begin with http:// or https://, not {self.base_url[:20]!r}")
-        check_choice("type", self.type, ("openai", "azure", "anthropic"))
+        check_choice("type", self.type, ("openai", "azure", "anthropic"), allow_none=False)
         check_choice("wire_api", self.wire_api, ("completions", "responses"))
         for option in ("api_key", "bearer_token", "model_id", "api_version"):
-            check_text(option, getattr(self, option))
+            check_word(option, getattr(self, option))
         if self.headers is not None:
             check_headers("headers", self.headers)
         for option in ("max_prompt_tokens", "max_output_tokens"):
@@ -79,9 +86,9 @@ class SystemMessage:
     """With ``customize``: what happens to each section, in wire spelling."""
 
     def __post_init__(self) -> None:
-        check_choice("mode", self.mode, ("append", "replace", "customize"))
+        check_choice("mode", self.mode, ("append", "replace", "customize"), allow_none=False)
         check_text("content", self.content, allow_none=self.mode == "customize", allow_empty=True)
-        check_mapping("sections", self.sections)
+        check_members("sections", self.sections, of_objects=True)
 
     @classmethod
     def append(cls, content: str) -> SystemMessage:

@@ -20,9 +20,10 @@ from missionlink.handlers.questions import (
 from missionlink.options.checks import (
     check_callable,
     check_functions,
+    check_members,
     check_positive,
-    check_text,
     check_texts,
+    check_word,
     freeze,
 )
 from missionlink.protocol.envelope import Event
@@ -116,7 +117,7 @@ class SessionOptions:
 
     def __post_init__(self) -> None:
         for option in ("model", "reasoning_effort", "name", "client_name", "github_token"):
-            check_text(option, getattr(self, option))
+            check_word(option, getattr(self, option))
         for option in ("additional_directories", "available_tools", "excluded_tools"):
             freeze(self, option, check_texts(option, getattr(self, option)))
         for option in ("working_directory", "config_directory"):
@@ -175,10 +176,10 @@ class SessionOptions:
             kind: type = getattr(model, name)
             if not isinstance(value, kind):
                 raise InvalidOption(option, f"must be a {kind.__name__}, not {type(value).__name__}")
-        for option in ("mcp_servers", "extra"):
-            value = getattr(self, option)
-            if value is not None and not isinstance(value, Mapping):
-                raise InvalidOption(option, f"must be a mapping, not {type(value).__name__}")
+        check_members("mcp_servers", self.mcp_servers, of_objects=True)
+        if not isinstance(self.extra, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("extra", f"must be a mapping, not {type(self.extra).__name__}")
+        check_members("extra", self.extra)
         for member in ("sessionId", "cloud"):
             if member in self.extra:
                 hint = "; create_cloud_session() opens a cloud session" if member == "cloud" else ""
@@ -213,5 +214,5 @@ def _path(option: str, value: object) -> str:
     if not isinstance(value, str | os.PathLike):
         raise InvalidOption(option, f"must be a path, not {type(value).__name__}")
     path = str(os.fspath(cast("os.PathLike[str]", value)))
-    check_text(option, path, allow_none=False)
+    check_word(option, path, allow_none=False)
     return path
