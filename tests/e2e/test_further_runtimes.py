@@ -115,6 +115,7 @@ async def test_an_error_of_the_model_names_its_status(client: AsyncClient, statu
             assert (failed.value.kind, failed.value.status_code) in ((kind, status), (kind, None))
             if status in (429, 500):
                 assert failed.value.status_code == status
+                assert failed.value.can_retry
                 assert len(failing.requests) > 1
             refuses = False
             assert (await session.run("hello again")).text == "better now"

@@ -25,6 +25,7 @@ from missionlink.errors import (
     UnsupportedByRuntime,
 )
 from missionlink.options.client import ClientOptions
+from missionlink.testing import FakeRuntime
 
 from .raw_peer import HELLO, Peer, event, memory_peer, no_task_left, open_client, rounds, until, within
 
@@ -433,3 +434,14 @@ async def test_requests_and_notifications_during_the_handshake_are_answered_and_
     await within(starting)
     assert client.counts.events_unclaimed == 1
     await client.close()
+
+
+async def test_a_name_is_refused_where_a_session_is_resumed() -> None:
+    """P1: runtimes would leave it out without a word."""
+    async with AsyncClient(transport=FakeRuntime().transport()) as client:
+        async with client.create_session(name="first") as session:
+            pass
+        with pytest.raises(InvalidOption, match="keeps the one"):
+            await client.resume_session(session.id, name="second")
+        async with client.resume_session(session.id) as again:
+            assert again.id == session.id

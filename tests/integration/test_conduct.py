@@ -70,15 +70,21 @@ async def test_an_error_that_somebody_notes_ends_no_turn():
 
 
 @pytest.mark.parametrize(
-    ("data", "kind", "status"),
+    ("data", "kind", "status", "can_retry"),
     [
-        ({"errorType": "rate_limit", "statusCode": 429}, "rate_limit", 429),
-        ({"errorType": "query", "message": "retried. Last error: CAPIError: 429 slow"}, "rate_limit", 429),
-        ({"errorType": "query", "message": "retried. Last error: CAPIError: 500 oops"}, "query", 500),
-        ({"errorType": "query", "message": "CAPIError: none"}, "query", None),
+        ({"errorType": "rate_limit", "statusCode": 429}, "rate_limit", 429, True),
+        ({"errorType": "rate_limit"}, "rate_limit", None, True),
+        ({"errorType": "query", "message": "retried. Last error: CAPIError: 429 slow"}, "rate_limit", 429, True),
+        ({"errorType": "query", "message": "retried. Last error: CAPIError: 500 oops"}, "query", 500, True),
+        ({"errorType": "query", "statusCode": 400}, "query", 400, False),
+        ({"errorType": "authentication", "statusCode": 401}, "authentication", 401, False),
+        ({"errorType": "quota", "statusCode": 402}, "quota", 402, False),
+        ({"errorType": "query", "message": "CAPIError: none"}, "query", None, False),
     ],
 )
-async def test_a_failed_turn_names_the_status_on_both_families(data: dict[str, Any], kind: str, status: int | None):
+async def test_a_failed_turn_names_the_status_on_both_families(
+    data: dict[str, Any], kind: str, status: int | None, can_retry: bool
+):
     """E4: up to 1.0.71 it is in the text alone."""
     async with open_session() as (session, peer):
         peer.on["session.send"] = lambda params: {"messageId": "m1"}
@@ -89,6 +95,7 @@ async def test_a_failed_turn_names_the_status_on_both_families(data: dict[str, A
         with pytest.raises(TurnFailed) as failed:
             await within(turn)
         assert (failed.value.kind, failed.value.status_code) == (kind, status)
+        assert failed.value.can_retry is can_retry
 
 
 async def test_a_prompt_is_shown_otherwise_and_its_requests_carry_headers():

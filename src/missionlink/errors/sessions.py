@@ -23,6 +23,11 @@ __all__ = (
 )
 
 
+# Statuses of a model that may answer later: it took too long, or was asked too often.
+_PASSING = (408, 429)
+_SERVER_ERROR = 500
+
+
 class SessionError(MissionlinkError):
     """Something about one session."""
 
@@ -108,6 +113,7 @@ class TurnFailed(SessionError):
         """The runtime's error type, for example ``"query"``, ``"authentication"`` or ``"rate_limit"``."""
         self.status_code = status_code
         """HTTP status of the model's answer, where the runtime names it."""
+        self.can_retry = kind == "rate_limit" or status_code in _PASSING or (status_code or 0) >= _SERVER_ERROR
 
 
 class TurnTimeout(TurnFailed, TimeoutError):

@@ -67,7 +67,7 @@ class SessionOptions:
     additional_directories: Sequence[str] | None = None
     """Further directories that the agent may use."""
     config_directory: str | os.PathLike[str] | None = None
-    """Where the runtime reads its configuration for this session."""
+    """Where the runtime reads its configuration for this session, and stores it: resuming it needs the same."""
 
     available_tools: Sequence[str] | None = None
     """Names of the only tools that the agent may use."""

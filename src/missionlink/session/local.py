@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from missionlink.errors import (
     ConnectionClosed,
+    InvalidOption,
     ProtocolError,
     RequestRejected,
     SessionIdMismatch,
@@ -66,6 +67,9 @@ class Resumption(LocalCreation):
     def __init__(
         self, link: Link, options: SessionOptions, session_id: str, *, continue_pending: bool, quiet: bool
     ) -> None:
+        if options.name is not None:
+            # Runtimes take it and leave it out without a word.
+            raise InvalidOption("name", "is given at the creation: a resumed session keeps the one that it has")
         super().__init__(link, options, session_id)
         # Another client may have the session too; what it has handlers for is not for us to deny.
         self._session.handlers.leave_unhandled_alone()
