@@ -122,12 +122,17 @@ def check_members(option: str, value: object, *, of_objects: bool = False) -> No
     check_mapping(option, value)
     for name, member in cast("Mapping[object, object]", value or {}).items():
         check_text(option, name, allow_none=False)
-        if of_objects and not isinstance(member, Mapping):
-            raise InvalidOption(option, f"{name!r} must be a mapping, not {type(member).__name__}")
+        if of_objects:
+            _check_is_mapping(option, name, member)
         try:
             _check_json(option, member)
         except RecursionError as error:
             raise InvalidOption(option, f"{name!r} is nested too deeply") from error
+
+
+def _check_is_mapping(option: str, name: object, member: object) -> None:
+    if not isinstance(member, Mapping):
+        raise InvalidOption(option, f"{name!r} must be a mapping, not {type(member).__name__}")
 
 
 def _check_json(option: str, value: object) -> None:
