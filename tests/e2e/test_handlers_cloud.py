@@ -12,11 +12,13 @@ from missionlink import (
     Allow,
     AsyncClient,
     Attachment,
+    Hooks,
     PendingQuestion,
     Permissions,
     PlanAnswer,
     QueuedPrompt,
     errors,
+    hooks,
 )
 from missionlink.mission_control import ScriptedWorker, serve
 from missionlink.mission_control.directives import follow_prompt
@@ -181,3 +183,23 @@ async def test_a_cloud_session_is_in_no_list_and_is_ended_by_deleting_it(client:
         with pytest.raises(errors.SessionNotFound):
             await client.delete_session(session.id)
         await client.delete_session(session.id, missing_ok=True)
+
+
+@pytest.mark.feature("Hooks: gates deny, also when they fail", place="cloud", newer="refused", older="never called")
+async def test_a_gate_is_refused_or_never_called(client: AsyncClient, runtime: RealRuntime) -> None:
+    """P1: nobody should believe that a gate guards a session in which it is never asked."""
+    gates, called = Hooks(), list[str]()
+
+    @gates.pre_tool_use()
+    def deny(given: hooks.PreToolUseInput) -> hooks.PreToolUseOutput:
+        called.append(given.tool_name)
+        return hooks.PreToolUseOutput.deny("never")
+
+    options: Any = {"hooks": gates, "on_permission": Permissions.allow_all()}
+    if runtime.is_newer:
+        with pytest.raises(errors.UnsupportedByRuntime, match="hooks"):
+            await client.create_cloud_session(PLACE, **options)
+        return
+    async with client.create_cloud_session(PLACE, **options) as session, within():
+        assert (await session.run("/permission ls")).text == "Permission to run 'ls' was given."
+    assert called == []
