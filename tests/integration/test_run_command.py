@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from missionlink.testing import FakeRuntime, forever, say, stall
+from missionlink.testing import FakeRuntime, SystemClock, forever, say, stall
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +170,7 @@ def test_standard_streams_may_be_closed(runtime: Path, closed: str) -> None:
 
 async def test_an_agent_whose_output_nobody_reads_is_stopped(tmp_path: Path) -> None:
     # A function, not a list: the agent may be stopped before it is asked anything.
-    async with FakeRuntime(turns=lambda _: forever("on and on ")) as fake:
+    async with FakeRuntime(turns=lambda _: forever("on and on "), clock=SystemClock()) as fake:
         (runtime,) = await fake.command(tmp_path / "runtime")
         process = await asyncio.create_subprocess_exec(
             *("sh", "-c", f"{sys.executable} -m missionlink run --runtime {runtime} --json hello | head -n 1"),

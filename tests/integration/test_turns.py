@@ -460,6 +460,8 @@ async def test_a_turn_that_takes_too_long_is_aborted_or_left_running(limit: dict
             await within(turn.wait(on_timeout=way_out, **limit))
         assert caught.value.session_id == "s"
         assert isinstance(caught.value, TimeoutError)
+        assert caught.value.last_event == "user.message"
+        assert "its last event was user.message, " in str(caught.value)
         assert len(peer.requests("session.abort")) == (way_out == "abort")
         assert not turn.is_done
         agent.reply("after all")
@@ -487,6 +489,35 @@ async def test_a_time_limit_is_a_time_limit_though_aborting_fails(answer: Callab
         answer(peer, await peer.request("session.abort"))
         with pytest.raises(TurnTimeout):
             await within(waiting)
+
+
+async def test_a_time_limit_without_any_event_says_so_and_is_not_told_of_an_earlier_turn():
+    """E4."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        for prompt in ("one", "two"):
+            turn = await within(session.send(prompt))
+            if prompt == "one":
+                agent.prompt(prompt, 1)
+                agent.reply("done")
+                agent.idle()
+                await within(turn)
+        with pytest.raises(TurnTimeout, match="no event came; it was left running") as caught:
+            await within(turn.wait(timeout=0.01, on_timeout="leave"))
+        assert caught.value.last_event == ""
+
+
+async def test_a_turn_that_its_runtime_takes_along_says_what_it_did_last():
+    """C2, E4."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turns = [await within(session.send("one")), await within(session.send("two"))]
+        agent.prompt("one", 1)
+        await peer.end.close()
+        for turn in turns:
+            with pytest.raises(ConnectionLost) as caught:
+                await within(turn)
+            assert caught.value.__notes__ == ["the turn's last event was user.message"]
 
 
 async def test_a_turn_that_ends_while_it_is_being_aborted_for_its_time_limit_does_not_hang():

@@ -59,7 +59,7 @@ WRONG_SESSION = [
     ("config_directory", [3, ""]),
     ("available_tools", ["one", 3, [None]]),
     ("excluded_tools", ["one", 3, [""]]),
-    ("mcp_servers", [3, ["x"], "x"]),
+    ("mcp_servers", [3, ["x"], "x", {"a": {"env": {"KEY": b"x"}}}]),
     ("github_token", [3, ""]),
     ("on_permission", [3, True]),
     ("permission_timeout", [0, -1, "5", True]),
@@ -75,7 +75,7 @@ WRONG_SESSION = [
     ("on_provider_token", [3, "token"]),
     ("backlog_events", [0, -1, 1.5, None, True]),
     ("backlog_bytes", [0, -1, 1.5, None]),
-    ("extra", [3, ["x"], {"sessionId": "s"}, {"cloud": {}}]),
+    ("extra", [3, ["x"], {"sessionId": "s"}, {"cloud": {}}, {"a": [b"x"]}, {"a": bytearray()}]),
 ]
 
 WRONG_PROVIDER = [

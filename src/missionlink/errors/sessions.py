@@ -113,11 +113,16 @@ class TurnFailed(SessionError):
         """The runtime's error type, for example ``"query"``, ``"authentication"`` or ``"rate_limit"``."""
         self.status_code = status_code
         """HTTP status of the model's answer, where the runtime names it."""
-        self.can_retry = kind == "rate_limit" or status_code in _PASSING or (status_code or 0) >= _SERVER_ERROR
+        self.can_retry: bool = kind == "rate_limit" or status_code in _PASSING or (status_code or 0) >= _SERVER_ERROR
 
 
 class TurnTimeout(TurnFailed, TimeoutError):
     """The turn did not end within the time allowed."""
+
+    def __init__(self, problem: str, *, session_id: str | None = None, last_event: str = "") -> None:
+        super().__init__(problem, session_id=session_id)
+        self.last_event = last_event
+        """Type of the last event before the limit, for example ``"tool.execution_start"``; empty if none came."""
 
 
 class OutputInvalid(TurnFailed):

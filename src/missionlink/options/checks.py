@@ -145,6 +145,9 @@ def _check_json(option: str, value: object) -> None:
             _check_json(option, entry)
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidOption(option, f"holds {value!r}, which JSON has not")
+    elif isinstance(value, bytes | bytearray):
+        # The encoder would make base64 of them, which no runtime expects.
+        raise InvalidOption(option, "holds bytes, which JSON has not; decode them, or encode them as text")
     elif value is not None and not isinstance(value, str | int | float):
         # Imported here: nearly all values are plain ones.
         import msgspec

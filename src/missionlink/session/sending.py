@@ -104,6 +104,11 @@ class TurnControl:
         """Return when the session's last event came, as the event loop counts time."""
         return self._tracker.last_activity()
 
+    @property
+    def last_event(self) -> str:
+        """Type of the session's last event; empty if none came while a turn was under way."""
+        return self._tracker.last_event
+
     async def cancel(self, turn: TurnState) -> None:
         """Stop one turn, or take its prompt out of the queue."""
         waits = turn.id and not turn.copies_seen and not self._tracker.is_alone(turn)

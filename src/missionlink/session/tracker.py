@@ -77,6 +77,8 @@ class TurnTracker:
         self._quiet = QuietEnd(self.last_activity, self._end_unseen, is_cloud=is_cloud)
         self._now = asyncio.get_running_loop().time
         self._last_activity = self._now()
+        self.last_event: str = ""
+        """Type of the session's last event while a turn was under way."""
 
     def last_activity(self) -> float:
         """Return when the session's last event came, as the event loop counts time."""
@@ -84,6 +86,8 @@ class TurnTracker:
 
     def add(self, turn: TurnState) -> None:
         """Follow a turn from now on."""
+        if not self._turns:
+            self.last_event = ""
         self._turns.append(turn)
 
     def accepted(self, turn: TurnState) -> None:
@@ -141,7 +145,7 @@ class TurnTracker:
         if not self._turns:
             return
         self._last_activity = self._now()
-        kind = event.type
+        kind = self.last_event = event.type
         if kind in PIECES:
             # Most of a stream, and nothing but something to iterate over.
             queue = (self._active or self._turns[0]).queue
@@ -271,4 +275,12 @@ class TurnTracker:
         self._active = None
         self._quiet.stop()
         for turn in turns:
-            turn.finish(copy.copy(error) if error else SessionClosed(self._session_id))
+            turn.finish(self._noted(error) if error else SessionClosed(self._session_id))
+
+    def _noted(self, error: MissionlinkError) -> MissionlinkError:
+        """Return the error with what the turn did last."""
+        own = copy.copy(error)
+        if self.last_event:
+            # A copy of an error shares the list of its notes.
+            own.__notes__ = [*getattr(error, "__notes__", ()), f"the turn's last event was {self.last_event}"]
+        return own

@@ -98,15 +98,17 @@ class Turn:
             left = None if timeout is None else started + timeout - now
             quiet = None if idle_timeout is None else max(self._control.last_activity(), started) + idle_timeout - now
             if timeout is not None and left is not None and left <= 0:
-                await self._time_out(timeout, "in all", on_timeout)
+                await self._time_out(f"{timeout:g} s in all", on_timeout)
             if idle_timeout is not None and quiet is not None and quiet <= 0:
-                await self._time_out(idle_timeout, "without any event", on_timeout)
+                await self._time_out(f"{idle_timeout:g} s without any event", on_timeout)
             limits = [limit for limit in (left, quiet) if limit is not None]
             # `wait` leaves the future alone when this task is cancelled: others may await the same turn.
             await asyncio.wait({self._state.done}, timeout=min(limits, default=None))
         return _outcome(self._state.done)
 
-    async def _time_out(self, limit: float, what: str, on_timeout: str) -> None:
+    async def _time_out(self, limit: str, on_timeout: str) -> None:
+        last, ago = self._control.last_event, self._loop.time() - self._control.last_activity()
+        seen = f"its last event was {last}, {ago:.1f} s ago" if last else "no event came"
         if on_timeout == "abort":
             try:
                 await asyncio.wait_for(self._control.cancel(self._state), _ABORT_SECONDS)
@@ -115,7 +117,8 @@ class Turn:
                 outcome = f"aborting it failed: {error}"
         else:
             outcome = "it was left running"
-        raise TurnTimeout(f"the turn did not end within {limit:g} s {what}; {outcome}", session_id=self.session_id)
+        problem = f"the turn did not end within {limit}: {seen}; {outcome}"
+        raise TurnTimeout(problem, session_id=self.session_id, last_event=last)
 
     def ignore_events(self) -> None:
         """Keep no events for iteration: the caller only wants the result."""
