@@ -275,12 +275,13 @@ class TurnTracker:
         self._active = None
         self._quiet.stop()
         for turn in turns:
-            turn.finish(self._noted(error) if error else SessionClosed(self._session_id))
+            turn.finish(_noted(error, self.last_event) if error else SessionClosed(self._session_id))
 
-    def _noted(self, error: MissionlinkError) -> MissionlinkError:
-        """Return the error with what the turn did last."""
-        own = copy.copy(error)
-        if self.last_event:
-            # A copy of an error shares the list of its notes.
-            own.__notes__ = [*getattr(error, "__notes__", ()), f"the turn's last event was {self.last_event}"]
-        return own
+
+def _noted(error: MissionlinkError, last_event: str) -> MissionlinkError:
+    """Return a copy of the error that says what the turn did last."""
+    own = copy.copy(error)
+    if last_event:
+        # A copy of an error shares the list of its notes.
+        own.__notes__ = [*getattr(error, "__notes__", ()), f"the turn's last event was {last_event}"]
+    return own
