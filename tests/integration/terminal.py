@@ -16,7 +16,8 @@ import pyte
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-PATIENCE_S = 30
+# The first start of a real runtime on a machine with a slow disk takes most of it.
+PATIENCE_S = 120
 
 
 class _Screen(pyte.HistoryScreen):
