@@ -257,6 +257,26 @@ async def test_everybody_learns_at_once_that_the_runtime_has_gone(
             await client.create_session(**using(model))
 
 
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_the_agents_command_ends_with_a_runtime_that_was_killed(
+    runtime: RealRuntime, channel: str, tmp_path: Path
+) -> None:
+    """C4: it leads a session of its own, and nothing leads from it to the runtime any more."""
+    async with (
+        model_server([long_command(tmp_path / "sign")]) as model,
+        AsyncClient(runtime.options(tmp_path, channel=channel)) as client,
+    ):
+        session = await client.create_session(**using(model, on_permission=lambda request: True))
+        turn = await session.send("go to sleep")
+        command = await appeared(tmp_path / "sign")
+        assert client.pid is not None
+        assert os.getsid(command) != os.getsid(client.pid)
+        os.kill(client.pid, signal.SIGKILL)
+        await gone({command})
+        with pytest.raises(errors.ConnectionLost):
+            await turn
+
+
 # A start that fails.
 
 

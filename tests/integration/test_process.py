@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from missionlink._io.guardian import guarded
+from missionlink._io.process_tree import MARK_VARIABLE, marked
 from missionlink._io.stdio import StdioTransport
 from missionlink._io.tcp import TcpServerTransport
 from missionlink.errors import ConnectionLost, MissionlinkError, RuntimeStartFailed
@@ -197,8 +199,8 @@ async def test_a_child_has_the_environment_that_it_was_given_and_no_more(place: 
     await _open(transport)
     environment = dict(eval(await place.sign("env")))
     assert environment.pop("A_TOKEN") == "secret"
-    # The shell that names the child to its guardian leaves its own marks.
-    assert set(environment) <= {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}
+    # The mark of its tree, and what the shell that names the child to its guardian leaves.
+    assert set(environment) <= {MARK_VARIABLE, "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}
     assert "secret" not in await place.sign("cmdline")
     await within(transport.close(4))
 
@@ -319,19 +321,22 @@ async def test_a_child_that_closes_its_output_and_lives_on_has_ended_the_connect
 
 
 async def test_output_that_offspring_keeps_open_does_not_delay_the_report(place: Place):
-    """C2: the runtime is gone, whoever still holds its pipe."""
+    """C2: the runtime is gone, whoever still holds its pipe; here somebody who cannot be known for its offspring."""
     transport = place.transport("""
     if os.fork() == 0:
-        be_deaf(); say("same-group"); live_on()
-    while not os.path.exists("same-group"): time.sleep(0.01)
+        os.setsid()
+        escape = "echo $$ >part; mv part escaped; exec sleep 600"
+        os.execve("/bin/sh", ["sh", "-c", escape], {"PATH": os.environ["PATH"]})
+    while not os.path.exists("escaped"): time.sleep(0.01)
     sys.exit(4)
     """)
     sink = await _open(transport)
     assert (await sink.end()).exit_code == 4
-    offspring = await place.pid("same-group")
-    assert is_alive(offspring)
+    escaped = await place.pid("escaped")
+    assert is_alive(escaped)
     await within(transport.close(4))
-    await _gone(offspring)
+    os.kill(escaped, signal.SIGKILL)
+    await _gone(escaped)
 
 
 # Ends that we choose.
@@ -387,22 +392,15 @@ async def test_the_tree_goes_with_a_child_that_leaves_by_itself(place: Place):
     await _gone(*pids)
 
 
-async def test_the_group_of_a_child_that_crashed_is_ended_too(place: Place):
-    """C4."""
+async def test_the_tree_of_a_child_that_crashed_is_ended_too(place: Place):
+    """C4: what left the group has lost the way up to the child by then."""
     transport = place.transport(_WITH_OFFSPRING + "os.read(0, 1); os._exit(9)")
     sink = await _open(transport)
-    same_group = await place.pid("same-group")
-    strays = [await place.pid(name) for name in ("strayed", "strayed-deep")]
+    offspring = [await place.pid(name) for name in ("same-group", "strayed", "strayed-deep")]
     transport.write(b"x")
-    try:
-        assert (await sink.end()).exit_code == 9
-        await within(transport.close(1))
-        await _gone(same_group)
-    finally:
-        # Nobody can tell any more whose these were.
-        for pid in strays:
-            os.kill(pid, signal.SIGKILL)
-            await _gone(pid)
+    assert (await sink.end()).exit_code == 9
+    await _gone(*offspring)
+    await within(transport.close(1))
 
 
 async def test_a_stopped_child_is_killed_in_time(place: Place):
@@ -645,6 +643,21 @@ async def test_a_child_that_was_killed_is_reported_as_killed(place: Place, caplo
     assert not caplog.records
 
 
+async def test_a_tree_within_a_tree_ends_with_either(place: Place):
+    """C4: an agent's command may start a runtime of its own, through this package."""
+    inner = [sys.executable, "-I", "-S", "-c", _BEGIN + "os.setsid(); say('inner'); live_on()"]
+    announce = guarded(inner)
+    outer = place.transport(f"os.fork() or os.execvp({announce.command[0]!r}, {list(announce.command)!r})\nlive_on()")
+    try:
+        await _open(outer)
+        pid = await place.pid("inner")
+        assert marked(announce.mark) == [pid]
+        await within(outer.close(0.2))
+        await _gone(pid)
+    finally:
+        announce.guardian.communicate(b"done\ndone\n")
+
+
 # The death of the owner.
 
 _OWNER = """
@@ -669,18 +682,19 @@ asyncio.run(main())
     ("kind", "module", "program"),
     [
         ("StdioTransport", "stdio", "live_on()"),
+        ("StdioTransport", "stdio", "os.read(0, 1)"),
         ("TcpServerTransport", "tcp", _SERVER + "say('serving'); live_on()"),
         ("TcpServerTransport", "tcp", "say('serving'); live_on()"),
     ],
-    ids=["stdio", "server", "server that is still starting"],
+    ids=["stdio", "stdio, heeding the end of input", "server", "server that is still starting"],
 )
 async def test_a_child_dies_with_its_killed_owner(place: Place, kind: str, module: str, program: str):
     """C4: a child that ignores the end of its input and every signal that can be ignored."""
-    whole = "be_deaf()\nif os.fork() == 0:\n    say('same-group'); live_on()\nsay('child')\n" + program
+    whole = _WITH_OFFSPRING + program
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _OWNER.format(kind=kind, module=module), str(place.path), *place.argv(whole)
     )
-    pids = [await place.pid("child"), await place.pid("same-group")]
+    pids = [await place.pid(name) for name in ("child", "same-group", "strayed", "strayed-deep")]
     if "serving" in program:
         await place.sign("serving")
     guardians = children(owner.pid) - set(pids)

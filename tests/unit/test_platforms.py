@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from missionlink._io import guardian, ownership
-from missionlink._io.guardian import descendants, guarded
+from missionlink._io import guardian, ownership, process_tree
+from missionlink._io.guardian import guarded
 from missionlink._io.ownership import PosixOwnership, WindowsOwnership, ownership_here
 from missionlink._io.process import ChildProcess
+from missionlink._io.process_tree import descendants, marked
 from missionlink._io.tcp import TcpTransport
 from missionlink._io.windows import Job
 
@@ -157,7 +158,7 @@ def test_without_proc_the_group_is_named_to_the_guardian_by_us(monkeypatch: pyte
     """C4: as on macOS; the guardian then ends the group when our end of its pipe goes."""
     monkeypatch.setattr(guardian.os.path, "isdir", lambda path: False)
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-    watching, command = guarded(["program"])
+    watching, command, _ = guarded(["program"])
     assert list(command) == ["program"]
     assert watching.stdin is not None
     watching.stdin.write(b"%d\n" % child.pid)
@@ -169,8 +170,8 @@ def test_without_proc_the_group_is_named_to_the_guardian_by_us(monkeypatch: pyte
 def test_without_proc_the_processes_below_come_from_ps(monkeypatch: pytest.MonkeyPatch) -> None:
     """C4."""
     listing = "  1     0\n  70    1\n  71   70\n  72   71\n  80    1\n"
-    monkeypatch.setattr(guardian.os.path, "isdir", lambda path: False)
-    monkeypatch.setattr(guardian.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, listing))
+    monkeypatch.setattr(process_tree.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(process_tree.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, listing))
     assert sorted(descendants(70)) == [71, 72]
 
 
@@ -179,8 +180,8 @@ def failing_ps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def fail(*arguments: Any, **settings: Any) -> None:
         raise FileNotFoundError("ps")
 
-    monkeypatch.setattr(guardian.os.path, "isdir", lambda path: False)
-    monkeypatch.setattr(guardian.subprocess, "run", fail)
+    monkeypatch.setattr(process_tree.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(process_tree.subprocess, "run", fail)
     yield
 
 
@@ -188,6 +189,12 @@ def failing_ps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_without_proc_and_ps_the_group_alone_is_ended() -> None:
     """C4."""
     assert descendants(70) == []
+
+
+def test_without_proc_nobody_is_taken_for_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C4: a wrong guess would end somebody else's process."""
+    monkeypatch.setattr(process_tree.os.path, "isdir", lambda path: False)
+    assert marked("") == []
 
 
 def test_a_platform_has_one_owner_for_each_child(monkeypatch: pytest.MonkeyPatch) -> None:

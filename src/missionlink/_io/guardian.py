@@ -1,19 +1,22 @@
-"""Starts a child under the watch of a small shell that ends its process group when we are gone, even by SIGKILL."""
+"""Starts a child under the watch of a small shell that ends its process tree when we are gone, even by SIGKILL."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from missionlink._io.process_tree import MARK_VARIABLE, new_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-__all__ = ("check_startable", "descendants", "guarded")
+__all__ = ("Guarded", "check_startable", "guarded")
 
 # How long a group has between TERM and KILL when its owner was killed.
 _GUARDIAN_PATIENCE_TENTHS = 20
+# How often those who left the group are looked for: they may start others while we look.
+_SEARCHES = 20
 
 _GUARDIAN = f"""
 read -r group || exit 0
@@ -24,10 +27,22 @@ while kill -0 -"$group" 2>/dev/null && [ $tenths -lt {_GUARDIAN_PATIENCE_TENTHS}
     sleep 0.1; tenths=$((tenths + 1))
 done
 kill -KILL -"$group" 2>/dev/null
+searches=0
+while [ $searches -lt {_SEARCHES} ]; do
+    left=$(grep -ls "$0" /proc/[0-9]*/environ)
+    [ -n "$left" ] || exit 0
+    for file in $left; do pid=${{file#/proc/}}; kill -KILL "${{pid%/environ}}" 2>/dev/null; done
+    sleep 0.1; searches=$((searches + 1))
+done
 """
 # The child names its group to the guardian, then becomes the program. Opening our end by its name leaves the child
 # without a copy of it, which would keep the pipe from ending; where there is no /proc, we name the group ourselves.
-_ANNOUNCE = 'echo $$ >/proc/{pid}/fd/{fd}; exec "$0" "$@"'
+# A mark is added to those that we may bear ourselves, being below another runtime.
+_ANNOUNCE = f"""
+echo $$ >/proc/%d/fd/%d
+export {MARK_VARIABLE}="${MARK_VARIABLE}${{{MARK_VARIABLE}:+:}}%s"
+exec "$0" "$@"
+"""
 
 
 def check_startable(program: str, cwd: str | None) -> None:
@@ -38,10 +53,21 @@ def check_startable(program: str, cwd: str | None) -> None:
         raise NotADirectoryError(f"the working directory {cwd} does not exist")
 
 
-def guarded(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], Sequence[str]]:
-    """Start a guardian; return it with the command that announces itself to it."""
+class Guarded(NamedTuple):
+    """What it takes to start a child that is watched."""
+
+    guardian: subprocess.Popen[bytes]
+    command: Sequence[str]
+    """Announces itself to the guardian, then becomes the program."""
+    mark: str
+    """Borne by all processes of the tree, where there is a /proc."""
+
+
+def guarded(argv: Sequence[str]) -> Guarded:
+    """Start a guardian."""
+    mark = new_mark()
     guardian = subprocess.Popen(
-        ["/bin/sh", "-c", _GUARDIAN],
+        ["/bin/sh", "-c", _GUARDIAN, mark],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -51,37 +77,6 @@ def guarded(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], Sequence[str]
     )
     assert guardian.stdin is not None
     if not os.path.isdir("/proc/self/fd"):
-        return guardian, argv
-    announce = _ANNOUNCE.format(pid=os.getpid(), fd=guardian.stdin.fileno())
-    return guardian, ["/bin/sh", "-c", announce, *argv]
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes below ``pid``, also those that left its group; empty where the system does not tell."""
-    children: dict[int, list[int]] = {}
-    for child, parent in _parents_by_proc() if os.path.isdir("/proc/self") else _parents_by_ps():
-        children.setdefault(parent, []).append(child)
-    found: list[int] = []
-    queue = [pid]
-    while queue:
-        below = children.get(queue.pop(), [])
-        found += below
-        queue += below
-    return found
-
-
-def _parents_by_proc() -> Iterator[tuple[int, int]]:
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{entry}/stat") as stat:
-                # The name, in parentheses, may hold anything; the parent is the second word after it.
-                yield int(entry), int(stat.read().rpartition(")")[2].split()[1])
-
-
-def _parents_by_ps() -> Iterator[tuple[int, int]]:
-    """Ask ``ps``, which takes some ten milliseconds: macOS has no /proc."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, timeout=5, check=True)
-        for line in listed.stdout.splitlines():
-            child, parent = line.split()
-            yield int(child), int(parent)
+        return Guarded(guardian, argv, mark)
+    announce = _ANNOUNCE % (os.getpid(), guardian.stdin.fileno(), mark)
+    return Guarded(guardian, ["/bin/sh", "-c", announce, *argv], mark)

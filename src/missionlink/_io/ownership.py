@@ -1,7 +1,8 @@
 """How a child's whole process tree is kept in hand: what starts it, what ends it, and what ends it when we are gone.
 
-On POSIX systems the child leads a session and a process group of its own, and a *guardian* watches over it. On
-Windows it is put into a *job object*, which ends all its processes when our last handle goes, however we end.
+On POSIX systems the child leads a session and a process group of its own, its offspring bears a *mark*, and a
+*guardian* watches over it. On Windows it is put into a *job object*, which ends all its processes when our last handle
+goes, however we end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from missionlink._io.guardian import check_startable, descendants, guarded
+from missionlink._io.guardian import check_startable, guarded
+from missionlink._io.process_tree import descendants, marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ("Ownership", "PosixOwnership", "WindowsOwnership", "ownership_here")
 
 _log = logging.getLogger("missionlink.runtime")
+
+# Those who left the group may start others while we look for them.
+_SEARCHES = 3
 
 # subprocess has these names on Windows only.
 _CREATE_NEW_PROCESS_GROUP = 0x00000200
@@ -63,17 +68,18 @@ class Ownership(Protocol):
 
 
 class PosixOwnership:
-    """A process group, a guardian, and the processes that have left the group."""
+    """A process group, a guardian, and a mark by which the processes are found that have left the group."""
 
     def __init__(self) -> None:
         self._pid: int | None = None
         self._guardian: subprocess.Popen[bytes] | None = None
+        self._mark: str | None = None
         self._strays: list[int] = []
 
     def prepare(self, argv: Sequence[str], cwd: str | None) -> tuple[Sequence[str], dict[str, Any]]:
         """Start the guardian; the command announces the child to it before it becomes the program."""
         check_startable(argv[0], cwd)
-        self._guardian, command = guarded(argv)
+        self._guardian, command, self._mark = guarded(argv)
         return command, {"start_new_session": True}
 
     def started(self, pid: int) -> None:
@@ -95,9 +101,14 @@ class PosixOwnership:
     def kill(self) -> None:
         """Send KILL to the group and to those who left it."""
         self._signal(signal.SIGKILL)
-        for pid in self._strays:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        left, self._strays = self._strays, []
+        for _ in range(_SEARCHES):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            left = marked(self._mark) if self._mark else []
+            if not left:
+                break
 
     def dismiss(self) -> None:
         """Tell the guardian that nothing is left to watch."""

@@ -137,8 +137,9 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._settle_soon()
 
     def process_exited(self) -> None:
-        """Note the end of the process."""
+        """Note the end of the process, and end what it has left behind: nobody can speak to that any more."""
         self._exited.set()
+        self._ownership.kill()
         self._settle_soon()
 
     def resume_writing(self) -> None:
