@@ -235,8 +235,14 @@ class _OtherPipe:
 
 
 class _NoOwnership:
+    def __init__(self) -> None:
+        self.kills = 0
+
     def started(self, pid: int) -> None:
         assert pid == 4711
+
+    def kill(self) -> None:
+        self.kills += 1
 
 
 def test_transports_of_other_event_loops_are_taken() -> None:
