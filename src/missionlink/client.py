@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError
@@ -14,11 +14,10 @@ from missionlink.sessions import Sessions
 from missionlink.startup import establish, release
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from missionlink._io.inbound import Counts
     from missionlink._io.transport import Transport
     from missionlink.lifecycle import LifecycleStream
+    from missionlink.options.fields import ClientFields
     from missionlink.protocol.compat import Compat
     from missionlink.protocol.versions import Handshake
     from missionlink.rpc import ClientRpc
@@ -35,13 +34,9 @@ class AsyncClient(Sessions):
     Use it with ``async with``, or call ``start`` and ``close``.
 
     Args:
-        options: Everything that can be set; the keywords below override its fields.
-        runtime: The runtime's program; searched for if not given.
-        url: Address of a runtime that is running already.
-        github_token: Token for GitHub.
-        working_directory: Working directory of the runtime.
-        env: Environment variables for the runtime, on top of this program's own.
+        options: How the runtime is found, started and spoken to.
         transport: A transport of your own, for example ``missionlink.testing``'s; nothing is started then.
+        fields: Any field of ``ClientOptions``, over those of ``options``.
 
     Raises:
         InvalidOption: An option is wrong; nothing was started.
@@ -51,16 +46,10 @@ class AsyncClient(Sessions):
         self,
         options: ClientOptions | None = None,
         *,
-        runtime: str | None = None,
-        url: str | None = None,
-        github_token: str | None = None,
-        working_directory: str | None = None,
-        env: Mapping[str, str] | None = None,
         transport: Transport | None = None,
+        **fields: Unpack[ClientFields],
     ) -> None:
-        given: dict[str, Any] = {"runtime": runtime, "url": url, "github_token": github_token}
-        given |= {"working_directory": working_directory, "env": env}
-        self.options: ClientOptions = with_fields(options_of(ClientOptions, options), given)
+        self.options: ClientOptions = with_fields(options_of(ClientOptions, options), fields)
         self._given_transport = transport
         self._state: ClientState = "new"
         self._starting: asyncio.Task[None] | None = None

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OPTIONS = {options.__name__: options for options in (ClientOptions, CloudOptions, SessionOptions)}
+OPTIONS["AsyncClient"] = ClientOptions
 
 
 def text_of(name: str) -> str:
@@ -52,8 +53,9 @@ def test_the_guide_lists_the_extras() -> None:
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
 def test_options_that_a_page_names_exist(page: str) -> None:
-    for options, field in re.findall(r"\b(ClientOptions|CloudOptions|SessionOptions)\((\w+)=", text_of(f"docs/{page}")):
-        assert field in {one.name for one in dataclasses.fields(OPTIONS[options])}, f"{options}({field}=)"
+    for options, field in re.findall(rf"\b({'|'.join(OPTIONS)})\((\w+)=", text_of(f"docs/{page}")):
+        known = {one.name for one in dataclasses.fields(OPTIONS[options])}
+        assert field in known | ({"transport"} if options == "AsyncClient" else set()), f"{options}({field}=)"
 
 
 # Errors.
@@ -90,7 +92,7 @@ def test_the_errors_of_cloud_sessions_are_all_explained() -> None:
 
 def test_the_limits_are_those_of_the_options() -> None:
     for _, default, where in rows(text_of("docs/turns.md"), "limit"):
-        found = re.search(r"(\w+Options)\((\w+)=\)", where)
+        found = re.search(r"(\w+Options|AsyncClient)\((\w+)=\)", where)
         if found is None:
             assert (default, codes(where)[1]) == ("60", "send")
             timeout = inspect.signature(missionlink.Session.send).parameters["timeout"].default

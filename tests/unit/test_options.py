@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from missionlink._wire.held_limits import HeldLimits
+from missionlink.blocking.client import Client
 from missionlink.client import AsyncClient
 from missionlink.errors import InvalidOption
 from missionlink.options.client import ClientOptions, parse_address
 from missionlink.options.cloud import CloudOptions, Repository
 from missionlink.options.encode import check_cloud, cloud_params, lean, session_params, unserved
-from missionlink.options.fields import SessionFields
+from missionlink.options.fields import ClientFields, SessionFields
 from missionlink.options.model import Provider, SystemMessage
 from missionlink.options.session import SessionOptions
 
@@ -511,7 +512,20 @@ def test_what_is_excluded_stays_excluded_whatever_is_available():
         assert "toolFilterPrecedence" not in session_params(one)
 
 
-def test_the_keywords_that_editors_know_are_the_fields_of_the_options() -> None:
-    declared = {one.name: one.type for one in dataclasses.fields(SessionOptions)}
-    assert SessionFields.__annotations__.keys() == declared.keys()
-    assert {name: kind.__forward_arg__ for name, kind in SessionFields.__annotations__.items()} == declared
+@pytest.mark.parametrize(("options", "keywords"), [(ClientOptions, ClientFields), (SessionOptions, SessionFields)])
+def test_the_keywords_that_editors_know_are_the_fields_of_the_options(options: Any, keywords: Any) -> None:
+    declared = {one.name: one.type for one in dataclasses.fields(options)}
+    assert keywords.__annotations__.keys() == declared.keys()
+    assert {name: kind.__forward_arg__ for name, kind in keywords.__annotations__.items()} == declared
+
+
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_a_client_takes_its_options_as_keywords_over_an_object(kind: Any) -> None:
+    given = ClientOptions(start_timeout=7, log_level="debug")
+    client = kind(given, start_timeout=None, base_directory="here")
+    assert client.options == ClientOptions(start_timeout=None, log_level="debug", base_directory="here")
+    assert kind().options == ClientOptions()
+    with pytest.raises(InvalidOption, match="base_dir: is no field of ClientOptions"):
+        kind(given, base_dir="here")
+    with pytest.raises(InvalidOption, match="start_timeout"):
+        kind(start_timeout=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from missionlink.blocking.delivery import Delivery
 from missionlink.blocking.portal import Portal
@@ -14,13 +14,12 @@ from missionlink.client import AsyncClient, ClientState
 from missionlink.session.link import report_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from missionlink._io.inbound import Counts
     from missionlink._io.transport import Transport
     from missionlink.blocking.rpc import ClientRpc
     from missionlink.errors import MissionlinkError
     from missionlink.options.client import ClientOptions
+    from missionlink.options.fields import ClientFields
     from missionlink.protocol.compat import Compat
 
 __all__ = ("Client",)
@@ -33,13 +32,9 @@ class Client(Sessions):
     runs in it. Handlers may be plain functions or coroutine functions.
 
     Args:
-        options: Everything that can be set; the keywords below override its fields.
-        runtime: The runtime's program; searched for if not given.
-        url: Address of a runtime that is running already.
-        github_token: Token for GitHub.
-        working_directory: Working directory of the runtime.
-        env: Environment variables for the runtime, on top of this program's own.
+        options: How the runtime is found, started and spoken to.
         transport: A transport of your own; it is used in the client's event loop only.
+        fields: Any field of ``ClientOptions``, over those of ``options``.
 
     Raises:
         InvalidOption: An option is wrong; nothing was started.
@@ -49,22 +44,10 @@ class Client(Sessions):
         self,
         options: ClientOptions | None = None,
         *,
-        runtime: str | None = None,
-        url: str | None = None,
-        github_token: str | None = None,
-        working_directory: str | None = None,
-        env: Mapping[str, str] | None = None,
         transport: Transport | None = None,
+        **fields: Unpack[ClientFields],
     ) -> None:
-        inner = AsyncClient(
-            options,
-            runtime=runtime,
-            url=url,
-            github_token=github_token,
-            working_directory=working_directory,
-            env=env,
-            transport=transport,
-        )
+        inner = AsyncClient(options, transport=transport, **fields)
         self.options: ClientOptions = inner.options
         if inner.options.on_error is not None:
             # In a thread like the other functions of the program: it may block, and use the client.

@@ -1,6 +1,6 @@
-"""The fields of ``SessionOptions`` as keywords, for type checkers and editors: ``create_session(model=…)``.
+"""The fields of ``ClientOptions`` and ``SessionOptions`` as keywords, for type checkers and editors.
 
-A test keeps the two the same. Nothing imports this when a program runs.
+A test keeps them the same. Nothing imports this when a program runs.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from typing import Any, Literal
 
+    from missionlink._wire.held_limits import HeldLimits
     from missionlink.handlers.commands import Command, CommandCall
     from missionlink.handlers.hooks import Hooks
     from missionlink.handlers.permissions import PermissionHandler
@@ -23,10 +24,38 @@ if TYPE_CHECKING:
         UserInputHandler,
     )
     from missionlink.handlers.tools import Tool
+    from missionlink.options.client import ErrorHandler
     from missionlink.options.model import Provider, SystemMessage
     from missionlink.options.session import EventHandler
 
-__all__ = ("SessionFields",)
+__all__ = ("ClientFields", "SessionFields")
+
+
+class ClientFields(TypedDict, total=False):
+    """Any field of ``ClientOptions``, which says what each means."""
+
+    runtime: str | os.PathLike[str] | None
+    runtime_args: Sequence[str]
+    url: str | None
+    channel: Literal["stdio", "tcp"]
+    connection_token: str | None
+    github_token: str | None
+    use_logged_in_user: bool | None
+    base_directory: str | os.PathLike[str] | None
+    working_directory: str | os.PathLike[str] | None
+    env: Mapping[str, str] | None
+    inherit_env: bool
+    log_level: str
+    start_timeout: float | None
+    request_timeout: float | None
+    create_timeout: float | None
+    close_timeout: float
+    max_frame_bytes: int
+    coalesce_reads: bool
+    held: HeldLimits
+    adoption_patience: float
+    handler_threads: int
+    on_error: ErrorHandler | None
 
 
 class SessionFields(TypedDict, total=False):

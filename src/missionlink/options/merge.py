@@ -37,9 +37,16 @@ def options_of(kind: type[_Options], options: _Options | None) -> _Options:
 
 
 def with_fields(options: _Options, fields: Mapping[str, Any]) -> _Options:
-    """Return the options with those fields changed that are not ``None``."""
-    given = {name: value for name, value in fields.items() if value is not None}
-    changed: Any = dataclasses.replace(options, **given) if given else options  # type: ignore[type-var]
+    """Return the options with some fields changed.
+
+    Raises:
+        InvalidOption: A field is unknown, or its value is wrong.
+    """
+    known = {one.name for one in dataclasses.fields(options)}  # type: ignore[arg-type]
+    for name in fields:
+        if name not in known:
+            raise InvalidOption(name, f"is no field of {type(options).__name__}")
+    changed: Any = dataclasses.replace(options, **fields) if fields else options  # type: ignore[type-var]
     return changed  # type: ignore[no-any-return]
 
 

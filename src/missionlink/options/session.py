@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from missionlink.options.checks import (
     check_word,
     freeze,
 )
+from missionlink.options.merge import with_fields
 from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
@@ -191,12 +191,7 @@ class SessionOptions:
         Raises:
             InvalidOption: A field is unknown or its value is wrong.
         """
-        try:
-            return dataclasses.replace(self, **changes)
-        except TypeError:
-            known = {one.name for one in dataclasses.fields(self)}
-            unknown = ", ".join(sorted(set(changes) - known))
-            raise InvalidOption(unknown or "options", "is no field of SessionOptions") from None
+        return with_fields(self, changes)
 
 
 HANDLERS = (
