@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError
+from missionlink.options.checks import with_fields
 from missionlink.options.client import ClientOptions
-from missionlink.options.merge import options_of, with_fields
+from missionlink.options.merge import options_of
 from missionlink.sessions import Sessions
 from missionlink.startup import establish, release
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from missionlink.errors import InvalidOption
 
@@ -24,7 +25,10 @@ __all__ = (
     "check_texts",
     "check_word",
     "freeze",
+    "with_fields",
 )
+
+_Options = TypeVar("_Options")
 
 
 def check_text(option: str, value: object, *, allow_none: bool = True, allow_empty: bool = False) -> None:
@@ -183,3 +187,17 @@ def check_functions(option: str, value: object) -> Mapping[str, Callable[..., An
             raise InvalidOption(f"{option}[{name!r}]", "must be a function; leave it out instead")
         check_callable(f"{option}[{name!r}]", function)
     return cast("Mapping[str, Callable[..., Any]]", dict(functions))
+
+
+def with_fields(options: _Options, fields: Mapping[str, Any]) -> _Options:
+    """Return the options with some fields changed.
+
+    Raises:
+        InvalidOption: A field is unknown, or its value is wrong.
+    """
+    known = {one.name for one in dataclasses.fields(options)}  # type: ignore[arg-type]
+    for name in fields:
+        if name not in known:
+            raise InvalidOption(name, f"is no field of {type(options).__name__}")
+    changed: Any = dataclasses.replace(options, **fields) if fields else options  # type: ignore[type-var]
+    return changed  # type: ignore[no-any-return]

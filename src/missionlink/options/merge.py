@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.errors import InvalidOption
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from missionlink.options.session import SessionOptions
 
-__all__ = ("checked_id", "list_params", "options_of", "session_options", "with_fields")
+__all__ = ("checked_id", "list_params", "options_of", "session_options")
 
 _Options = TypeVar("_Options")
 
@@ -34,20 +33,6 @@ def options_of(kind: type[_Options], options: _Options | None) -> _Options:
     if not isinstance(options, kind):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption("options", f"must be {kind.__name__}, not {type(options).__name__}")
     return options
-
-
-def with_fields(options: _Options, fields: Mapping[str, Any]) -> _Options:
-    """Return the options with some fields changed.
-
-    Raises:
-        InvalidOption: A field is unknown, or its value is wrong.
-    """
-    known = {one.name for one in dataclasses.fields(options)}  # type: ignore[arg-type]
-    for name in fields:
-        if name not in known:
-            raise InvalidOption(name, f"is no field of {type(options).__name__}")
-    changed: Any = dataclasses.replace(options, **fields) if fields else options  # type: ignore[type-var]
-    return changed  # type: ignore[no-any-return]
 
 
 def session_options(options: SessionOptions | None, fields: Mapping[str, Any]) -> SessionOptions:

@@ -24,8 +24,8 @@ from missionlink.options.checks import (
     check_texts,
     check_word,
     freeze,
+    with_fields,
 )
-from missionlink.options.merge import with_fields
 from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
