@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
 from typing import Any
@@ -71,6 +72,8 @@ async def test_the_context_says_what_the_call_is() -> None:
         (SystemExit(3), "SystemExit"),
         (asyncio.CancelledError(SECRET), "CancelledError"),
         (StopIteration(SECRET), "Error"),
+        (GeneratorExit(SECRET), "E"),
+        (BaseExceptionGroup(SECRET, [SystemExit(3)]), "BaseExceptionGroup"),
         (TimeoutError(SECRET), "TimeoutError"),
     ],
     ids=lambda value: type(value).__name__,
@@ -262,3 +265,102 @@ async def test_a_refused_replacement_leaves_the_tools_as_they_were() -> None:
             await within(replacing)
         call(peer, "one", {})
         assert (await result(peer))["textResultForLlm"] == "old"
+
+
+class Unsayable(ToolError):
+    def __str__(self) -> str:
+        raise RuntimeError(SECRET)
+
+
+async def test_a_tool_error_without_a_text_that_can_be_read_is_a_failure() -> None:
+    async def fails() -> None:
+        raise Unsayable
+
+    async with open_session(tools=[fails]) as (_, peer):
+        call(peer, "fails", {})
+        answer = await result(peer)
+    assert (answer["resultType"], answer["textResultForLlm"]) == ("failure", "fails failed with RuntimeError.")
+
+
+async def test_an_interrupt_that_a_thread_makes_up_ends_nothing() -> None:
+    """No signal comes to these threads; let out, it would end the event loop."""
+
+    def plain() -> None:
+        raise KeyboardInterrupt
+
+    async with open_session(tools=[plain]) as (_, peer):
+        call(peer, "plain", {})
+        assert (await result(peer))["resultType"] == "failure"
+
+
+@dataclasses.dataclass
+class Picky:
+    raises: str
+
+    def __post_init__(self) -> None:
+        raise {"key": KeyError(SECRET), "exit": SystemExit(3), "cancel": asyncio.CancelledError()}[self.raises]
+
+
+@pytest.mark.parametrize("what", ["key", "exit", "cancel"])
+async def test_arguments_that_raise_when_they_are_made_are_a_failure(what: str) -> None:
+    ran: list[Picky] = []
+
+    async def take(one: Picky) -> None:
+        ran.append(one)
+
+    async with open_session(tools=[take]) as (_, peer):
+        call(peer, "take", {"one": {"raises": what}})
+        answer = await result(peer)
+    assert answer["resultType"] == "failure"
+    assert (ran, SECRET in json.dumps(answer)) == ([], False)
+
+
+async def test_a_call_that_cannot_be_read_is_a_failure_if_the_tool_is_ours() -> None:
+    async with open_session(tools=[tool(lambda: "ok", name="fine")]) as (_, peer):
+        odd = {"sessionId": "s", "toolCallId": 3, "arguments": {}}
+        peer.event("s", "external_tool.requested", {**odd, "requestId": "r1", "toolName": "theirs"})
+        peer.event("s", "external_tool.requested", {**odd, "requestId": "r2", "toolName": "fine"})
+        answer = await result(peer)
+        assert (answer["resultType"], answer["textResultForLlm"]) == ("failure", "The call of fine cannot be read.")
+        peer.event("s", "external_tool.requested", {"requestId": "r3", "toolName": "fine", "toolCallId": None})
+        assert (await result(peer, 1))["textResultForLlm"] == "ok"
+        assert [sent["params"]["requestId"] for sent in peer.requests(REPLY)] == ["r2", "r3"]
+
+
+@pytest.mark.parametrize("ending", ["external_tool.completed", "abort", "disconnect"])
+async def test_a_tool_that_does_not_let_itself_be_cancelled_answers_nobody(ending: str) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def stubborn() -> str:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.set()
+        return "late"
+
+    async with open_session(tools=[stubborn]) as (session, peer):
+        call(peer, "stubborn", {})
+        await within(started.wait())
+        if ending == "disconnect":
+            peer.on["session.detach"] = lambda params: {"success": True}
+            await within(session.disconnect())
+        else:
+            peer.event("s", ending, {"requestId": "r1"})
+        await within(ended.wait())
+        await peer.settled()
+        assert peer.requests(REPLY) == []
+
+
+async def test_a_tool_may_delete_its_own_session() -> None:
+    """Leaving cancels the tool; what it has asked for is done all the same."""
+
+    async def delete() -> None:
+        await session.delete()
+
+    async with open_session(tools=[delete]) as (session, peer):
+        peer.on["session.destroy"] = lambda params: {"success": True}
+        call(peer, "delete", {})
+        peer.answer(await peer.request("session.delete"), {"success": True})
+        await peer.settled()
+        assert peer.requests(REPLY) == []

@@ -238,7 +238,11 @@ class EventAnswers:
 
     async def _run_tool(self, event: Event) -> None:
         tools = self.tools
-        call = self._read_or_leave(event, tools.kind)
+        try:
+            call = self._read(event, tools.kind)
+        except ValueError:
+            await tools.refuse(event.data_json)
+            return
         if call is None:
             return
         self._track(call, event, tools.kind)

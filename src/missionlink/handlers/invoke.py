@@ -100,6 +100,7 @@ def _call_in(
 ) -> Any:
     try:
         return context.run(function, *arguments, **named)
-    except StopIteration as error:
-        # No future can carry this one: whoever awaits the call would wait for ever.
-        raise RuntimeError("the function raised StopIteration") from error
+    except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:
+        # No future can carry the first, the second would close the coroutine that waits, and the third would end the
+        # event loop, though no signal ever comes to this thread.
+        raise RuntimeError(f"the function raised {type(error).__name__}") from error

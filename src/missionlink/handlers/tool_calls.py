@@ -13,8 +13,9 @@ import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.handlers.kinds import TOOL_CALL_EVENT, Kind
+from missionlink.handlers.tool_context import ToolCall, ToolContext, ToolError
 from missionlink.handlers.tool_results import failure, result_to_wire
-from missionlink.handlers.tools import Tool, ToolCall, ToolContext, ToolError
+from missionlink.handlers.tools import Tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ _log = logging.getLogger("missionlink.handlers")
 
 class _Requested(msgspec.Struct, rename="camel"):
     request_id: str
-    tool_call_id: str = ""
+    tool_call_id: str | None = None
     tool_name: str = ""
     arguments: msgspec.Raw = msgspec.Raw(b"")
     working_directory: str | None = None
@@ -36,7 +37,13 @@ class _Requested(msgspec.Struct, rename="camel"):
     tracestate: str | None = None
 
 
+class _Named(msgspec.Struct, rename="camel"):
+    request_id: str
+    tool_name: str
+
+
 _requested = msgspec.json.Decoder(_Requested)
+_named = msgspec.json.Decoder(_Named)
 
 
 def read_tool_call(data: msgspec.Raw, session_id: str, agent_id: str | None = None, **about: object) -> ToolCall:
@@ -53,7 +60,7 @@ def _call_of(requested: _Requested, session_id: str, agent_id: str | None) -> To
     return ToolCall(
         request_id=requested.request_id,
         session_id=session_id,
-        call_id=requested.tool_call_id,
+        call_id=requested.tool_call_id or "",
         tool_name=requested.tool_name,
         arguments=msgspec.json.decode(raw) if raw else None,
         agent_id=agent_id,
@@ -94,6 +101,16 @@ class ToolRunner:
             _log.info("session %r calls the tool %r, which this program does not have", self._desk.session_id, name)
         return tool if tool is not None and tool.function is not None else None
 
+    async def refuse(self, data: msgspec.Raw) -> None:
+        """Answer a call of a tool of ours that cannot be read."""
+        try:
+            named = _named.decode(data)
+        except (ValueError, RecursionError):
+            return
+        if self.find(named.tool_name) is not None:
+            answer = failure(f"The call of {named.tool_name} cannot be read.")
+            await self._desk.reply(TOOL_CALL.reply, named.request_id, TOOL_CALL.reply_member, answer, TOOL_CALL.neutral)
+
     async def run(self, tool: Tool[..., Any], call: ToolCall, data: msgspec.Raw) -> None:
         """Run a tool and send what it returned."""
         raw_arguments = bytes(_requested.decode(data).arguments)
@@ -103,26 +120,27 @@ class ToolRunner:
         finally:
             # Told in any case: a plain function may still run in its thread.
             context.cancelled.set()
-        self._desk.running.forget(call.request_id)
+        if self._desk.running.forget(call.request_id) is None:
+            return  # nobody waits for it any more, and the function did not let itself be cancelled
         await self._desk.reply(TOOL_CALL.reply, call.request_id, TOOL_CALL.reply_member, result, TOOL_CALL.neutral)
 
     async def _outcome(self, tool: Tool[..., Any], context: ToolContext, raw_arguments: bytes) -> dict[str, Any]:
-        try:
-            arguments = tool.read_arguments(raw_arguments)
-        except (ValueError, RecursionError) as error:
-            return failure(f"The arguments of {tool.name} are wrong: {error}")
-        if tool.signature is not None:
-            arguments.update(dict.fromkeys(tool.signature.injected, context))
         function, limit = tool.function, asyncio.timeout(tool.timeout)
         assert function is not None
         try:
+            try:
+                arguments = tool.read_arguments(raw_arguments)
+            except (ValueError, RecursionError) as error:
+                return failure(f"The arguments of {tool.name} are wrong: {error}")
+            arguments.update(dict.fromkeys(tool.injected, context))
             # No inner task, as `wait_for` has one: the function's first step must run in its turn.
             async with limit:
-                return result_to_wire(await self._desk.ask(function, **arguments))
+                try:
+                    return result_to_wire(await self._desk.ask(function, **arguments))
+                except ToolError as error:
+                    return failure(str(error) or f"{tool.name} failed.")
         except KeyboardInterrupt:
             raise
-        except ToolError as error:
-            return failure(str(error) or f"{tool.name} failed.")
         except BaseException as error:  # the program's code, SystemExit included: the model is told that it failed
             if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Literal, cast, get_args
 
 import msgspec
@@ -128,7 +129,7 @@ def result_to_wire(result: object) -> dict[str, Any]:
         InvalidOption: It cannot be written as JSON.
     """
     if isinstance(result, str):
-        return ToolResult(text=result).to_wire()
+        return ToolResult(text=str.__str__(result)).to_wire()
     if result is None:
         return ToolResult(text="(no output)").to_wire()
     if isinstance(result, ToolResult):
@@ -144,6 +145,8 @@ def result_to_wire(result: object) -> dict[str, Any]:
 
 
 def _encode_other(value: Any) -> Any:
+    if isinstance(value, str | PurePath):
+        return str.__str__(value) if isinstance(value, str) else str(value)
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json")

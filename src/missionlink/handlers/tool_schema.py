@@ -7,7 +7,9 @@ pydantic, and whatever else has ``model_json_schema`` and ``model_validate``, wo
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
@@ -18,13 +20,25 @@ import msgspec
 from missionlink.errors import InvalidOption
 from missionlink.handlers.docstrings import parse_docstring
 
-__all__ = ("Signature", "decode_other", "inlined_schema", "signature_of")
+__all__ = (
+    "Signature",
+    "decode_other",
+    "docstring_of",
+    "injected_names",
+    "inlined_schema",
+    "plain_function",
+    "read_object",
+    "signature_of",
+)
 
 _REFERENCE = "#/$defs/"
 
 
 class Signature:
-    """What a tool function takes."""
+    """What a tool function takes.
+
+    The form's fields are ``a0``, ``a1`` and so on, since not every name of a parameter can be one of a field.
+    """
 
     __slots__ = ("_form", "_names", "description", "injected", "schema")
 
@@ -44,9 +58,18 @@ class Signature:
         Raises:
             ValueError: They do not fit; the text says where, in words for the model.
         """
-        present = raw if raw not in (b"", b"null") else b"{}"
-        arguments = msgspec.json.decode(present, type=self._form, dec_hook=decode_other)
-        return {name: getattr(arguments, name) for name in self._names}
+        arguments = msgspec.json.decode(read_object(raw), type=self._form, dec_hook=decode_other)
+        return {name: getattr(arguments, f"a{place}") for place, name in enumerate(self._names)}
+
+
+def read_object(raw: bytes) -> bytes:
+    """Return the JSON object of a call's arguments: there may be none, or a text that holds it."""
+    if raw in (b"", b"null"):
+        return b"{}"
+    if not raw.startswith(b'"'):
+        return raw
+    text = msgspec.json.decode(raw, type=str).strip()
+    return text.encode() if text.startswith("{") else raw
 
 
 def signature_of(function: Callable[..., Any], name: str, context: type[Any]) -> Signature:
@@ -60,26 +83,52 @@ def signature_of(function: Callable[..., Any], name: str, context: type[Any]) ->
     Raises:
         InvalidOption: A parameter has no type, or one that has no schema.
     """
-    description, texts = parse_docstring(inspect.getdoc(function))
-    hints = _hints(function, name)
+    description, texts = parse_docstring(docstring_of(function))
+    hints = _hints(function, name, context)
     fields: list[Any] = []
+    names: list[str] = []
     injected: list[str] = []
     for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InvalidOption("tool", f"parameter {parameter.name!r} of {name!r} cannot be given by name")
         hint = hints.get(parameter.name, inspect.Parameter.empty)
         if _is_context(hint, context):
             injected.append(parameter.name)
             continue
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise InvalidOption("tool", f"parameter {parameter.name!r} of {name!r} cannot be given by name")
         if hint is inspect.Parameter.empty:
             raise InvalidOption("tool", f"parameter {parameter.name!r} of {name!r} needs a type annotation")
-        described = _described(hint, texts.get(parameter.name))
-        fields.append((parameter.name, described, *_default(parameter)))
+        described = _described(hint, texts.get(parameter.name), or_none=parameter.default is None)
+        fields.append((f"a{len(names)}", described, msgspec.field(name=parameter.name, **_default(parameter))))
+        names.append(parameter.name)
     try:
         form = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
-        return Signature(form, [field[0] for field in fields], injected, description)
+        return Signature(form, names, injected, description)
     except (TypeError, ValueError, NameError) as error:
         raise InvalidOption("tool", f"the parameters of {name!r} have no JSON schema: {error}") from error
+
+
+def injected_names(function: Callable[..., Any], name: str, context: type[Any]) -> list[str]:
+    """Return the parameters that get the context; none where the annotations cannot be read."""
+    try:
+        hints = _hints(function, name, context)
+    except InvalidOption:
+        return []
+    return [parameter for parameter, hint in hints.items() if _is_context(hint, context)]
+
+
+def docstring_of(function: Callable[..., Any]) -> str:
+    """Return what is written at a function, at the one that a partial calls, or at an object and its call."""
+    target = plain_function(function)
+    if target is function or isinstance(function, functools.partial):
+        return inspect.getdoc(target) or ""
+    return type(function).__doc__ or target.__doc__ or ""
+
+
+def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function behind a ``functools.partial`` or an object that can be called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
 
 
 def inlined_schema(form: type[Any]) -> dict[str, Any]:
@@ -101,11 +150,16 @@ def inlined_schema(form: type[Any]) -> dict[str, Any]:
     return {**schema, "$defs": parts} if parts else schema
 
 
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+def _hints(function: Callable[..., Any], name: str, context: type[Any]) -> dict[str, Any]:
+    target = plain_function(function)
+    known: Mapping[str, Any] = getattr(inspect.unwrap(target), "__globals__", {})
+    # What it returns does not matter, and may be known to type checkers only, as the context may.
+    local = {} if context.__name__ in known else {context.__name__: context}
     try:
-        return typing.get_type_hints(target, include_extras=True)
-    except (NameError, TypeError) as error:
+        annotations = {key: hint for key, hint in getattr(target, "__annotations__", {}).items() if key != "return"}
+        holder = types.SimpleNamespace(__annotations__=annotations)
+        return typing.get_type_hints(holder, dict(known), local, include_extras=True)
+    except Exception as error:  # annotations may be any expression
         raise InvalidOption("tool", f"the annotations of {name!r} cannot be read: {error}") from error
 
 
@@ -113,23 +167,25 @@ def _is_context(hint: Any, context: type[Any]) -> bool:
     return hint is context or context in typing.get_args(hint)
 
 
-def _default(parameter: inspect.Parameter) -> tuple[Any, ...]:
+def _default(parameter: inspect.Parameter) -> dict[str, Any]:
     default: object = parameter.default
     if default is inspect.Parameter.empty:
-        return ()
-    if not isinstance(default, typing.Hashable):
+        return {}
+    try:
+        hash(default)
+    except TypeError:
         # Calls must not share what can be changed.
-        return (msgspec.field(default_factory=lambda: copy.deepcopy(default)),)
+        return {"default_factory": lambda: copy.deepcopy(default)}
     try:
         msgspec.to_builtins(default)
     except TypeError:
         # The schema cannot show it.
-        return (msgspec.field(default_factory=lambda: default),)
-    return (default,)
+        return {"default_factory": lambda: default}
+    return {"default": default}
 
 
-def _described(hint: Any, text: str | None) -> Any:
-    """Return the type with its description where msgspec looks for it."""
+def _described(hint: Any, text: str | None, *, or_none: bool) -> Any:
+    """Return the type with its description where msgspec looks for it, and with the ``None`` that is its default."""
     if typing.get_origin(hint) is Annotated:
         inner, *extras = typing.get_args(hint)
         said = [extra for extra in extras if isinstance(extra, str)]
@@ -138,9 +194,9 @@ def _described(hint: Any, text: str | None) -> Any:
         for meta in metas:
             hint = Annotated[hint, meta]
         # What stands at the parameter is nearer than the docstring.
-        if any(meta.description for meta in metas):
-            return hint
-        text = said[0] if said else text
+        text = None if any(meta.description for meta in metas) else said[0] if said else text
+    if or_none:
+        hint = hint | None
     return Annotated[hint, msgspec.Meta(description=text)] if text else hint
 
 
@@ -148,6 +204,9 @@ def _described(hint: Any, text: str | None) -> Any:
 
 
 def _schema_of_other(other: type[Any], defs: dict[str, Any]) -> dict[str, Any]:
+    if other is object:
+        # Anything; msgspec takes an empty schema for none.
+        return {"title": "object"}
     describe = getattr(other, "model_json_schema", None)
     if callable(describe):
         # The parts of the model's schema are looked up from the root of ours; its name keeps them apart.
@@ -163,6 +222,8 @@ def _schema_of_other(other: type[Any], defs: dict[str, Any]) -> dict[str, Any]:
 
 def decode_other(form: type[Any], value: Any) -> Any:
     """Make an object of a type that msgspec does not know; its ``dec_hook``."""
+    if form is object:
+        return value
     validate = getattr(form, "model_validate", None)
     if callable(validate):
         return validate(value)

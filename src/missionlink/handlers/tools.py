@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
@@ -13,7 +12,15 @@ from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack,
 import msgspec
 
 from missionlink.errors import InvalidOption
-from missionlink.handlers.tool_schema import Signature, signature_of
+from missionlink.handlers.tool_context import ToolCall, ToolContext, ToolError
+from missionlink.handlers.tool_schema import (
+    Signature,
+    docstring_of,
+    injected_names,
+    plain_function,
+    read_object,
+    signature_of,
+)
 
 __all__ = ("Tool", "ToolCall", "ToolContext", "ToolError", "ToolSettings", "tool", "tools_by_name")
 
@@ -22,72 +29,6 @@ _R = TypeVar("_R")
 
 # What model servers accept as the name of a function.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-class ToolError(Exception):
-    """Raise it in a tool to tell the model, in your words, why the call failed."""
-
-
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent calls a tool of this program."""
-
-    request_id: str
-    """Names the call in the answer."""
-    session_id: str
-    """The session whose agent calls."""
-    call_id: str
-    """The model's own id of the call."""
-    tool_name: str
-    """Name of the tool."""
-    arguments: Any = None
-    """As the model wrote them, decoded."""
-    agent_id: str | None = None
-    """The sub-agent that calls; ``None`` for the main agent."""
-    working_directory: str | None = None
-    """Where the agent works."""
-    traceparent: str | None = None
-    """W3C trace context, where the runtime traces."""
-    tracestate: str | None = None
-    """The second part of the trace context."""
-
-    def __repr__(self) -> str:
-        return f"ToolCall({self.tool_name!r}, request_id={self.request_id!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class ToolContext:
-    """About the call that a tool answers; given to the parameter that is annotated with this class."""
-
-    call: ToolCall
-    """The whole call."""
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    """Set when nobody waits for the result any more: the turn was aborted, the time is up, the session was left.
-    Coroutine functions are cancelled too; plain functions should look at it."""
-
-    @property
-    def session_id(self) -> str:
-        """The session."""
-        return self.call.session_id
-
-    @property
-    def call_id(self) -> str:
-        """The model's id of the call."""
-        return self.call.call_id
-
-    @property
-    def request_id(self) -> str:
-        """The runtime's id of the call."""
-        return self.call.request_id
-
-    @property
-    def tool_name(self) -> str:
-        """The tool's name."""
-        return self.call.tool_name
-
-    @property
-    def agent_id(self) -> str | None:
-        """The sub-agent that calls; ``None`` for the main agent."""
-        return self.call.agent_id
 
 
 class ToolSettings(TypedDict, total=False):
@@ -166,6 +107,10 @@ class Tool(Generic[_P, _R]):
             raise InvalidOption("namespace", f"{self.namespace!r} is no name: 1 to 64 of A-Z, a-z, 0-9, '_' and '-'")
         if self.metadata is not None and not isinstance(self.metadata, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("metadata", f"must be a mapping, not {type(self.metadata).__name__}")
+        for option in ("description", "schema", "metadata"):
+            _check_json(option, getattr(self, option))
+        if self.schema.get("type", "object") != "object":
+            raise InvalidOption("schema", f"has the type {self.schema['type']!r}; arguments are always an object")
         for option in ("skip_permission", "override", "terminal"):
             if not isinstance(getattr(self, option), bool):
                 raise InvalidOption(option, f"must be True or False, not {getattr(self, option)!r}")
@@ -199,12 +144,21 @@ class Tool(Generic[_P, _R]):
         """
         if self.signature is not None:
             return self.signature.read(raw)
-        arguments = msgspec.json.decode(raw or b"{}", type=dict[str, Any])
+        arguments = msgspec.json.decode(read_object(raw), type=dict[str, Any])
+        function = cast("Callable[..., Any]", self.function)
         try:
-            inspect.signature(cast("Callable[..., Any]", self.function)).bind(**arguments)
+            # A name that is given twice is refused here: the context is no matter of the model.
+            inspect.signature(function).bind(**dict.fromkeys(self.injected), **arguments)
         except TypeError as error:
             raise ValueError(str(error)) from error
         return arguments
+
+    @functools.cached_property
+    def injected(self) -> list[str]:
+        """Names of the function's parameters that get the context of the call."""
+        if self.signature is not None:
+            return self.signature.injected
+        return [] if self.function is None else injected_names(self.function, self.name, ToolContext)
 
 
 @overload
@@ -241,16 +195,28 @@ def _check_timeout(timeout: object) -> None:
         raise InvalidOption("timeout", f"must be a number greater than 0, not {timeout!r}")
 
 
+def _check_json(option: str, value: object) -> None:
+    try:
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidOption(option, f"cannot be written as JSON: {error}") from error
+
+
 def _made(function: Callable[..., Any], settings: ToolSettings) -> Tool[..., Any]:
     if isinstance(function, Tool):
         raise InvalidOption("tool", f"{function.name!r} is a tool already")
     if not callable(function) or inspect.isclass(function):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption("tool", f"must be a function, not {function!r}")
+    plain = plain_function(function)
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        raise InvalidOption("tool", f"{function!r} is a generator: a tool returns its result as a whole")
     given = dict(settings)
-    name = given.pop("name", None) or getattr(function, "__name__", type(function).__name__)
+    name = given.pop("name", None)
+    if name is None:
+        name = type(function).__name__ if plain.__name__ == "__call__" else plain.__name__
     schema = given.pop("schema", None)
     signature = None if schema is not None else signature_of(function, str(name), ToolContext)
-    described = signature.description if signature is not None else inspect.getdoc(function) or ""
+    described = signature.description if signature is not None else docstring_of(function)
     fields: dict[str, Any] = {
         "name": name,
         "description": given.pop("description", None) or described or str(name),

@@ -9,7 +9,6 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.pending import Pending
-from missionlink.lifecycle import check_deleted
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 from missionlink.session.callback import Subscription
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
@@ -243,11 +242,7 @@ class Session(Past):
         Raises:
             SessionNotFound: The runtime had nothing stored; this object is closed all the same.
         """
-        await self._core.leave("session.destroy", "it was deleted")
-        if self.is_cloud:
-            return
-        result = await self._core.link.call("session.delete", {"sessionId": self.id})
-        check_deleted(self.id, result)
+        await self._core.delete()
 
     @property
     def rpc(self) -> SessionRpc:
