@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from typing import Any
@@ -29,7 +30,7 @@ from missionlink.handlers.hook_outputs import (
 )
 from missionlink.handlers.hooks import HOOK_KINDS
 
-from .raw_peer import Peer, open_session, request, until, within
+from .raw_peer import Peer, open_client, open_session, request, until, within
 
 SECRET = "s3cr3t-value"
 GATES = {
@@ -348,3 +349,108 @@ async def test_a_call_of_a_server_that_was_not_announced_ends_the_turn() -> None
 
 def test_inputs_of_prompts_are_typed() -> None:
     assert UserPromptInput(prompt="x").prompt == "x"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        PreToolUseOutput(decision="denied"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        PreToolUseOutput(decision="Deny"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        PreToolUseOutput(modified_args=["ls"]),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        PreToolUseOutput(additional_context=3),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ],
+    ids=range(4),
+)
+async def test_a_gate_whose_word_no_runtime_knows_denies(said: PreToolUseOutput) -> None:
+    """Runtimes take a decision that they do not know for none."""
+    hooks = Hooks()
+    hooks.pre_tool_use(lambda given: said)
+    async with open_session(hooks=hooks) as (_, peer):
+        assert (await invoke(peer, "preToolUse", {"toolName": "bash"}))["permissionDecision"] == "deny"
+
+
+@pytest.mark.parametrize("late", [PreToolUseOutput.allow(), None], ids=["allow", "none"])
+async def test_a_gate_that_does_not_let_itself_be_stopped_denies(late: PreToolUseOutput | None) -> None:
+    hooks = Hooks()
+
+    @hooks.pre_tool_use(timeout=0.01)
+    async def stubborn(given: PreToolUseInput) -> PreToolUseOutput | None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return late
+
+    async with open_session(hooks=hooks) as (_, peer):
+        assert (await invoke(peer, "preToolUse", {"toolName": "bash"}))["permissionDecision"] == "deny"
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("junk", ["text", [], 3])
+async def test_a_gate_whose_input_is_no_object_denies(gate: str, junk: object) -> None:
+    hooks = Hooks()
+    getattr(hooks, gate)(lambda given: None)
+    wire_name, _, member, word = GATES[gate]
+    async with open_session(hooks=hooks) as (_, peer):
+        answer = await peer.asked("hooks.invoke", {"sessionId": "s", "hookType": wire_name, "input": junk})
+        assert answer["result"]["output"][member] == word
+        answer = await peer.asked("hooks.invoke", {"sessionId": "s", "hookType": "agentStop", "input": junk})
+        assert answer["result"] == {}
+
+
+async def test_members_that_are_null_are_left_out() -> None:
+    hooks, seen = Hooks(), list[PreToolUseInput]()
+    hooks.pre_tool_use(seen.append)
+    async with open_session(hooks=hooks) as (_, peer):
+        given = {"toolName": "bash", "cwd": None, "timestamp": None, "toolArgs": None}
+        assert await invoke(peer, "preToolUse", given) == {}
+        assert await invoke(peer, "preToolUse", {"toolName": "bash", "timestamp": True}) == {}
+    assert [(one.cwd, one.timestamp, one.tool_args) for one in seen] == [("", 0, None), ("/w", 0, None)]
+
+
+async def test_a_gate_that_is_open_when_the_client_is_closed_denies() -> None:
+    hooks, started = Hooks(), asyncio.Event()
+
+    @hooks.pre_tool_use
+    async def undecided(given: PreToolUseInput) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async with open_client() as (client, peer):
+        peer.on["session.create"] = lambda params: {"sessionId": "s"}
+        await within(client.create_session(session_id="s", hooks=hooks))
+        identity = peer.ask("hooks.invoke", {"sessionId": "s", "hookType": "preToolUse", "input": {}})
+        await within(started.wait())
+        await within(client.close())
+        (answer,) = peer.responses(identity)
+    assert answer["result"]["output"]["permissionDecision"] == "deny"
+
+
+@pytest.mark.parametrize("given", ["junk", {"serverName": 3, "toolName": "t"}])
+async def test_a_call_of_a_server_that_cannot_be_read_ends_the_turn(given: object) -> None:
+    hooks = Hooks()
+    hooks.pre_mcp_tool_call(lambda given: None)
+    async with open_session(hooks=hooks) as (_, peer):
+        peer.on["session.abort"] = lambda params: {"success": True}
+        answer = await peer.asked("hooks.invoke", {"sessionId": "s", "hookType": "preMcpToolCall", "input": given})
+        assert len(peer.requests("session.abort")) == 1
+        assert "result" in answer
+
+
+def test_a_denial_without_a_reason_is_a_denial() -> None:
+    assert PreMcpToolCallOutput.deny(None).denied is not None  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "matcher", ["bash|write", "^bash", "bash$", ".*", ["bash", "a|b"], re.compile(b"bash"), [b"x"]]
+)
+def test_a_matcher_that_could_never_match_is_refused(matcher: Any) -> None:
+    """A gate that is never called lets everything through."""
+    with pytest.raises(InvalidOption, match="matcher"):
+        Hooks().pre_tool_use(matcher=matcher)
+
+
+async def test_globs_and_patterns_may_stand_side_by_side() -> None:
+    hooks = Hooks()
+    hooks.pre_tool_use(matcher=["view", re.compile("ba.*")])(lambda given: PreToolUseOutput.deny("no"))
+    async with open_session(hooks=hooks) as (_, peer):
+        denied = [bool(await invoke(peer, "preToolUse", {"toolName": name})) for name in ("view", "bash", "write")]
+    assert denied == [True, True, False]

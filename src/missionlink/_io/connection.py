@@ -215,6 +215,8 @@ class Connection:
     async def close(self, timeout: float) -> None:
         """Answer what is open, send it, and close the transport; takes about ``timeout`` seconds at most."""
         for call in self._calls.open_calls():
+            if call.undecided is not None:
+                self.answer(call, call.undecided)
             self.refuse(call, INTERNAL_ERROR, "the client is closing")
         self._outlet.flush()
         self._end(ConnectionClosed("the connection was closed by this program"))

@@ -42,7 +42,7 @@ class Work(Protocol):
 class Call:
     """A request of the other side that is to be answered once."""
 
-    __slots__ = ("id", "is_open", "method", "params", "session_id", "size", "work")
+    __slots__ = ("id", "is_open", "method", "params", "session_id", "size", "undecided", "work")
 
     def __init__(self, request: Request, session_id: str | None, size: int) -> None:
         self.id: bytes = request.id
@@ -54,6 +54,8 @@ class Call:
         self.is_open: bool = True
         self.work: Work | None = None
         """What answers the call, once something does."""
+        self.undecided: object = None
+        """The answer if nobody can decide any more, where an error would not do; ``None`` for an error."""
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "answered"

@@ -185,12 +185,13 @@ def read_input(form: type[HookInput], members: Mapping[str, Any]) -> HookInput:
     Raises:
         InvalidOption: It has another form than is known for the hook.
     """
-    known = {**members, " details": dict(members)}
+    known = {name: value for name, value in members.items() if value is not None}
+    known[" details"] = dict(members)
     for name in _TEXTS_OF_ARGUMENTS:
         if isinstance(text := known.get(name), str):
             known[name] = decoded_or_text(text)
-    if not isinstance(known.get("timestamp", 0), int | float):
-        known.pop("timestamp")
+    if isinstance(timestamp := known.get("timestamp"), bool) or not isinstance(timestamp, int | float):
+        known.pop("timestamp", None)
     error: object = known.get("error")
     if form is ErrorOccurredInput:
         if not isinstance(error, dict):

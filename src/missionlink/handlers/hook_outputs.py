@@ -112,7 +112,7 @@ class PreMcpToolCallOutput(HookOutput, rename="camel", omit_defaults=True, froze
     @classmethod
     def deny(cls, reason: str) -> PreMcpToolCallOutput:
         """Do not let the call be made; the agent reads the reason."""
-        return cls(denied=reason)
+        return cls(denied=str(reason or "Denied."))
 
     def to_wire(self) -> dict[str, Any]:
         """Return the ``output`` member; a denial has none and is said in another way."""

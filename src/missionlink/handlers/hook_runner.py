@@ -40,11 +40,12 @@ _BY_WIRE_NAME = {kind.wire_name: kind for kind in HOOK_KINDS.values()}
 _MCP = HOOK_KINDS["pre_mcp_tool_call"]
 _STRICTNESS = {None: 0, "allow": 1, "ask": 2, "deny": 3, "block": 3}
 _MOST_DECIDED_CALLS = 256
+_UNREADABLE = "the call cannot be read"
 
 
 class _Invocation(msgspec.Struct, rename="camel"):
     hook_type: str = ""
-    input: dict[str, Any] | None = None
+    input: Any = None
 
 
 class _Started(msgspec.Struct, rename="camel"):
@@ -92,14 +93,17 @@ class HookRunner:
 
     async def answer(self, call: Call) -> None:
         """Run the hooks that a call is for, and answer it."""
+        invocation = self._read(call)
         try:
-            answer = await self._answer_to(self._read(call))
+            answer = await self._answer_to(invocation)
         except asyncio.CancelledError:
-            # Settled or about to be: by the runtime's cancellation, or by ``denial`` when the session is left.
+            # Settled or about to be: by the runtime's cancellation, or when the session is left.
             raise
         except BaseException as error:
             self._desk.failed(call.method, error)
-            answer = self.denial(call) or {}
+            answer = _undecided(call)
+            if invocation.hook_type == _MCP.wire_name and self._concerned(_MCP):
+                await self._stop_turn(_UNREADABLE)
             if isinstance(error, KeyboardInterrupt):
                 self._desk.answers.answer(call, answer)
                 raise
@@ -107,7 +111,7 @@ class HookRunner:
             self._desk.answers.answer(call, answer)
         except (TypeError, ValueError, RecursionError) as error:
             self._desk.failed(call.method, error)
-            self._desk.answers.answer(call, self.denial(call) or {})
+            self._desk.answers.answer(call, _undecided(call))
 
     def _read(self, call: Call) -> _Invocation:
         try:
@@ -120,7 +124,11 @@ class HookRunner:
         if kind is None:
             _log.info("session %r: the hook %r is unknown", self._desk.session_id, invocation.hook_type)
             return {}
-        members = invocation.input or {}
+        members: dict[str, Any] = {} if invocation.input is None else invocation.input
+        if not isinstance(members, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not self._concerned(kind):
+                return {}
+            raise InvalidOption("input", f"the input of the hook is no object but {type(members).__name__}")
         if kind is _MCP and (decided := self._decided.pop(_key(members), None)) is not None:
             return {"output": decided} if decided else {}
         if not self._concerned(kind):
@@ -154,14 +162,16 @@ class HookRunner:
     async def _one(self, one: Registered, given: HookInput) -> HookOutput | None:
         try:
             # No inner task, as `wait_for` has one: the function's first step must run in its turn.
-            async with asyncio.timeout(one.timeout):
+            async with asyncio.timeout(one.timeout) as limit:
                 said = await self._desk.ask(one.function, given)
+            if limit.expired():
+                raise TimeoutError(f"the hook took longer than {one.timeout:g} s")
             if said is not None and not isinstance(said, one.kind.output):
                 wanted = one.kind.output.__name__
                 raise InvalidOption("output", f"the hook returned {type(said).__name__}, not {wanted} or None")
             if said is not None:
-                # What JSON cannot carry must be found here, where a gate still denies.
-                msgspec.json.encode(_to_wire(said))
+                # What JSON cannot carry, and words that are unknown, must be found here, where a gate still denies.
+                msgspec.json.decode(msgspec.json.encode(_to_wire(said)), type=one.kind.output)
             return said
         except KeyboardInterrupt:
             raise
@@ -203,6 +213,10 @@ class HookRunner:
             await self._desk.answers.request("session.abort", {"sessionId": self._desk.session_id}, timeout=30.0)
         except MissionlinkError as error:
             self._desk.failed("the hook pre_mcp_tool_call", error)
+
+
+def _undecided(call: Call) -> object:
+    return {} if call.undecided is None else call.undecided
 
 
 def _key(members: dict[str, Any]) -> bytes:

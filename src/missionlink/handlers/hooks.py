@@ -28,10 +28,11 @@ __all__ = ("HOOK_KINDS", "HookKind", "HookSlot", "Hooks", "Matcher", "Registered
 _In = TypeVar("_In", bound=HookInput)
 _Out = TypeVar("_Out", bound=HookOutput)
 
-Matcher = str | Sequence[str] | re.Pattern[str]
+Matcher = str | re.Pattern[str] | Sequence[str | re.Pattern[str]]
 """A glob, several of them, or a pattern that has to match the whole name. ``"shell"`` stands for every shell."""
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
+_NEVER_IN_NAMES = re.compile(r"[|^$\\]|\A\.\*")
 _SHELLS = frozenset({"bash", "powershell", "shell"})
 
 
@@ -126,8 +127,9 @@ class Registered:
 def _matches(name: str, matcher: Matcher) -> bool:
     if isinstance(matcher, re.Pattern):
         return matcher.fullmatch(name) is not None
-    globs = (matcher,) if isinstance(matcher, str) else matcher
-    return any(fnmatchcase(name, glob) or (glob == "shell" and name in _SHELLS) for glob in globs)
+    if isinstance(matcher, str):
+        return fnmatchcase(name, matcher) or (matcher == "shell" and name in _SHELLS)
+    return any(_matches(name, one) for one in matcher)
 
 
 class HookSlot(Generic[_In, _Out]):
@@ -187,13 +189,22 @@ def _check(kind: HookKind, matcher: object, timeout: object) -> None:
         globs: object = [cast("object", matcher)] if isinstance(matcher, str | re.Pattern) else matcher
         if not isinstance(globs, Sequence) or isinstance(globs, bytes) or not globs:
             raise InvalidOption("matcher", f"must be a glob, several globs or a compiled pattern, not {matcher!r}")
-        for glob in cast("Sequence[object]", globs):
-            if not isinstance(glob, re.Pattern) and not (isinstance(glob, str) and glob):
-                raise InvalidOption("matcher", f"{glob!r} is no glob")
+        for one in cast("Sequence[object]", globs):
+            pattern = cast("re.Pattern[Any]", one).pattern if isinstance(one, re.Pattern) else one
+            _check_glob(pattern, is_glob=isinstance(one, str))
     if timeout is None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise InvalidOption("timeout", f"must be a number greater than 0, not {timeout!r}")
+
+
+def _check_glob(glob: object, *, is_glob: bool) -> None:
+    if not isinstance(glob, str) or not glob:
+        raise InvalidOption("matcher", f"{glob!r} is no glob")
+    if is_glob and (odd := _NEVER_IN_NAMES.search(glob)):
+        # A gate that never matches lets everything through.
+        problem = f"{glob!r} matches nothing, since {odd[0]!r} stands for itself: give several globs, or re.compile(…)"
+        raise InvalidOption("matcher", problem)
 
 
 class Hooks:

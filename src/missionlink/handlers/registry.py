@@ -120,6 +120,8 @@ class Handlers:
         method, options = call.method, self._desk.options
         if method == "hooks.invoke":
             if self._hooks is not None:
+                # An error would let go through what a gate has not decided yet.
+                call.undecided = self._hooks.denial(call)
                 return self._start(call, self._hooks.answer(call))
             self._desk.answers.answer(call, {})
         elif method == "systemMessage.transform" and options.transforms:
@@ -234,12 +236,9 @@ class Handlers:
                 task.cancel()
 
     def _close_call(self, call: Call, text: str) -> None:
-        # An error would let go through what a gate has not decided yet.
-        denial = self._hooks.denial(call) if self._hooks is not None and call.method == "hooks.invoke" else None
-        if denial is not None:
-            self._desk.answers.answer(call, denial)
-        else:
-            self._desk.answers.refuse(call, INTERNAL_ERROR, text)
+        if call.undecided is not None:
+            self._desk.answers.answer(call, call.undecided)
+        self._desk.answers.refuse(call, INTERNAL_ERROR, text)
 
 
 def _reply(kind: Kind | None, question: object, result: object) -> object:

@@ -21,7 +21,6 @@ from missionlink.errors import (
 )
 from missionlink.handlers.kinds import ACTED_ON
 from missionlink.handlers.registry import Handlers
-from missionlink.lifecycle import check_deleted
 from missionlink.protocol.messages import INTERNAL_ERROR
 from missionlink.session.callback import Callback
 from missionlink.session.consumer import wire_types
@@ -230,16 +229,6 @@ class SessionCore:
             self._closing = self.link.tasks.start(self._leave(method, why))
         if self._closing is not None and self._closing is not asyncio.current_task():
             await asyncio.shield(self._closing)
-
-    async def delete(self) -> None:
-        """Leave, and remove what is stored; in a task of its own, since leaving cancels a handler that asks for it."""
-        self.link.connection.check_loop()
-        await asyncio.shield(self.link.tasks.start(self._delete(), logged=False))
-
-    async def _delete(self) -> None:
-        await self.leave("session.destroy", "it was deleted")
-        if self.cloud is None:
-            check_deleted(self.id, await self.link.call("session.delete", {"sessionId": self.id}))
 
     def abandon(self) -> None:
         """End the session in the background: whoever opened it went away."""

@@ -242,7 +242,9 @@ class Session(Past):
         Raises:
             SessionNotFound: The runtime had nothing stored; this object is closed all the same.
         """
-        await self._core.delete()
+        from missionlink.session.deletion import delete
+
+        await delete(self._core)
 
     @property
     def rpc(self) -> SessionRpc:
