@@ -95,7 +95,7 @@ class HookRunner:
         """Run the hooks that a call is for, and answer it."""
         invocation = self._read(call)
         try:
-            answer = await self._answer_to(invocation)
+            answer: object = await self._answer_to(invocation)
         except asyncio.CancelledError:
             # Settled or about to be: by the runtime's cancellation, or when the session is left.
             raise

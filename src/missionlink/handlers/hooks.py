@@ -190,18 +190,19 @@ def _check(kind: HookKind, matcher: object, timeout: object) -> None:
         if not isinstance(globs, Sequence) or isinstance(globs, bytes) or not globs:
             raise InvalidOption("matcher", f"must be a glob, several globs or a compiled pattern, not {matcher!r}")
         for one in cast("Sequence[object]", globs):
-            pattern = cast("re.Pattern[Any]", one).pattern if isinstance(one, re.Pattern) else one
-            _check_glob(pattern, is_glob=isinstance(one, str))
+            _check_glob(one)
     if timeout is None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise InvalidOption("timeout", f"must be a number greater than 0, not {timeout!r}")
 
 
-def _check_glob(glob: object, *, is_glob: bool) -> None:
+def _check_glob(glob: object) -> None:
+    if isinstance(glob, re.Pattern) and isinstance(cast("Any", glob).pattern, str):
+        return
     if not isinstance(glob, str) or not glob:
         raise InvalidOption("matcher", f"{glob!r} is no glob")
-    if is_glob and (odd := _NEVER_IN_NAMES.search(glob)):
+    if odd := _NEVER_IN_NAMES.search(glob):
         # A gate that never matches lets everything through.
         problem = f"{glob!r} matches nothing, since {odd[0]!r} stands for itself: give several globs, or re.compile(…)"
         raise InvalidOption("matcher", problem)
