@@ -112,10 +112,55 @@ async def test_the_output_is_of_the_type_that_was_asked_for(kind: Any, answer: s
         '```json\n{"x": 3}\n```',
         'Here it is:\n```\n{"x": 3}\n```\nEnjoy!',
         'It is {"x": 3}, of course.',
+        'The set {a, b} [of two] gives {"x": 3} [sic]',
+        'Like {"y": 1}, but so: {"x": 2}. No, so: {"x": 3}',
+        'In the form of {"y": 1}\n{"x": 3}',
+        '```json\n{"y": 1}\n```\n~~~\n{"x": 3}\n~~~',
+        '\ufeff{"x": 3}',
+        "{" * 100 + '{"x": 3}',
     ],
 )
 async def test_what_models_put_round_the_json_is_left_out(answer: str):
     assert OutputForm(Point).read(answer) == Point(3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "output"),
+    [
+        (list[Point], 'These [two]: [{"x": 1}, {"x": 2}]', [Point(1), Point(2)]),
+        (list[Point], '{"value": [{"x": 1}]}', [Point(1)]),
+        (Literal["yes", "no"], '"no"', "no"),
+        (int | None, "null", None),
+        (int, "5", 5),
+        (object, '{"a": 1}', {"a": 1}),
+        (dict[str, object], '{"value": 1}', {"value": 1}),
+    ],
+)
+def test_an_answer_without_the_object_round_it_is_taken(kind: Any, answer: str, output: object):
+    """The object is ours: models that are not held to the schema leave it away."""
+    assert OutputForm(kind).read(answer) == output
+
+
+@dataclass
+class Picky:
+    x: int
+
+    def __post_init__(self) -> None:
+        if self.x != 3:
+            raise KeyError(self.x)
+
+
+async def test_an_answer_that_the_class_itself_refuses_is_sent_back():
+    async with open_session() as (session, peer):
+        writer = Writer(peer, '{"x": 1}', '{"x": 3}')
+        assert (await within(session.run("give it", output_type=Picky))).output == Picky(3)
+        assert "KeyError: 1" in writer.sent[1]["prompt"]
+
+
+@pytest.mark.parametrize("answer", ["[" * 50_000, '{"a":' * 50_000, "{}" * 50_000, '{ "' * 50_000, "{" * 50_000])
+def test_an_answer_full_of_brackets_is_refused_in_no_time(answer: str):
+    with pytest.raises(ValueError):  # noqa: PT011
+        OutputForm(Point).read(answer)
 
 
 async def test_an_answer_that_does_not_fit_is_sent_back_once():
@@ -188,6 +233,7 @@ class Odd:
         (lambda session: session.run("x", output_type=Odd), "output_type"),
         (lambda session: session.run("x", output_type="Point"), "output_type"),
         (lambda session: session.run("x", output_type=Callable), "output_type"),
+        (lambda session: session.run("x", output_type={"type": "object", "default": object()}), "output_type"),
         (lambda session: session.run("", output_type=Point), "prompt"),
         (lambda session: session.run(None, output_type=Point), "prompt"),
     ],

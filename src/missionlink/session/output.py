@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -27,6 +28,9 @@ __all__ = ("OutputForm", "run_for_output")
 _Output = TypeVar("_Output")
 
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL | re.IGNORECASE)
+_OPENING = re.compile(r"[\[{]")
+# A text full of braces must not be read once for each of them.
+_MOST_BRACES = 200
 _ASK = "\n\nAnswer with JSON alone, without any other text, that fits this JSON schema:\n"
 _REPAIR = "Your last answer does not fit the JSON schema that it has to fit: {problem}\nGive the whole answer again."
 
@@ -42,12 +46,13 @@ class OutputForm(Generic[_Output]):
         InvalidOption: There is no JSON schema of it.
     """
 
-    __slots__ = ("_decoder", "_is_wrapped", "schema")
+    __slots__ = ("_bare", "_decoder", "_is_wrapped", "schema")
 
     def __init__(self, output_type: type[_Output] | Mapping[str, Any]) -> None:
         schema, form = _schema_and_form(output_type)
         # Models only answer with objects.
         self._is_wrapped = schema.get("type") != "object"
+        self._bare: msgspec.json.Decoder[Any] = msgspec.json.Decoder(form, dec_hook=decode_other)
         if self._is_wrapped:
             parts = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
             wrapped = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
@@ -75,10 +80,32 @@ class OutputForm(Generic[_Output]):
         Raises:
             ValueError: It does not fit; the text says where.
         """
+        problem: ValueError | None = None
+        for part in _json_in(text):
+            try:
+                return self._read_part(part)
+            except msgspec.DecodeError as error:
+                # Of JSON that does not fit there is more to say than of what is no JSON.
+                is_better = isinstance(error, msgspec.ValidationError) > isinstance(problem, msgspec.ValidationError)
+                problem = error if problem is None or is_better else problem
+            except RecursionError:
+                problem = problem or ValueError("the JSON is nested too deeply")
+            except Exception as error:  # the program's own class may raise anything
+                problem = msgspec.ValidationError(f"{type(error).__name__}: {error}")
+        raise problem or ValueError("there is no JSON in it")
+
+    def _read_part(self, part: str) -> _Output:
         try:
-            answer = self._decoder.decode(_json_in(text))
-        except RecursionError as error:
-            raise ValueError("the JSON is nested too deeply") from error
+            answer = self._decoder.decode(part)
+        except msgspec.ValidationError:
+            if not self._is_wrapped:
+                raise
+            try:
+                # Not every model heeds the object that is put round it.
+                return cast("_Output", self._bare.decode(part))
+            except msgspec.DecodeError:
+                pass
+            raise
         return cast("_Output", answer.value if self._is_wrapped else answer)
 
 
@@ -155,21 +182,36 @@ def _joined(first: TurnResult, second: TurnResult) -> TurnResult:
 
 
 def _schema_and_form(output_type: Any) -> tuple[dict[str, Any], Any]:
-    if isinstance(output_type, Mapping):
-        return dict(cast("Mapping[str, Any]", output_type)), dict[str, Any]
     try:
+        if isinstance(output_type, Mapping):
+            schema = dict(cast("Mapping[str, Any]", output_type))
+            msgspec.json.encode(schema)
+            return schema, dict[str, Any]
         return inlined_schema(output_type), output_type
-    except (TypeError, ValueError, NotImplementedError, NameError) as error:
+    except (TypeError, ValueError, NotImplementedError, NameError, RecursionError) as error:
         raise InvalidOption("output_type", f"{output_type!r} has no JSON schema: {error}") from error
 
 
-def _json_in(text: str) -> str:
-    """Return the part of an answer that is meant: models like to put JSON into a fence, and a sentence before it."""
-    stripped = text.strip()
-    if stripped.startswith("{") and stripped.endswith("}"):
-        return stripped
-    fenced = _FENCED.findall(stripped)
-    if fenced:
-        return str(fenced[-1])
-    first, last = stripped.find("{"), stripped.rfind("}")
-    return stripped[first : last + 1] if 0 <= first < last else stripped
+def _json_in(text: str) -> Iterator[str]:
+    """Yield the parts of an answer that may be meant: models put JSON into a fence, and sentences round it.
+
+    The whole text comes first, then what is nearest to its end: drafts and examples come before the answer.
+    """
+    stripped = text.strip("\ufeff \t\r\n")
+    yield stripped
+    yield from reversed(_FENCED.findall(stripped))
+    yield from reversed(_values_in(stripped))
+
+
+def _values_in(text: str) -> Sequence[str]:
+    # Imported here: most answers are JSON as a whole.
+    import json
+
+    decoder, found, place, broken = json.JSONDecoder(), deque[str](maxlen=_MOST_BRACES), 0, 0
+    while broken < _MOST_BRACES and (opening := _OPENING.search(text, place)):
+        try:
+            _, place = decoder.raw_decode(text, opening.start())
+            found.append(text[opening.start() : place])
+        except (ValueError, RecursionError):
+            place, broken = opening.end(), broken + 1
+    return found
