@@ -80,7 +80,7 @@ class OutputForm(Generic[_Output]):
         Raises:
             ValueError: It does not fit; the text says where.
         """
-        problem: ValueError | None = None
+        problem: Exception | None = None
         for part in _json_in(text):
             try:
                 return self._read_part(part)
