@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
 __all__ = ("LoopThread",)
+
+_log = logging.getLogger("missionlink.blocking")
 
 
 class LoopThread:
@@ -74,7 +78,8 @@ class LoopThread:
 
         def run() -> None:
             try:
-                asyncio.run(serve())
+                with asyncio.Runner() as runner:
+                    _run_to_its_end(runner.get_loop(), serve())
             except BaseException as error:
                 if started.done():
                     raise
@@ -85,3 +90,16 @@ class LoopThread:
         thread.start()
         self._loop, self._stop = started.result()
         self._thread = thread
+
+
+def _run_to_its_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine, whatever else happens in the loop: all clients of the process wait for its thread."""
+    task = loop.create_task(work)
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (KeyboardInterrupt, SystemExit):
+            # asyncio lets these two out. Neither came from the keyboard, nor can it end the process from here.
+            if task.done():
+                raise
+            _log.exception("a function of the program tried to end the event loop of all blocking clients")

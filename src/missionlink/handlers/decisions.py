@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from missionlink.errors import InvalidOption
+from missionlink.handlers.checks import check_kind
 
 if TYPE_CHECKING:
     from missionlink.handlers.permissions import PermissionRequest
@@ -59,9 +60,11 @@ class Decision(msgspec.Struct, frozen=True):
     """Further members of the answer, in wire spelling."""
 
     def __post_init__(self) -> None:
+        check_kind("feedback", self.feedback, str | None)
+        check_kind("details", self.details, Mapping)
         if self.kind in _PRESENT_TENSE:
             return
-        if self.kind in _PAST_TENSE:
+        if isinstance(self.kind, str) and self.kind in _PAST_TENSE:  # pyright: ignore[reportUnnecessaryIsInstance]
             right = _PAST_TENSE[self.kind]
             raise InvalidOption("kind", f"{self.kind!r} is what runtimes report; what is sent is {right!r}")
         raise InvalidOption("kind", f"{self.kind!r} is none of {', '.join(_PRESENT_TENSE)}")
@@ -89,6 +92,8 @@ class Allow:
                 from it, only this request is allowed.
             domain: The domain of a URL request.
         """
+        check_kind("approval", approval, Mapping | None)
+        check_kind("domain", domain, str | None)
         details: dict[str, Any] = {"approval": approval} if approval else {}
         if domain is not None:
             details["domain"] = domain
@@ -99,16 +104,21 @@ class Allow:
         """Allow the tools for files to read these directories for the rest of the session (from 1.0.81 on)."""
         if not directories:
             raise InvalidOption("directories", "name at least one")
+        for directory in directories:
+            check_kind("directories", directory, str)
         return Decision("approve-read-only-for-session", details={"directories": list(directories)})
 
     @staticmethod
     def for_location(location_key: str, approval: Mapping[str, Any]) -> Decision:
         """Allow it for a place, for example a repository, as the runtime names it."""
+        check_kind("location_key", location_key, str)
+        check_kind("approval", approval, Mapping)
         return Decision("approve-for-location", details={"approval": approval, "locationKey": location_key})
 
     @staticmethod
     def permanently(domain: str) -> Decision:
         """Allow a domain for good (URL requests)."""
+        check_kind("domain", domain, str)
         return Decision("approve-permanently", details={"domain": domain})
 
 

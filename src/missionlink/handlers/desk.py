@@ -38,6 +38,8 @@ class Desk(msgspec.Struct, eq=False):
     running: Running
     is_remote: bool = False
     """Whether the agent works on another machine."""
+    working_directory: str | None = None
+    """Where the agent was told to work, by the session's options or the client's."""
 
     def failed(self, what: str, error: BaseException) -> None:
         """Tell the program that a function of its own failed."""

@@ -163,7 +163,7 @@ class EventAnswers:
             ValueError: Its data are unusable.
         """
         desk = self._desk
-        about = {"working_directory": desk.options.working_directory, "is_remote": desk.is_remote}
+        about = {"working_directory": desk.working_directory, "is_remote": desk.is_remote}
         try:
             question = kind.read(event.data_json, desk.session_id, event.agent_id, **about)
         except (ValueError, RecursionError) as error:
@@ -193,8 +193,12 @@ class EventAnswers:
         else:
             try:
                 # No inner task, as `wait_for` has one: the function's first step must run in its turn.
-                async with asyncio.timeout(desk.options.permission_timeout if kind is PERMISSION else None):
+                limit = desk.options.permission_timeout if kind is PERMISSION else None
+                async with asyncio.timeout(limit) as time_limit:
                     decided = await desk.ask(function, question)
+                    if time_limit.expired() or is_being_cancelled():
+                        # It held the cancellation back; what it says now comes too late.
+                        raise asyncio.CancelledError
                     if decided is PENDING:
                         await self._park(kind, question, event)
                         return

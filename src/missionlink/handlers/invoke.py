@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.handlers.deferral import PENDING
@@ -50,9 +51,22 @@ class HandlerPool:
         self._pool: ThreadPoolExecutor | None = None
 
     async def call(self, function: Callable[..., Any], *arguments: object, **named: object) -> Any:
-        """Call the function and return its result; what it raises comes through."""
+        """Call the function and return its result; what it raises comes through.
+
+        A ``KeyboardInterrupt`` that cannot have come from the keyboard, because this is not the main thread, comes as
+        a ``RuntimeError``.
+        """
         if function is PENDING:
             return PENDING
+        try:
+            return await self._called(function, *arguments, **named)
+        except KeyboardInterrupt as error:
+            if threading.current_thread() is threading.main_thread():
+                raise
+            # As it is, it would end the event loop that all blocking clients need.
+            raise RuntimeError("the function raised KeyboardInterrupt") from error
+
+    async def _called(self, function: Callable[..., Any], *arguments: object, **named: object) -> Any:
         if inspect.iscoroutinefunction(function):
             return await function(*arguments, **named)
         if is_nonblocking(function):

@@ -6,6 +6,7 @@ a program that can change links between the decision and the action is not held 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -44,10 +45,19 @@ def is_below(paths: Sequence[str] | None, roots: Sequence[str], base: str | None
 
 def _resolved(path: str) -> str | None:
     try:
-        return os.path.normcase(os.path.realpath(path))
+        place = os.path.realpath(path)
     except (OSError, ValueError):
-        # For example a ring of links: nobody can say where it leads.
         return None
+    return None if _is_ring(place) else os.path.normcase(place)
+
+
+def _is_ring(path: str) -> bool:
+    """Whether links lead in a circle: nobody can say where to. ``realpath`` passes that over."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _holds(folder: str, place: str) -> bool:
@@ -67,7 +77,7 @@ def touched_by_write(request: WritePermission) -> list[str] | None:
     paths: list[object] = [request.path, *_shown(request.details, request.prompt)]
     if request.file_edits is not None:
         for edit in request.file_edits:
-            paths += [_member(edit[side], "path") for side in ("before", "after") if side in edit]
+            paths += [_member(edit[side], "path") for side in ("before", "after") if side in edit] or [None]
         return _texts(paths) if request.file_edits else None
     # The older family names the source of a move in the diff only. No diff, no answer.
     header = _DIFF_HEADER.search(request.diff)

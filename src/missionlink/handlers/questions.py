@@ -10,12 +10,12 @@ Source: ``userInput.request``, ``exitPlanMode.request``, ``autoModeSwitch.reques
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from types import UnionType
 from typing import Any, Literal
 
 import msgspec
 
 from missionlink.errors import InvalidOption
+from missionlink.handlers.checks import check_kind
 
 __all__ = (
     "Answer",
@@ -64,8 +64,8 @@ class Answer(msgspec.Struct, rename="camel", frozen=True):
     """Whether it is none of the offered choices."""
 
     def __post_init__(self) -> None:
-        _check("answer", self.answer, str)
-        _check("was_freeform", self.was_freeform, bool)
+        check_kind("answer", self.answer, str)
+        check_kind("was_freeform", self.was_freeform, bool)
 
 
 class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ class FormAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         if self.action not in ("accept", "decline", "cancel"):
             raise InvalidOption("action", f"{self.action!r} is none of accept, decline, cancel")
-        _check("content", self.content, dict | None)
+        check_kind("content", self.content, dict | None)
 
 
 class Plan(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -141,10 +141,10 @@ class PlanAnswer(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True
     """Whether changes of files need no further permission."""
 
     def __post_init__(self) -> None:
-        _check("approved", self.approved, bool)
-        _check("selected_action", self.selected_action, str | None)
-        _check("feedback", self.feedback, str | None)
-        _check("auto_approve_edits", self.auto_approve_edits, bool | None)
+        check_kind("approved", self.approved, bool)
+        check_kind("selected_action", self.selected_action, str | None)
+        check_kind("feedback", self.feedback, str | None)
+        check_kind("auto_approve_edits", self.auto_approve_edits, bool | None)
 
 
 class AutoModeSwitch(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -158,12 +158,6 @@ class AutoModeSwitch(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """The session that asks."""
     request_id: str | None = None
     """Names the offer in the answer."""
-
-
-def _check(option: str, value: object, wanted: type | UnionType) -> None:
-    """Refuse what a runtime might take for something that nobody has said."""
-    if not isinstance(value, wanted):
-        raise InvalidOption(option, f"must not be a {type(value).__name__}")
 
 
 UserInputHandler = Callable[[Question], Answer | str | Awaitable[Answer | str]]

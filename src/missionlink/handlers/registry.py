@@ -8,6 +8,7 @@ request is not answered twice.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ class Handlers:
         tasks: Owns the tasks in which they run.
         report: Gets what a function raises.
         is_cloud: Whether the agent works on another machine.
+        directory: Where the runtime was started, if that is known: the agent works there, or counts from there.
     """
 
     __slots__ = ("_desk", "_hooks", "events")
@@ -62,8 +64,11 @@ class Handlers:
         report: Callable[[str, str, BaseException], None],
         *,
         is_cloud: bool = False,
+        directory: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._desk = Desk(session_id, options, answers, pool, tasks, report, Running(), is_cloud)
+        places = [os.fspath(place) for place in (directory, options.working_directory) if place is not None]
+        works_in = os.path.join(*places) if places else None
+        self._desk = Desk(session_id, options, answers, pool, tasks, report, Running(), is_cloud, works_in)
         self.events: EventAnswers = EventAnswers(self._desk)
         """Answers what comes as an event; holds the tools and the open questions."""
         self._hooks: HookRunner | None = None

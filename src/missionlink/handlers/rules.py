@@ -106,7 +106,7 @@ def allow_rule(
         read=read if isinstance(read, bool) else _folders("read", read),
         write_under=_folders("write_under", write_under),
         shell=lines if isinstance(lines, bool) else tuple(_words(line) for line in lines),
-        url=_names("url", url),
+        url=_hosts(url),
         mcp=_names("mcp", mcp),
         tools=_names("tools", tools),
         memory=memory,
@@ -122,8 +122,10 @@ def _folders(option: str, value: object) -> tuple[str, ...]:
         raise InvalidOption(option, f"must be a folder or a list of folders, not {value!r}")
     folders: list[str] = []
     for entry in cast("Sequence[object]", entries):
-        if not isinstance(entry, str | os.PathLike) or not str(cast("object", entry)):
+        if not isinstance(entry, str | os.PathLike) or not str(cast("object", entry)) or "\0" in str(entry):
             raise InvalidOption(option, f"{entry!r} is no folder")
+        if str(entry).startswith("~"):
+            raise InvalidOption(option, f"{entry!r} would match nothing; write the folder out, with os.path.expanduser")
         folders.append(str(cast("str | os.PathLike[str]", entry)))
     return tuple(folders)
 
@@ -140,10 +142,19 @@ def _names(option: str, value: object) -> bool | tuple[str, ...]:
     return tuple(cast("Sequence[str]", entries))
 
 
+def _hosts(value: object) -> bool | tuple[str, ...]:
+    hosts = _names("url", value)
+    for host in () if isinstance(hosts, bool) else hosts:
+        # It would match nothing, and nobody would know why.
+        if not host.isascii() or any(character.isspace() or character in "/@\\" for character in host):
+            raise InvalidOption("url", f"{host!r} is no host; write it as in 'docs.python.org' or '*.example.org:8080'")
+    return hosts
+
+
 def _words(line: str) -> tuple[str, ...]:
     words = tuple(line.split())
-    if words == ("*",):
-        raise InvalidOption("shell", "'*' would allow every command; say shell=True if that is meant")
+    if not "".join(words).strip("*"):
+        raise InvalidOption("shell", f"{line!r} would allow every command; say shell=True if that is meant")
     return words
 
 
@@ -162,7 +173,8 @@ def _host_matches(url: str, allowed: bool | tuple[str, ...]) -> bool:
         host, port = parts.hostname, parts.port
     except ValueError:
         return False
-    if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
+    # A host with "%" is another one, or none, for whoever decodes it.
+    if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc or "%" in parts.netloc:
         return False
     place = host.removesuffix(".")
     # A port of its own is another server: it must be named.

@@ -73,8 +73,9 @@ class SessionCore:
         self.cloud: CloudOptions | None = cloud
         self.facts: Facts = Facts(is_ready=cloud is None)
         self.handlers: Handlers = Handlers(
-            session_id, options, link.connection, link.pool, link.tasks, link.report, is_cloud=cloud is not None
-        )
+            session_id, options, link.connection, link.pool, link.tasks, link.report,
+            is_cloud=cloud is not None, directory=link.options.working_directory,
+        )  # fmt: skip
         self.dispatcher: Dispatcher = Dispatcher(self, link.connection, options)
         self._closed: MissionlinkError | None = None
         self._closing: asyncio.Task[None] | None = None
