@@ -21,6 +21,7 @@ from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES, FrameDecoder
 from missionlink._wire.secrets import Secrets
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RequestRejected, RequestTimeout
 from missionlink.protocol.messages import INTERNAL_ERROR, encode_notification
+from missionlink.protocol.timeouts import check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,8 +142,10 @@ class Connection:
         if self._ended is not None:
             raise copy.copy(self._ended)
         self.check_loop()
-        if timeout is not None and timeout <= 0:
-            raise RequestTimeout(method, timeout)
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+            if timeout <= 0:
+                raise RequestTimeout(method, timeout)
         future: asyncio.Future[msgspec.Raw] = self._loop.create_future()
         if timeout is not None:
             self._deadlines.watch(future, method, timeout)

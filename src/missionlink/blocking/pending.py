@@ -53,6 +53,9 @@ class PendingQuestion:
     def __hash__(self) -> int:
         return hash(self._inner)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self).from_json, (self.to_json(),)
+
     @property
     def kind(self) -> KindName:
         """``"permission"``, ``"user_input"``, ``"elicitation"``, ``"exit_plan"``, ``"tool_call"``, …"""
@@ -82,6 +85,11 @@ class PendingQuestion:
     def asked_at(self) -> datetime:
         """When this program heard of it, in UTC."""
         return self._inner.asked_at
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has been answered, here or elsewhere, as far as this program knows."""
+        return self._inner.is_settled
 
     def to_json(self) -> str:
         """Return the question as a text that ``from_json`` reads, in this process or in another one."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
+from missionlink.handlers.announced import Announced, Claims
 from missionlink.handlers.decisions import Deny, decision_to_wire
 from missionlink.handlers.deferral import PENDING
 from missionlink.handlers.kinds import (
@@ -38,8 +38,6 @@ __all__ = ("EventAnswers",)
 
 _log = logging.getLogger("missionlink.handlers")
 
-# Request and event of one question come right behind each other.
-_ANNOUNCEMENT_TIMEOUT_SECONDS = 10.0
 _MOST_SEEN = 1024
 # Runtimes from 1.0.81 on ask this also in sessions that did not opt in, by the event alone, and do nothing until it is
 # answered: each later prompt of the session would wait for ever.
@@ -51,13 +49,13 @@ class EventAnswers:
 
     __slots__ = (
         "_announced",
-        "_awaiting",
         "_denied_once",
         "_desk",
         "_seen",
         "_tools",
         "answers_unhandled",
         "book",
+        "claims",
         "from_events",
     )
 
@@ -67,14 +65,13 @@ class EventAnswers:
         self.answers_unhandled: bool = True
         """Whether questions without a handler are answered; else they are left to other clients."""
         self.book: PendingBook = PendingBook()
+        self.claims: Claims = Claims()
         self._desk = desk
         self._tools: ToolRunner | None = None
         self._denied_once = False
         # Request ids of late, oldest first: a tool must not run twice for one call.
         self._seen: dict[str, None] = {}
-        # Questions that came as events and are answered as requests, and those who wait for one of them.
-        self._announced: dict[str, tuple[Kind, PendingQuestion]] = {}
-        self._awaiting: dict[str, deque[asyncio.Future[PendingQuestion]]] = {}
+        self._announced = Announced()
 
     @property
     def tools(self) -> ToolRunner:
@@ -118,7 +115,7 @@ class EventAnswers:
             # The request that belongs to it is answered, at once or when the event's question has been.
             if function is not None:
                 self._announce(event, kind)
-            return False
+            return function is not None and self._desk.is_remote and self._start(self._answer_unclaimed(event, kind))
         if function is None and not self.answers_unhandled:
             return False
         return self._start(self._answer(event, kind, function))
@@ -134,7 +131,7 @@ class EventAnswers:
         request_id = read_request_id(event.data_json)
         if request_id is None:
             return
-        self._announced.pop(request_id, None)
+        self._announced.forget(request_id)
         task = self._desk.running.forget(request_id)
         if self.book.settle(request_id, event.data_json):
             return
@@ -256,20 +253,22 @@ class EventAnswers:
         elif not self._desk.is_remote:
             await self._park(tools.kind, call, event)
 
+    async def _answer_unclaimed(self, event: Event, kind: Kind) -> None:
+        """Answer a question of a cloud session whose request does not come."""
+        if await self.claims.has_request(kind.name):
+            return
+        request_id = read_request_id(event.data_json)
+        if request_id is not None and self._announced.forget(request_id):
+            del self._seen[request_id]
+            await self._answer(event, kind, getattr(self._desk.options, kind.option))
+
     # Requests that are answered later.
 
     def _announce(self, event: Event, kind: Kind) -> None:
         question = self._read_or_leave(event, kind)
         if question is None:
             return
-        announced = self._pending(kind, question, event)
-        awaiting = self._awaiting.get(kind.name)
-        while awaiting:
-            waiter = awaiting.popleft()
-            if not waiter.done():
-                waiter.set_result(announced)
-                return
-        self._announced[question.request_id] = (kind, announced)
+        self._announced.put(kind, self._pending(kind, question, event))
 
     async def wait_for_answer(self, kind: Kind) -> dict[str, Any] | None:
         """Put the question of a request into ``session.pending`` and return what it was answered, if that is told.
@@ -280,12 +279,7 @@ class EventAnswers:
         Raises:
             TimeoutError: There is no such event.
         """
-        question = self._take_announced(kind)
-        if question is None:
-            waiter: asyncio.Future[PendingQuestion] = asyncio.get_running_loop().create_future()
-            self._awaiting.setdefault(kind.name, deque()).append(waiter)
-            async with asyncio.timeout(_ANNOUNCEMENT_TIMEOUT_SECONDS):
-                question = await waiter
+        question = await self._announced.take(kind)
         task = asyncio.current_task()
         assert task is not None
         self._desk.running.track(question.request_id, task, agent_id=question.agent_id, of_turn=True)
@@ -295,10 +289,3 @@ class EventAnswers:
         told = msgspec.json.decode(settled, type=dict[str, Any])
         told.pop("requestId", None)
         return told or None
-
-    def _take_announced(self, kind: Kind) -> PendingQuestion | None:
-        for request_id, (one, question) in self._announced.items():
-            if one is kind:
-                del self._announced[request_id]
-                return question
-        return None

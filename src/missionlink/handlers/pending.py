@@ -57,7 +57,10 @@ class PendingQuestion:
     Two of them are equal if they mean the same question.
     """
 
-    __slots__ = ("_answers", "_book", "_data", "_kind", "agent_id", "asked_at", "question", "request_id", "session_id")
+    __slots__ = (
+        "_answers", "_book", "_data", "_is_being_answered", "_kind", "agent_id", "asked_at", "is_settled", "question",
+        "request_id", "session_id",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -74,6 +77,9 @@ class PendingQuestion:
         self._data = data
         self._answers = answers
         self._book = book
+        self._is_being_answered = False
+        self.is_settled: bool = False
+        """Whether it has been answered, here or elsewhere, as far as this program knows."""
         self.question: Any = question
         """``PermissionRequest``, ``Question``, ``Form``, ``Plan``, ``AutoModeSwitch`` or ``ToolCall``."""
         self.session_id: str = question.session_id
@@ -94,6 +100,10 @@ class PendingQuestion:
 
     def __hash__(self) -> int:
         return hash((self.session_id, self.request_id))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Where it is read there is no connection, or another one.
+        return type(self).from_json, (self.to_json(),)
 
     @property
     def kind(self) -> KindName:
@@ -136,8 +146,20 @@ class PendingQuestion:
             RequestFailed, ConnectionFailed: The answer did not arrive.
         """
         wire = self._kind.to_wire(self.question, answer)
+        if self.is_settled or self._is_being_answered:
+            # Not every runtime says so, and some take the second one.
+            raise RequestRefused(self._kind.reply, "it has been answered already", None)
+        self._is_being_answered = True
+        try:
+            await self._send(wire, via)
+        finally:
+            self._is_being_answered = False
+
+    async def _send(self, wire: object, via: Reachable | None) -> None:
         params = {"sessionId": self.session_id, "requestId": self.request_id, self._kind.reply_member: wire}
         if via is not None:
+            if not hasattr(via, "rpc"):
+                raise InvalidOption("via", f"must be a client or a session, not {type(via).__name__}")
             result = await via.rpc.call(self._kind.reply, params)
             taken = msgspec.convert(result, Success)
         elif self._answers is not None:
@@ -147,9 +169,11 @@ class PendingQuestion:
             raise InvalidOption("via", "is needed: this question was read from a text and belongs to no session here")
         if not taken.success:
             raise RequestRefused(self._kind.reply, taken.reason or "nobody waits for this answer any more", None)
+        self.is_settled = True
         if self._book is not None:
-            # Usually the runtime has said so already.
-            self._book.settle(self.request_id, None)
+            # Usually the runtime has said so already. Where it has not, a request may wait for the answer too.
+            told = {"response": wire} if isinstance(wire, str) else wire
+            self._book.settle(self.request_id, msgspec.Raw(msgspec.json.encode(told)))
 
 
 def _kind(name: str) -> Kind:
@@ -193,15 +217,20 @@ class PendingBook:
         try:
             return await outcome
         finally:
+            # Otherwise the session was left, and the question is still open in the runtime.
+            question.is_settled = not self.is_closed
             self._questions.pop(key, None)
             self._outcomes.pop(key, None)
 
     def settle(self, request_id: str, told: msgspec.Raw | None) -> bool:
         """Let go of a question; say whether it was here."""
-        outcome = self._outcomes.pop(request_id, None)
+        # Until `hold` has seen it, it counts as here: who settles it twice must not stop whoever holds it.
+        outcome = self._outcomes.get(request_id)
         if outcome is None:
             return False
-        self._questions.pop(request_id, None)
+        number_and_question = self._questions.pop(request_id, None)
+        if number_and_question is not None:
+            number_and_question[1].is_settled = True
         if not outcome.done():
             outcome.set_result(told)
         return True
@@ -248,16 +277,17 @@ class Pending:
     async def __aiter__(self) -> AsyncIterator[PendingQuestion]:
         seen = 0
         while True:
-            for number, question in self._book.open():
+            came = [(number, question) for number, question in self._book.open() if number > seen]
+            for number, question in came:
+                seen = number
                 # One that was answered while the one before it was looked at is open no more.
-                if number > seen and self._book.find(question.request_id) is question:
-                    seen = number
+                if self._book.find(question.request_id) is question:
                     yield question
-                    break
-            else:
-                if self._book.is_closed:
-                    return
-                await self._book.changed()
+            if came:
+                continue
+            if self._book.is_closed:
+                return
+            await self._book.changed()
 
     def get(self, request_id: str) -> PendingQuestion | None:
         """Return the question with this id, or ``None`` if it is not open."""

@@ -178,6 +178,10 @@ def answer_to_wire(question: Question, answer: object) -> Answer:
         answer = Answer(answer, was_freeform=answer not in question.choices)
     if not isinstance(answer, Answer):
         raise InvalidOption("answer", f"a user input handler returned {type(answer).__name__}, not an Answer or str")
+    if question.choices and not question.allow_freeform and answer.answer not in question.choices:
+        raise InvalidOption(
+            "answer", f"{answer.answer!r} is none of the choices, and the question takes no other answer"
+        )
     return answer
 
 

@@ -98,6 +98,8 @@ class Handlers:
         options = self._desk.options
         kind = BY_METHOD.get(call.method)
         if kind is not None:
+            if self._desk.is_remote:
+                self.events.claims.requested(kind.name)
             function = getattr(options, kind.option)
             if function is None:
                 self._answer_unavailable(call, kind)

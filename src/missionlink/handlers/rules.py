@@ -122,11 +122,12 @@ def _folders(option: str, value: object) -> tuple[str, ...]:
         raise InvalidOption(option, f"must be a folder or a list of folders, not {value!r}")
     folders: list[str] = []
     for entry in cast("Sequence[object]", entries):
-        if not isinstance(entry, str | os.PathLike) or not str(cast("object", entry)) or "\0" in str(entry):
+        folder = str(entry)
+        if not isinstance(entry, str | os.PathLike) or not folder or "\0" in folder:
             raise InvalidOption(option, f"{entry!r} is no folder")
-        if str(entry).startswith("~"):
+        if folder.startswith("~"):
             raise InvalidOption(option, f"{entry!r} would match nothing; write the folder out, with os.path.expanduser")
-        folders.append(str(cast("str | os.PathLike[str]", entry)))
+        folders.append(folder)
     return tuple(folders)
 
 
@@ -153,7 +154,7 @@ def _hosts(value: object) -> bool | tuple[str, ...]:
 
 def _words(line: str) -> tuple[str, ...]:
     words = tuple(line.split())
-    if not "".join(words).strip("*"):
+    if len(words) == 1 and not words[0].strip("*"):
         raise InvalidOption("shell", f"{line!r} would allow every command; say shell=True if that is meant")
     return words
 

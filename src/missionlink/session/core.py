@@ -22,6 +22,7 @@ from missionlink.errors import (
 from missionlink.handlers.kinds import ACTED_ON
 from missionlink.handlers.registry import Handlers
 from missionlink.protocol.messages import INTERNAL_ERROR
+from missionlink.protocol.timeouts import check_seconds
 from missionlink.session.callback import Callback
 from missionlink.session.consumer import wire_types
 from missionlink.session.dispatch import Dispatcher
@@ -131,11 +132,13 @@ class SessionCore:
 
     async def wait_ready(self, timeout: float | None) -> None:
         """Wait until the remote worker takes prompts."""
+        check_seconds("timeout", timeout)
         if not self.facts.is_ready:
             await self._wait_fact(self.facts.wait_ready(), timeout, "the remote worker was not ready")
 
     async def wait_url(self, timeout: float | None) -> str:
         """Wait until the session's address on the web is known."""
+        check_seconds("timeout", timeout)
         if self.facts.remote_url is None:
             await self._wait_fact(self.facts.wait_url(), timeout, "no address on the web was announced")
         url = self.facts.remote_url

@@ -13,7 +13,7 @@ from missionlink.protocol.results import read_result
 from missionlink.session.conduct import Conduct, SessionMode
 from missionlink.session.sending import AgentMode, TurnControl, abort, send_params, wait_until_taken
 from missionlink.session.stream import EventQueue
-from missionlink.session.turn import Turn, TurnResult
+from missionlink.session.turn import Turn, TurnResult, check_limits
 from missionlink.session.turn_state import TurnState
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ class Prompts(Conduct):
             TurnFailed, TurnTimeout: As for ``Turn.wait``.
             InvalidOption, RequestFailed, SessionClosed, ConnectionFailed: As for ``send``.
         """
-        if on_timeout not in ("abort", "leave"):
-            raise InvalidOption("on_timeout", f"{on_timeout!r} is neither 'abort' nor 'leave'")
+        check_limits(timeout, idle_timeout, on_timeout)
         limits = {"timeout": timeout, "idle_timeout": idle_timeout, "on_timeout": on_timeout}
         if output_type is not None:
             # Imported here: most turns ask for text.

@@ -10,7 +10,8 @@ import copy
 from typing import TYPE_CHECKING, Any, Literal
 
 from missionlink._io.loops import check_loop
-from missionlink.errors import MissionlinkError, TurnTimeout
+from missionlink.errors import InvalidOption, MissionlinkError, TurnTimeout
+from missionlink.protocol.timeouts import check_seconds
 from missionlink.session.pieces import TextPieces
 from missionlink.session.turn_state import TurnResult, TurnState, Usage
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Attachments = Sequence[Attachment | Mapping[str, Any]]
 
-__all__ = ("Turn", "TurnResult", "Usage")
+__all__ = ("Turn", "TurnResult", "Usage", "check_limits")
 
 _ABORT_SECONDS = 10.0
 
@@ -88,8 +89,10 @@ class Turn:
         Raises:
             TurnFailed: The agent or its model reported an error.
             TurnTimeout: A limit was reached.
+            InvalidOption: A limit is none.
             SessionClosed, ConnectionFailed: The session or the connection ended first.
         """
+        check_limits(timeout, idle_timeout, on_timeout)
         if not self._state.done.done():
             check_loop(self._loop)
         started = self._loop.time()
@@ -185,6 +188,14 @@ class Turn:
             text = pieces.take(event)
             if text:
                 yield text
+
+
+def check_limits(timeout: object, idle_timeout: object, on_timeout: object) -> None:
+    """Refuse what no turn can be waited for with."""
+    check_seconds("timeout", timeout)
+    check_seconds("idle_timeout", idle_timeout)
+    if on_timeout not in ("abort", "leave"):
+        raise InvalidOption("on_timeout", f"{on_timeout!r} is neither 'abort' nor 'leave'")
 
 
 def _outcome(done: asyncio.Future[TurnResult]) -> TurnResult:
