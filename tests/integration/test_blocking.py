@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -389,6 +390,48 @@ def test_handlers_may_be_plain_or_coroutine_functions(client: Client) -> None:
         with client.create_session(on_permission=function) as session:
             session.run("run it")
     assert asked == ["missionlink-handler", "loop"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "quick"])
+def test_whatever_a_handler_raises_denies_and_ends_nothing(
+    client: Client, error: type[BaseException], kind: str
+) -> None:
+    """No key was pressed in these threads, and all clients of the process share the event loop."""
+
+    def plain(request: PermissionRequest) -> Decision:
+        raise error
+
+    async def coroutine(request: PermissionRequest) -> Decision:
+        raise error
+
+    function: Any = coroutine if kind == "coroutine" else plain
+    if kind == "quick":
+        nonblocking(plain)
+    with client.create_session(on_permission=function) as session:
+        assert session.run("run it").text.startswith("Then: ")
+        assert session.run("hi").text == "You said: hi"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_a_task_of_the_programs_cannot_end_the_event_loop(
+    client: Client, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio lets these two out of the loop."""
+
+    async def decide(request: PermissionRequest) -> Decision:
+        async def fail() -> None:
+            raise error
+
+        with contextlib.suppress(error):
+            await asyncio.create_task(fail())
+        return Allow.once()
+
+    with client.create_session(on_permission=decide) as session:
+        assert session.run("run it").text.startswith("Then: ")
+        assert "tried to end the event loop" in caplog.text
+    with client.create_session() as session:
+        assert session.run("hi").text == "You said: hi"
 
 
 def test_a_plain_handler_may_use_the_client_and_other_sessions(client: Client) -> None:

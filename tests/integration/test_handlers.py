@@ -6,8 +6,10 @@ import asyncio
 import functools
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from missionlink.errors import HandlerFailed
 from missionlink.handlers.commands import CommandCall
 from missionlink.handlers.invoke import nonblocking
 from missionlink.handlers.permissions import Allow, Decision, Deny, PermissionRequest
+from missionlink.handlers.policies import Permissions
 from missionlink.handlers.questions import Answer, AutoModeSwitch, Form, FormAnswer, Plan, PlanAnswer, Question
 from missionlink.handlers.tools import ToolError
 
@@ -234,6 +237,66 @@ async def test_a_slow_permission_handler_denies(kind: str):
             assert len(peer.requests(PERMISSION_REPLY)) == 1, "the late answer is dropped"
     finally:
         release.set()
+
+
+@pytest.mark.parametrize("end", ["time limit", "disconnect", "answered elsewhere"])
+async def test_a_permission_handler_that_holds_its_end_back_decides_nothing(end: str):
+    """G1: what it says after its time is not heard."""
+    started = asyncio.Event()
+
+    async def stubborn(asked: object) -> bool:
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return True
+        return False
+
+    limit = 0.02 if end == "time limit" else None
+    async with open_session(on_permission=stubborn, permission_timeout=limit) as (session, peer):
+        _ask_permission(peer)
+        await within(started.wait())
+        if end == "time limit":
+            assert (await _decision(peer))["kind"] == "reject"
+            return
+        if end == "disconnect":
+            peer.on["session.destroy"] = lambda params: {"success": True}
+            await within(session.disconnect())
+        else:
+            peer.event("s", "permission.completed", {"requestId": "r1", "result": {"kind": "denied-by-rules"}})
+        await rounds()
+        assert peer.requests(PERMISSION_REPLY) == []
+
+
+async def test_a_function_in_a_thread_that_raises_a_keyboard_interrupt_denies():
+    """G1: no key was pressed there; as it is, it would end the program's event loop."""
+
+    def decide(asked: object) -> bool:
+        raise KeyboardInterrupt
+
+    failures: list[BaseException] = []
+    async with open_session({"on_error": failures.append}, on_permission=decide) as (_, peer):
+        _ask_permission(peer)
+        assert (await _decision(peer))["kind"] == "reject"
+        assert [type(one) for one in failures] == [HandlerFailed]
+
+
+async def test_relative_paths_count_from_where_the_runtime_was_started(tmp_path: Path):
+    """G1: the agent works there when the session does not say otherwise."""
+    (tmp_path / "there" / "sub").mkdir(parents=True)
+    here = os.getcwd()
+    for given, allowed, is_allowed in [
+        ({}, here, False),
+        ({}, tmp_path / "there", True),
+        ({"working_directory": "sub"}, tmp_path / "there" / "sub", True),
+        ({"working_directory": here}, here, True),
+        ({"working_directory": here}, tmp_path, False),
+    ]:
+        options = {"working_directory": tmp_path / "there"}
+        policy = Permissions.allow(read=[allowed])
+        async with open_session(options, on_permission=policy, **given) as (_, peer):
+            _ask_permission(peer, kind="read", path="x")
+            assert ((await _decision(peer))["kind"] == "approve-once") is is_allowed
 
 
 async def test_a_permission_that_a_hook_has_answered_is_not_answered_again():

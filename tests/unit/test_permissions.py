@@ -248,6 +248,7 @@ def work(tmp_path: Path) -> Path:
     (work / "src" / "link.py").symlink_to(tmp_path / "elsewhere")
     (work / "src" / "inner").symlink_to(work / "src" / "deep")
     (work / "ring").symlink_to(work / "ring")
+    (work / "src" / "ring").symlink_to(work / "src" / "ring")
     (work / "alias").symlink_to(work / "src")
     return work
 
@@ -271,6 +272,8 @@ def work(tmp_path: Path) -> Path:
         ("{work}-of-others/x", False),
         ("{work}/src-other/x", False),
         ("{work}/ring/x", False),
+        ("{work}/src/ring", False),
+        ("{work}/src/ring/x", False),
         ("/etc/passwd", False),
         ("~/x", False),
         ("", False),
@@ -312,6 +315,7 @@ def test_every_path_of_a_request_must_be_below_the_folder(work: Path) -> None:
     assert not allows(policy, write(inside, fileEdits=moved))
     assert not allows(policy, write(inside, fileEdits=[{"after": {"content": "x"}}]))
     assert not allows(policy, write(inside, fileEdits=[]))
+    assert not allows(policy, write(inside, fileEdits=[{}]))
     assert allows(policy, write(inside, fileEdits=[{"after": {"path": inside}}]))
     folders = Permissions.allow(read=[work / "src"])
     details = {"kind": "read", "path": inside}
@@ -411,6 +415,8 @@ def test_a_command_of_another_shell_or_with_a_redirection_does_not_match() -> No
         ("https://docs.python.org:8443/x", False),
         ("https://docs.python.org.evil.test/", False),
         ("https://docs.python.org@evil.test/", False),
+        ("https://evil.test%2f.example.org/", False),
+        ("https://docs.python.org%2eevil.test/", False),
         ("https://evil.test/docs.python.org", False),
         ("https://evil.test#docs.python.org", False),
         ("https://evil.test\\@docs.python.org/", False),
@@ -540,3 +546,41 @@ def test_the_marker_stays_itself() -> None:
     assert repr(PENDING) == "PENDING"
     with pytest.raises(TypeError):
         PENDING("a question")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"url": ["https://docs.python.org/3"]}, "no host"),
+        ({"url": "user@docs.python.org"}, "no host"),
+        ({"url": " docs.python.org"}, "no host"),
+        ({"url": "exämple.org"}, "no host"),
+        ({"read": "~/src"}, "expanduser"),
+        ({"write_under": ["src", "a\0b"]}, "no folder"),
+        ({"shell": "**"}, "shell=True"),
+    ],
+)
+def test_a_rule_that_could_not_mean_what_it_says_is_refused(options: dict[str, Any], problem: str) -> None:
+    """E2: it would match nothing, or everything, and nobody would be told."""
+    with pytest.raises(InvalidOption, match=problem) as caught:
+        Permissions.allow(**options)
+    assert caught.value.option == next(iter(options))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Decision(["approve-once"]),  # type: ignore[arg-type]
+        lambda: Decision("reject", 5),  # type: ignore[arg-type]
+        lambda: Decision("approve-once", details=5),  # type: ignore[arg-type]
+        lambda: Allow.for_session("shell"),  # type: ignore[arg-type]
+        lambda: Allow.for_session(domain=5),  # type: ignore[arg-type]
+        lambda: Allow.reading_for_session(5),  # type: ignore[arg-type]
+        lambda: Allow.for_location("key", None),  # type: ignore[arg-type]
+        lambda: Allow.permanently(None),  # type: ignore[arg-type]
+    ],
+)
+def test_a_decision_of_the_wrong_make_is_refused_where_it_is_made(make: Any) -> None:
+    """E2."""
+    with pytest.raises(InvalidOption):
+        make()

@@ -25,7 +25,8 @@ from missionlink.handlers.kinds import (
     Kind,
     read_request_id,
 )
-from missionlink.handlers.pending import PendingBook, PendingQuestion
+from missionlink.handlers.pending import PendingQuestion
+from missionlink.handlers.pending_book import PendingBook
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

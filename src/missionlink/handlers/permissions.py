@@ -63,7 +63,7 @@ class PermissionRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompt: dict[str, Any] = field(default_factory=dict[str, Any], name=" prompt")
     """What the runtime would show a user, in wire spelling; it may name more paths than the request."""
     working_directory: str | None = field(default=None, name=" directory")
-    """Where the session was told to work; ``None`` if it was not told."""
+    """Where the session was told to work, by its options or the client's; ``None`` if it was not told."""
     is_remote: bool = field(default=False, name=" remote")
     """Whether files and commands are those of another machine (cloud sessions)."""
     needs_person: bool = field(default=False, name="managedApprovalRequired")

@@ -159,8 +159,8 @@ class Permissions:
             tools: Names of this program's own tools, with globs, or ``True``.
             memory: Whether the agent may remember things beyond the session.
 
-        Relative folders count from the session's ``working_directory``, else from this program's own. In cloud
-        sessions folders never match: the files are on another machine.
+        Relative folders count from the session's ``working_directory``, else from the client's, else from this
+        program's own. In cloud sessions folders never match: the files are on another machine.
 
         Raises:
             InvalidOption: An argument is wrong.
