@@ -240,6 +240,9 @@ class Sessions(ABC):
             InvalidOption, RequestFailed, ConnectionFailed: As for ``create_session`` and ``session.send``.
             TurnFailed, TurnTimeout, OutputInvalid: As for ``session.run``.
         """
+        from missionlink.session.bounded import check_single
+
+        check_single(prompt, output_type, attachments, timeout, idle_timeout)
         session = await self.create_session(options, **fields)
         try:
             return await session.run(
@@ -252,8 +255,7 @@ class Sessions(ABC):
         finally:
             try:
                 await session.delete()
-            except MissionlinkError as error:
-                # What counts is how the turn ended; a lost connection takes the session with it.
+            except MissionlinkError as error:  # what counts is how the turn ended
                 _log.info("the session of a single prompt was not deleted: %s", error)
 
     async def list_sessions(

@@ -532,6 +532,33 @@ async def test_callbacks_may_attach_and_detach_while_they_are_called():
         assert late == ["1", "2"]
 
 
+async def test_a_callback_that_was_taken_off_is_not_called_again():
+    """Neither for the event that is being handed on nor for those that wait for a coroutine function."""
+    async with open_session() as (session, peer):
+        release, slow, after = asyncio.Event(), list[str](), list[str]()
+
+        async def wait(one: Event) -> None:
+            slow.append(one.id)
+            await release.wait()
+
+        queued = session.on(wait)
+        session.on(lambda one: behind.close())
+        behind = session.on(lambda one: after.append(one.id))
+        _flood(peer, 3)
+        await until(lambda: slow)
+        await peer.settled()
+        queued.close()
+        release.set()
+        await peer.settled()
+        assert (slow, after) == (["0"], [])
+
+
+async def test_no_event_has_an_empty_name():
+    async with open_session() as (session, _):
+        with pytest.raises(InvalidOption, match="types"):
+            session.events("")
+
+
 async def test_a_session_may_be_left_from_its_own_callback():
     """E6, reliability 13."""
     async with open_session() as (session, peer):

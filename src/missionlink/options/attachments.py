@@ -152,9 +152,15 @@ class Attachment(msgspec.Struct, frozen=True):
         check_text("url", url, allow_none=False)
         check_text("title", title, allow_none=False, allow_empty=True)
         check_text("state", state, allow_none=False, allow_empty=True)
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or any(character.isspace() for character in url):
+        try:
+            parts = urlsplit(url)
+            is_address = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+        except ValueError as error:
+            raise InvalidOption("url", f"{url!r} is no https address: {error}") from error
+        if not is_address or any(character.isspace() for character in url):
             raise InvalidOption("url", f"{url!r} is no https address")
+        if "@" in parts.netloc:
+            raise InvalidOption("url", "has a user or a password in it, which the agent would be told")
         return Attachment({**_github(parts.path, parts.fragment, title, state), "url": url})
 
 
@@ -259,6 +265,7 @@ def _absolute(option: str, path: object) -> Path:
 
 def _existing(option: str, path: object, *, is_folder: bool) -> Path:
     full = _absolute(option, path)
-    if not (full.is_dir() if is_folder else full.is_file()):
+    # As `Path.is_file`, which raises for some paths that cannot be.
+    if not (os.path.isdir(full) if is_folder else os.path.isfile(full)):
         raise InvalidOption(option, f"there is no {'folder' if is_folder else 'file'} {str(full)!r}")
     return full

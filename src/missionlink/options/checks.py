@@ -169,6 +169,9 @@ def check_headers(option: str, value: object) -> None:
     for name, text in cast("Mapping[object, object]", value).items():
         check_text(option, name, allow_none=False)
         check_text(option, text, allow_none=False, allow_empty=True)
+        if any(sign < " " and sign != "\t" for sign in f"{name}{text}"):
+            # A line break would begin a header of its own.
+            raise InvalidOption(option, f"{name!r} holds a line break or another control character")
 
 
 def freeze(owner: object, name: str, value: object) -> None:

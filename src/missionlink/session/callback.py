@@ -79,6 +79,12 @@ class Callback:
             self._is_working = True
             self._tasks.start(self._work(None))
 
+    def stop(self) -> None:
+        """Call the function no more, neither for what is queued nor for an event that is being handed on."""
+        self._types, self._is_plain = frozenset[str](), False
+        self._queue.take_all()
+        self._queue.take_lost()
+
     def leaving(self) -> None:
         """Nothing: the runtime never waits for a callback."""
 
@@ -138,7 +144,8 @@ class Subscription:
         self._callback = callback
 
     def close(self) -> None:
-        """Stop calling. Closing twice is nothing."""
+        """Stop calling, also for what is queued. Closing twice is nothing."""
+        self._callback.stop()
         self._dispatcher.detach(self._callback)
 
     def __enter__(self) -> Self:

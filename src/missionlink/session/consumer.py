@@ -58,6 +58,8 @@ def wire_types(types: Iterable[str | type]) -> frozenset[str] | None:
     names: set[str] = set()
     for entry in types:
         if isinstance(entry, str):
+            if not entry:
+                raise InvalidOption("types", "a wire name is not empty")
             names.add(entry)
         elif entry is EventsLost:
             names.add(LOST_TYPE)

@@ -18,6 +18,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption, OutputInvalid
 from missionlink.handlers.tool_schema import decode_other, inlined_schema
+from missionlink.session.bounded import run_within
 
 if TYPE_CHECKING:
     from missionlink.session.prompts import Prompts
@@ -131,29 +132,23 @@ async def run_for_output(
     if not isinstance(prompt, str) or not (prompt or send.get("attachments")):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption("prompt", "must be a text that is not empty")
     loop, timeout = asyncio.get_running_loop(), limits["timeout"]
-    ends_at = None if timeout is None else loop.time() + timeout
-    first = await _turn(prompts, form.ask(prompt), limits, _with_form(form, prompt, send, is_cloud=prompts.is_cloud))
+    started = loop.time()
+    beside = _with_form(form, prompt, send, is_cloud=prompts.is_cloud)
+    first = await run_within(prompts, form.ask(prompt), limits, beside, since=started)
     try:
         return _read(form, first)
     except ValueError as error:
         problem = str(error)
-    left = None if ends_at is None else ends_at - loop.time()
-    if first.status == "aborted" or (left is not None and left <= 0):
+    if first.status == "aborted" or (timeout is not None and started + timeout <= loop.time()):
         raise OutputInvalid(problem, session_id=prompts.id, text=first.text)
     # What was attached has been read.
     again = {name: value for name, value in send.items() if name != "attachments"}
     again = _with_form(form, None, again, is_cloud=prompts.is_cloud)
-    second = await _turn(prompts, form.ask_again(problem), {**limits, "timeout": left}, again)
+    second = await run_within(prompts, form.ask_again(problem), limits, again, since=started)
     try:
         return _read(form, _joined(first, second))
     except ValueError as error:
         raise OutputInvalid(str(error), session_id=prompts.id, text=second.text) from error
-
-
-async def _turn(prompts: Prompts, prompt: str, limits: Mapping[str, Any], send: Mapping[str, Any]) -> TurnResult:
-    turn = await prompts.send(prompt, **send)
-    turn.ignore_events()
-    return await turn.wait(**limits)
 
 
 def _with_form(form: OutputForm[Any], shown: str | None, send: Mapping[str, Any], *, is_cloud: bool) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import msgspec
 
 from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
 from missionlink.protocol.results import read_result
+from missionlink.session.bounded import run_within
 from missionlink.session.conduct import Conduct, SessionMode
-from missionlink.session.sending import AgentMode, TurnControl, abort, send_params, wait_until_taken
+from missionlink.session.sending import AgentMode, TurnControl, abort, further_members, send_params, wait_until_taken
 from missionlink.session.stream import EventQueue
-from missionlink.session.turn import Turn, TurnResult, check_limits
+from missionlink.session.turn import Turn, TurnResult
 from missionlink.session.turn_state import TurnState
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Prompts(Conduct):
             "displayPrompt": display_prompt,
             "requestHeaders": request_headers,
         }
-        params = {**send_params(self._core, prompt, members), **(extra or {})}
+        params = {**send_params(self._core, prompt, members), **further_members(extra)}
         await wait_until_taken(self._core)
         tracker = self._core.track_turns()
         # People, and the events of older runtimes, see this in place of the prompt.
@@ -170,16 +171,13 @@ class Prompts(Conduct):
             TurnFailed, TurnTimeout: As for ``Turn.wait``.
             InvalidOption, RequestFailed, SessionClosed, ConnectionFailed: As for ``send``.
         """
-        check_limits(timeout, idle_timeout, on_timeout)
         limits = {"timeout": timeout, "idle_timeout": idle_timeout, "on_timeout": on_timeout}
         if output_type is not None:
             # Imported here: most turns ask for text.
             from missionlink.session.output import OutputForm, run_for_output
 
             return await run_for_output(self, prompt, OutputForm(output_type), limits, send)
-        turn = await self.send(prompt, **send)
-        turn.ignore_events()
-        return await turn.wait(timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout)
+        return await run_within(self, prompt, limits, send)
 
     @contextlib.asynccontextmanager
     async def stream(self, prompt: str, **send: Unpack[SendOptions]) -> AsyncGenerator[Turn, None]:

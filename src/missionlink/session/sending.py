@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from missionlink.errors import InvalidOption, RequestRefused, SessionClosed
-from missionlink.options.checks import check_headers, check_text
+from missionlink.options.checks import check_headers, check_members, check_text
 from missionlink.protocol.results import Success, read_result
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from missionlink.session.tracker import TurnTracker
     from missionlink.session.turn_state import TurnState
 
-__all__ = ("AgentMode", "TurnControl", "abort", "send_params", "wait_until_taken")
+__all__ = ("AgentMode", "TurnControl", "abort", "further_members", "send_params", "wait_until_taken")
 
 AgentMode = Literal["interactive", "plan", "autopilot", "shell"]
 
@@ -32,6 +32,9 @@ def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> d
     """
     if not isinstance(prompt, str):
         raise InvalidOption("prompt", f"must be a str, not {type(prompt).__name__}")
+    # The encoder knows no classes of texts.
+    prompt = str.__str__(prompt)
+    check_text("prompt", prompt, allow_empty=True)
     for option, member, choices in (
         ("mode", "mode", ("enqueue", "immediate")),
         ("agent_mode", "agentMode", get_args(AgentMode)),
@@ -58,6 +61,22 @@ def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> d
         raise InvalidOption("prompt", "must not be empty")
     given = {name: value for name, value in members.items() if value is not None}
     return {"sessionId": core.id, "prompt": prompt, **given}
+
+
+def further_members(extra: object) -> Mapping[str, Any]:
+    """Return what the program adds to the parameters.
+
+    Raises:
+        InvalidOption: It is no JSON object, or would change what the session itself says.
+    """
+    if extra is None:
+        return {}
+    check_members("extra", extra)
+    members = cast("Mapping[str, Any]", extra)
+    for member in ("sessionId", "prompt"):
+        if member in members:
+            raise InvalidOption("extra", f"{member!r} is set by the session")
+    return members
 
 
 def _check_cloud(members: Mapping[str, Any]) -> None:

@@ -93,21 +93,28 @@ class Turn:
             SessionClosed, ConnectionFailed: The session or the connection ended first.
         """
         check_limits(timeout, idle_timeout, on_timeout)
-        if not self._state.done.done():
-            check_loop(self._loop)
         started = self._loop.time()
-        while not self._state.done.done():
+        return await self._wait_since(started, timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout)
+
+    async def _wait_since(
+        self, started: float, *, timeout: float | None, idle_timeout: float | None, on_timeout: str
+    ) -> TurnResult:
+        """Wait, with a time that counts from a moment on, as the event loop counts."""
+        done, control = self._state.done, self._control
+        if not done.done():
+            check_loop(self._loop)
+        while not done.done():
             now = self._loop.time()
             left = None if timeout is None else started + timeout - now
-            quiet = None if idle_timeout is None else max(self._control.last_activity(), started) + idle_timeout - now
+            quiet = None if idle_timeout is None else max(control.last_activity(), started) + idle_timeout - now
             if timeout is not None and left is not None and left <= 0:
                 await self._time_out(f"{timeout:g} s in all", on_timeout)
             if idle_timeout is not None and quiet is not None and quiet <= 0:
                 await self._time_out(f"{idle_timeout:g} s without any event", on_timeout)
             limits = [limit for limit in (left, quiet) if limit is not None]
             # `wait` leaves the future alone when this task is cancelled: others may await the same turn.
-            await asyncio.wait({self._state.done}, timeout=min(limits, default=None))
-        return _outcome(self._state.done)
+            await asyncio.wait({done}, timeout=min(limits, default=None))
+        return _outcome(done)
 
     async def _time_out(self, limit: str, on_timeout: str) -> None:
         last, ago = self._control.last_event, self._loop.time() - self._control.last_activity()
