@@ -951,6 +951,11 @@ async def test_an_offer_is_answered_as_a_request_where_there_is_a_handler():
 # Commands.
 
 
+class Unsayable(ToolError):
+    def __str__(self) -> str:
+        raise RuntimeError(SECRET)
+
+
 @pytest.mark.parametrize(
     ("outcome", "sent"),
     [
@@ -962,6 +967,8 @@ async def test_an_offer_is_answered_as_a_request_where_there_is_a_handler():
         (SystemExit(3), {"error": "the command failed with SystemExit"}),
         (asyncio.CancelledError(), {"error": "the command failed with CancelledError"}),
         (StopIteration(), {"error": "the command failed with RuntimeError"}),
+        (KeyboardInterrupt(), {"error": "the command failed with RuntimeError"}),
+        (Unsayable(), {"error": "the command failed with RuntimeError"}),
     ],
 )
 async def test_a_command_is_run_and_says_how_it_ended(outcome: object, sent: dict[str, str]):

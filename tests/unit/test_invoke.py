@@ -7,7 +7,11 @@ import inspect
 import threading
 from collections.abc import Coroutine
 
-from missionlink.handlers.invoke import HandlerPool
+import pytest
+
+from missionlink import ClientOptions
+from missionlink.errors import InvalidOption
+from missionlink.handlers.invoke import HandlerPool, nonblocking
 
 
 async def test_a_coroutine_that_a_thread_hands_out_too_late_is_closed() -> None:
@@ -49,3 +53,35 @@ async def test_what_a_coroutine_of_a_plain_function_returns_is_the_result() -> N
     pool = HandlerPool()
     assert await pool.call(plain) == 5
     pool.close()
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "nonblocking"])
+async def test_an_interrupt_that_no_signal_can_have_sent_is_a_failure(kind: str) -> None:
+    """Let out in the thread of the blocking client, it would end the event loop, and every call would hang."""
+
+    async def coroutine() -> None:
+        raise KeyboardInterrupt
+
+    def plain() -> None:
+        raise KeyboardInterrupt
+
+    @nonblocking
+    def quick() -> None:
+        raise KeyboardInterrupt
+
+    functions = {"plain": plain, "coroutine": coroutine, "nonblocking": quick}
+    pool = HandlerPool()
+
+    def in_a_thread() -> None:
+        with pytest.raises(RuntimeError, match="KeyboardInterrupt"):
+            asyncio.run(pool.call(functions[kind]))
+
+    await asyncio.to_thread(in_a_thread)
+    pool.close()
+
+
+def test_a_function_for_failures_that_nobody_would_await_is_refused() -> None:
+    async def note(failure: object) -> None: ...
+
+    with pytest.raises(InvalidOption, match="on_error"):
+        ClientOptions(on_error=note)

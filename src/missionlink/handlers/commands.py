@@ -104,11 +104,12 @@ async def execute(desk: Desk, event: Event) -> None:
     desk.running.track(call.request_id, task)
     error_text: str | None = None
     try:
-        await desk.pool.call(command.function, msgspec.structs.replace(call, session_id=desk.session_id))
+        try:
+            await desk.pool.call(command.function, msgspec.structs.replace(call, session_id=desk.session_id))
+        except ToolError as error:
+            error_text = str(error) or "the command failed"
     except KeyboardInterrupt:
         raise
-    except ToolError as error:
-        error_text = str(error) or "the command failed"
     except BaseException as error:  # the program's code, SystemExit included
         if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,6 +106,8 @@ class ClientOptions:
         for option in ("max_frame_bytes", "handler_threads"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
         check_callable("on_error", self.on_error)
+        if inspect.iscoroutinefunction(self.on_error):
+            raise InvalidOption("on_error", "must be a plain function: nobody would await it")
         freeze(self, "runtime_args", check_texts("runtime_args", self.runtime_args, allow_none=False))
         self._check_together()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from missionlink.errors import InvalidOption, TurnTimeout
@@ -62,7 +62,7 @@ def check_single(
     """
     check_limits(timeout, idle_timeout, "abort")
     check_text("prompt", prompt, allow_none=False, allow_empty=True)
-    if not isinstance(attachments, Sequence) or attachments:  # pyright: ignore[reportUnknownArgumentType]
+    if attachments not in ((), []):
         from missionlink.options.attachments import attachments_to_wire
 
         attachments_to_wire(attachments, is_cloud=False, runtime_version=None)
