@@ -38,6 +38,9 @@ async def run_within(
     started = loop.time() if since is None else since
     timeout: float | None = limits["timeout"]
     limit = asyncio.timeout_at(None if timeout is None else started + timeout)
+    if timeout is not None and started + timeout <= loop.time():
+        problem = f"the time for the turn, {timeout:g} s in all, is over; nothing was sent"
+        raise TurnTimeout(problem, session_id=prompts.id)
     try:
         async with limit:
             turn = await prompts.send(prompt, **send)
