@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from missionlink.errors import ProtocolError, RequestFailed, RequestRefused, UnexpectedResult
+from missionlink.errors import InvalidOption, ProtocolError, RequestFailed, RequestRefused, UnexpectedResult
 from missionlink.events import SessionIdle
 from missionlink.rpc import DEFAULT, AttachmentBlob, ClientRpc, SessionRpc, Timeout
 
@@ -121,3 +121,16 @@ def test_namespaces_are_listed_before_they_are_loaded_and_kept_after() -> None:
     assert session.mcp.oauth is session.mcp.oauth
     with pytest.raises(AttributeError, match="modle"):
         session.modle  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "option"),
+    [(5, None, "method"), ("", None, "method"), (None, {}, "method"), ("x", 5, "params")],
+)
+async def test_a_call_of_what_is_no_method_is_refused(method: Any, params: Any, option: str) -> None:
+    """E2: before anything is sent."""
+    caller = Recorder()
+    with pytest.raises(InvalidOption) as caught:
+        await ClientRpc(caller, {}).call(method, params)
+    assert caught.value.option == option
+    assert caller.calls == []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 import msgspec
 from msgspec import UNSET, Raw
 
-from missionlink.errors import RequestRefused, UnexpectedResult
+from missionlink.errors import InvalidOption, RequestRefused, UnexpectedResult
 from missionlink.protocol.model import decode_json, decoder_for
 from missionlink.protocol.results import read_result
 from missionlink.protocol.timeouts import DEFAULT, Timeout
@@ -98,10 +98,15 @@ class RootNamespace(Namespace):
                 or logins.
 
         Raises:
+            InvalidOption: An argument is wrong; nothing was sent.
             UnsupportedByRuntime: The connected runtime does not know the method.
             RequestRejected: The runtime answered with an error.
             RequestTimeout: No answer came in time.
         """
+        if not isinstance(method, str) or not method:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("method", f"must be the name of one, not {method!r}")
+        if params is not None and not isinstance(params, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("params", f"must be a mapping, not {type(params).__name__}")
         if timeout is DEFAULT and method in _unlimited():
             timeout = None
         raw = await self._caller.call(method, {**self._scope, **(params or {})}, timeout=timeout)

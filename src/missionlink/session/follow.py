@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from missionlink.errors import InvalidOption
 from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
-from missionlink.session.history import events_after, merge
+from missionlink.session.history import check_place, events_after, merge
 from missionlink.session.stream import EventQueue, Overflow
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ class FollowingQueue(EventQueue):
         max_bytes: int = DEFAULT_QUEUE_BYTES,
         overflow: Overflow = "drop_oldest",
     ) -> None:
-        if after is not None and not isinstance(after, str | Event):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOption("after", f"must be an Event or the id of one, not {type(after).__name__}")
+        check_place(after)
         # Until the history is there every event is kept: each tells where its neighbours belong.
         super().__init__(session_id, gate, max_events=max_events, max_bytes=max_bytes, overflow=overflow)
         self._read = read

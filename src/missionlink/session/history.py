@@ -7,17 +7,12 @@ persisted event before them as their parent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from missionlink.errors import InvalidOption, ProtocolError
-from missionlink.protocol.envelope import decode_event
+from missionlink.protocol.envelope import Event, decode_event
 
-if TYPE_CHECKING:
-    from missionlink.protocol.envelope import Event
-
-__all__ = ("decode_history", "events_after", "merge", "open_questions")
+__all__ = ("check_place", "decode_history", "events_after", "merge", "open_questions")
 
 
 class _History(msgspec.Struct):
@@ -63,6 +58,12 @@ def merge(history: list[Event], wire: list[Event]) -> list[Event]:
             done = len(history)
         merged.append(event)
     return merged + history[done:]
+
+
+def check_place(after: object) -> None:
+    """Refuse what stands for no place in a history."""
+    if after is not None and not isinstance(after, str | Event):
+        raise InvalidOption("after", f"must be an Event or the id of one, not {type(after).__name__}")
 
 
 def events_after(history: list[Event], last_seen: Event | str) -> list[Event]:

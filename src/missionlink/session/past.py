@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import msgspec
 
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
-from missionlink.session.history import decode_history, events_after
+from missionlink.session.history import check_place, decode_history, events_after
 from missionlink.session.prompts import Prompts
 from missionlink.session.stream import EventStream, Overflow
 
@@ -33,9 +33,10 @@ class Past(Prompts):
                 ephemeral event stands for the persisted one before it.
 
         Raises:
-            InvalidOption: The history does not know the event given.
+            InvalidOption: The history does not know the event given, or it is none.
             SessionClosed, ConnectionFailed: The session or the connection has ended.
         """
+        check_place(after)
         events = decode_history(await self._core.call("session.getMessages", {"sessionId": self.id}))
         return events if after is None else events_after(events, after)
 

@@ -1,4 +1,4 @@
-"""Time limits that are none are refused before anything is sent (contract E2)."""
+"""Arguments that are none, time limits above all, are refused before anything is sent (contract E2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from missionlink.client import AsyncClient
 from missionlink.errors import InvalidOption, RequestTimeout, TurnTimeout
 from missionlink.session.session import Session
 
-from .raw_peer import open_client, within
+from .raw_peer import open_client, open_session, within
 
 Waiting = Callable[[AsyncClient, Session, Any], Awaitable[object]]
 
@@ -55,3 +55,13 @@ async def test_a_limit_of_a_turn_that_is_over_is_over():
                 await within(turn.wait(**limits))
         with pytest.raises(RequestTimeout):
             await within(client.ping(timeout=0))
+
+
+async def test_a_place_in_the_history_that_is_none_is_refused_before_anything_is_sent():
+    """E2."""
+    async with open_session() as (session, peer):
+        sent = len(peer.messages)
+        for place in (5, b"id", object()):
+            with pytest.raises(InvalidOption, match="after"):
+                await within(session.history(after=place))  # type: ignore[arg-type]
+        assert len(peer.messages) == sent
