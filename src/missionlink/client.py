@@ -59,6 +59,7 @@ class AsyncClient(Sessions):
         self._closing: asyncio.Task[None] | None = None
         self._releasing: asyncio.Task[None] | None = None
         self._link: Link | None = None
+        self._former: Link | None = None  # while it is restarted
         self._handshake: Handshake | None = None
         self._rpc: ClientRpc | None = None
 
@@ -149,7 +150,9 @@ class AsyncClient(Sessions):
             def ended(task: asyncio.Task[None]) -> None:
                 # Also for a task that was cancelled before its first step.
                 if task.cancelled() or task.exception() is not None:
-                    self._state = "closed"
+                    # What was restarted can be restarted once more: the runtime may need some time.
+                    self._link, self._former = self._former, None
+                    self._state = "lost" if self._link is not None else "closed"
 
             self._starting = asyncio.create_task(self._start())
             self._starting.add_done_callback(ended)
@@ -171,6 +174,7 @@ class AsyncClient(Sessions):
 
     async def _start(self) -> None:
         self._link, self._handshake = await establish(self.options, self._given_transport, self._connection_ended)
+        self._former = None
         self._state = "running"
 
     async def close(self) -> None:
@@ -190,13 +194,17 @@ class AsyncClient(Sessions):
             if not self._starting.cancelling():
                 self._starting.cancel()
             await asyncio.wait({self._starting})
-        if self._state in ("running", "lost"):
+        if self._state in ("running", "lost", "closing"):
             self._state = "closing"
-            if self._link is not None:
-                await release(self._link)
-        elif self._releasing is not None:
-            await asyncio.wait({self._releasing})
+            await self._release()
         self._state = "closed"
+
+    async def _release(self) -> None:
+        """End the connection that there is; one task does it, whoever asks and whoever is cancelled meanwhile."""
+        if self._releasing is None and self._link is not None:
+            self._releasing = asyncio.create_task(release(self._link))
+        if self._releasing is not None:
+            await asyncio.shield(self._releasing)
 
     async def restart(self) -> None:
         """Start the runtime again, after it was lost or to have a fresh one.
@@ -204,7 +212,10 @@ class AsyncClient(Sessions):
         Sessions of the old connection are over; those that the runtime has stored come back with
         ``resume_session(id)`` and ``resume_cloud_session(id)``, and ``session.history(after=…)`` has what was missed.
 
+        If it fails or is cancelled, the client is ``"lost"``, and can be restarted again.
+
         Raises:
+            RuntimeNotFound, RuntimeStartFailed, ConnectionFailed: As for ``start``.
             ConnectionClosed: The client was closed, or never started.
             InvalidOption: It was given a transport, which cannot be opened twice.
         """
@@ -215,12 +226,16 @@ class AsyncClient(Sessions):
         if self._link is not None:
             self._link.connection.check_loop()
         self._state = "closing"
-        if self._link is not None:
-            self._releasing = asyncio.create_task(release(self._link))
-            await asyncio.shield(self._releasing)
+        try:
+            await self._release()
+        except asyncio.CancelledError:
+            if self._closing is None:
+                self._state = "lost"
+            raise
         if self._closing is not None:
             raise ConnectionClosed("the client was closed while it restarted")
-        self._link = self._starting = self._rpc = None
+        self._former, self._link = self._link, None
+        self._starting = self._rpc = self._releasing = None
         self._is_entered = False
         self._state = "new"
         await self.start()

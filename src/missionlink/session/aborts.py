@@ -25,11 +25,17 @@ class Aborts:
         self._is_cloud = is_cloud
         self._under_way: list[tuple[TurnState, ...]] = []
 
-    def request(self, turns: Sequence[TurnState]) -> None:
-        """Note an abort of these turns, and of no later ones."""
+    def request(self, turns: Sequence[TurnState]) -> tuple[TurnState, ...]:
+        """Note an abort of these turns, and of no later ones; return what ``refused`` takes."""
         if not self._is_cloud:
             self._under_way.clear()
-        self._under_way.append(tuple(turns))
+        covered = tuple(turns)
+        self._under_way.append(covered)
+        return covered
+
+    def refused(self, turns: tuple[TurnState, ...]) -> None:
+        """Forget an abort that the runtime has refused."""
+        self._under_way = [one for one in self._under_way if one is not turns]
 
     def cover(self, turn: TurnState) -> bool:
         """Whether a turn is being aborted."""

@@ -18,7 +18,7 @@ from missionlink.errors import (
 from missionlink.options.encode import cloud_params, lean, unserved
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.session.cloud_errors import cloud_error
-from missionlink.session.conversation import ConversationBase, as_ours, decode_opened, register_new
+from missionlink.session.conversation import WENT_AWAY, ConversationBase, as_ours, decode_opened, register_new
 from missionlink.session.core import SessionCore
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class CloudCreation(ConversationBase):
         self._late_id: str | None = None
         self._catching_up: asyncio.Task[None] | None = None
 
+    def _served(self) -> SessionCore | None:
+        return self._session
+
     async def run(self) -> SessionCore:
         """Create the session; a guard holds traffic for unknown ids until it is registered or the attempt is over."""
         guard = self.link.router.open_guard(self._adopt)
@@ -67,8 +70,8 @@ class CloudCreation(ConversationBase):
         assert self._catching_up is not None
         await asyncio.wait({self._catching_up}, timeout=_HISTORY_HEAD_START_SECONDS)
         if self.abandoned:
-            await self.discard(session, "whoever opened the session went away")
-            raise ConnectionClosed("whoever opened the session went away")
+            await self.discard(session, WENT_AWAY)
+            raise ConnectionClosed(WENT_AWAY)
         return session
 
     async def _create(self) -> None:
@@ -94,6 +97,10 @@ class CloudCreation(ConversationBase):
     def _adopt(self, session_id: str) -> None:
         """Serve an id before the response confirms it: a request for it cannot wait."""
         self._session = self._register(session_id)
+        if self.abandoned:
+            # The request is refused, and the runtime can go on to its response.
+            self.abandon()
+            return
         # Its history is not to be had before the response, and the response may wait for what the request asks.
         self._session.dispatcher.release()
 
@@ -113,7 +120,7 @@ class CloudCreation(ConversationBase):
         self.session_id = opened.session_id
         if self.abandoned:
             self._late_id = opened.session_id
-            raise ConnectionClosed("whoever opened the session went away")
+            raise ConnectionClosed(WENT_AWAY)
         session = self._session
         if session is None:
             if self.link.router.find(opened.session_id) is not None:
@@ -162,6 +169,9 @@ class CloudResumption(ConversationBase):
         self._session.dispatcher.keep_back()
         register_new(link, self._session)
 
+    def _served(self) -> SessionCore:
+        return self._session
+
     async def run(self) -> SessionCore:
         """Connect to the session and read its history."""
         session = self._session
@@ -178,8 +188,8 @@ class CloudResumption(ConversationBase):
             session.close_here(as_ours(error))
             raise
         if self.abandoned:
-            await self.discard(session, "whoever opened the session went away")
-            raise ConnectionClosed("whoever opened the session went away")
+            await self.discard(session, WENT_AWAY)
+            raise ConnectionClosed(WENT_AWAY)
         catching_up = self.link.tasks.start(session.catch_up(self._cloud.catch_up_timeout, deliver=self._history))
         await asyncio.wait({catching_up}, timeout=_HISTORY_HEAD_START_SECONDS)
         return session

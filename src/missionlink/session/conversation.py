@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from missionlink.session.core import SessionCore
     from missionlink.session.link import Link
 
-__all__ = ("ConversationBase", "as_ours", "decode_opened", "new_session_id", "register_new")
+__all__ = ("WENT_AWAY", "ConversationBase", "as_ours", "decode_opened", "new_session_id", "register_new")
 
 _log = logging.getLogger("missionlink.session")
 
 # What is done for a session that nobody will get must not hold anything up for long.
 _DESTROY_SECONDS = 10.0
+
+WENT_AWAY = "whoever opened the session went away"
 
 _opened = msgspec.json.Decoder(OpenedResult)
 
@@ -31,7 +34,7 @@ def new_session_id() -> str:
     return str(uuid.uuid4())
 
 
-class ConversationBase:
+class ConversationBase(ABC):
     """What all ways to open a session share."""
 
     method = "session.create"
@@ -40,6 +43,16 @@ class ConversationBase:
         self.session_id: str | None = session_id
         self.abandoned = False
         self.link = link
+
+    def abandon(self) -> None:
+        """Serve the session no longer: the runtime may hold its response back until what it asked is answered."""
+        self.abandoned = True
+        if (session := self._served()) is not None:
+            session.stop(ConnectionClosed(WENT_AWAY))
+
+    @abstractmethod
+    def _served(self) -> SessionCore | None:
+        """Return the session that is opened, if it is registered already."""
 
     async def destroy(self, session_id: str) -> None:
         """End a session that nobody will get; bounded, and never a reason to fail."""

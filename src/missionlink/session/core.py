@@ -154,6 +154,8 @@ class SessionCore:
         except TimeoutError as error:
             raise CloudNotReady(f"{problem} within {timeout:g} s", session_id=self.id) from error
         self.check_open()
+        if self.facts.has_shut_down:
+            raise SessionClosed(self.id, "it has ended at Mission Control")
 
     # Called by the dispatcher.
 
@@ -170,7 +172,7 @@ class SessionCore:
 
     def act_on(self, event: Event) -> bool:
         """Answer what an event asks."""
-        return self.handlers.act_on(event)
+        return self._closed is None and self.handlers.act_on(event)
 
     def serve(self, call: Call) -> bool:
         """Start the handler of a request."""
@@ -258,10 +260,14 @@ class SessionCore:
 
     def close_here(self, error: MissionlinkError) -> None:
         """Close without telling the runtime; what is open is answered."""
+        self.link.router.unregister(self.id, self.dispatcher)
+        self.stop(error)
+
+    def stop(self, error: MissionlinkError) -> None:
+        """Call no function of the program any more; what is open, and what still comes, is answered."""
         if self._closed is not None:
             return
         self._closed = error
-        self.link.router.unregister(self.id, self.dispatcher)
         self.handlers.close(f"session {self.id} was closed")
         self.dispatcher.end(None)
         self.facts.end()

@@ -73,7 +73,9 @@ class Facts:
             if info is not None and info.info_type == "remote" and info.url:
                 self._set_url(info.url)
         elif kind == "session.shutdown":
-            self.has_shut_down = self.is_remote
+            if self.is_remote:
+                self.has_shut_down = True
+                self.end()
         elif kind == "capabilities.changed":
             changed = _decode(event, dict[str, Any])
             if changed is not None:

@@ -14,7 +14,7 @@ from missionlink.errors import (
     SessionNotFound,
 )
 from missionlink.options.encode import session_params
-from missionlink.session.conversation import ConversationBase, as_ours, decode_opened, register_new
+from missionlink.session.conversation import WENT_AWAY, ConversationBase, as_ours, decode_opened, register_new
 from missionlink.session.core import SessionCore
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class LocalCreation(ConversationBase):
         register_new(link, self._session)
         link.connection.secrets.learn_from(self._params)
 
+    def _served(self) -> SessionCore:
+        return self._session
+
     async def run(self) -> SessionCore:
         """Create the session."""
         session = self._session
@@ -50,7 +53,7 @@ class LocalCreation(ConversationBase):
                 raise SessionIdMismatch(session.id, opened.session_id)
             session.facts.opened(opened)
             if self.abandoned:
-                raise ConnectionClosed("whoever opened the session went away")
+                raise ConnectionClosed(WENT_AWAY)
         except BaseException as error:
             if isinstance(error, ProtocolError) or (self.abandoned and isinstance(error, ConnectionClosed)):
                 await self.destroy(session.id)

@@ -27,8 +27,6 @@ _ABANDONED_SECONDS = 120.0
 class Conversation(Protocol):
     """A way to open a session."""
 
-    abandoned: bool
-
     @property
     def method(self) -> str:
         """Wire name of the request that opens the session."""
@@ -40,7 +38,11 @@ class Conversation(Protocol):
         ...
 
     def run(self) -> Coroutine[Any, Any, SessionCore]:
-        """Speak with the runtime; when ``abandoned`` was set meanwhile, leave nothing behind and raise."""
+        """Speak with the runtime; when it was abandoned meanwhile, leave nothing behind and raise."""
+        ...
+
+    def abandon(self) -> None:
+        """Learn that nobody waits for the session any more: no function of the program is called for it."""
         ...
 
 
@@ -120,7 +122,7 @@ def _expire(
 
 def _abandon(conversation: Conversation, task: asyncio.Task[None]) -> None:
     """Let the conversation end by itself what it opens: nobody waits any more."""
-    conversation.abandoned = True
+    conversation.abandon()
     if not task.done():
         timer = asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, task.cancel)
         # Without this the loop would keep the whole client for as long, also after its end.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from missionlink.errors import InvalidOption, RequestRefused, SessionClosed
+from missionlink.errors import InvalidOption, RequestRefused, RequestRejected, SessionClosed
 from missionlink.options.checks import check_headers, check_members, check_text
 from missionlink.protocol.results import Success, read_result
 
@@ -102,11 +102,16 @@ async def wait_until_taken(core: SessionCore) -> None:
 async def abort(core: SessionCore) -> None:
     """Stop what the agent is doing."""
     tracker = core.track_turns()
-    tracker.abort_requested()
-    result = await core.call("session.abort", {"sessionId": core.id})
-    outcome: Success = read_result("session.abort", result, Success)
-    if not outcome.success:
-        raise RequestRefused("session.abort", outcome.reason, {"success": False})
+    requested = tracker.abort_requested()
+    try:
+        result = await core.call("session.abort", {"sessionId": core.id})
+        # An answer that says nothing says of no failure either.
+        outcome: Success = read_result("session.abort", result, Success | None) or Success()
+        if not outcome.success:
+            raise RequestRefused("session.abort", outcome.reason, {"success": False})
+    except (RequestRejected, RequestRefused):
+        tracker.abort_refused(requested)
+        raise
     tracker.abort_confirmed()
 
 

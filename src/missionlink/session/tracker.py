@@ -96,9 +96,13 @@ class TurnTracker:
         if self._idle_too_early is turn and not self.shows_prompts:
             self._quiet.watch(turn)
 
-    def abort_requested(self) -> None:
-        """Note that the turns under way now are being aborted, and no later ones."""
-        self._aborts.request(self._turns)
+    def abort_requested(self) -> tuple[TurnState, ...]:
+        """Note that the turns under way now are being aborted, and no later ones; return them."""
+        return self._aborts.request(self._turns)
+
+    def abort_refused(self, turns: tuple[TurnState, ...]) -> None:
+        """Note that these turns go on."""
+        self._aborts.refused(turns)
 
     def abort_confirmed(self) -> None:
         """Note that the runtime has aborted; it may have been idle since."""
