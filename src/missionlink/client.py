@@ -60,6 +60,7 @@ class AsyncClient(Sessions):
         self._releasing: asyncio.Task[None] | None = None
         self._link: Link | None = None
         self._former: Link | None = None  # while it is restarted
+        self._is_restarted = False  # then whoever has it closes it
         self._handshake: Handshake | None = None
         self._rpc: ClientRpc | None = None
 
@@ -166,7 +167,7 @@ class AsyncClient(Sessions):
                 raise ConnectionClosed("the client was closed while it started") from None
             if self._waiting_for_start == 1 and not self._is_entered:
                 # Whoever started it went away, maybe in the round in which it succeeded: nothing may be left running.
-                if not starting.cancel() and self._closing is None:
+                if not starting.cancel() and self._closing is None and not self._is_restarted:
                     self._closing = asyncio.create_task(self._close())
             raise
         finally:
@@ -221,6 +222,9 @@ class AsyncClient(Sessions):
         """
         if self._given_transport is not None:
             raise InvalidOption("transport", "a transport of your own cannot be opened twice; make a new client")
+        if self._starting is not None and self._starting.cancelling():
+            # A restart that was given up is cleaning up.
+            await asyncio.wait({self._starting})
         if self._state not in ("running", "lost"):
             raise ConnectionClosed(f"the client is {self._state} and cannot be restarted")
         if self._link is not None:
@@ -236,6 +240,7 @@ class AsyncClient(Sessions):
             raise ConnectionClosed("the client was closed while it restarted")
         self._former, self._link = self._link, None
         self._starting = self._rpc = self._releasing = None
+        self._is_restarted = True
         self._is_entered = False
         self._state = "new"
         await self.start()

@@ -497,3 +497,26 @@ async def test_the_death_of_the_runtime_round_the_response_ends_everything_at_on
         assert client.state == "lost"
         assert failed.value.exit_code == (3 if wire == "stdio" else None)
         assert early.is_lost or early.answers
+
+
+@pytest.mark.parametrize("what", ["ready", "url", "run"])
+async def test_nobody_waits_for_a_session_that_has_ended_at_mission_control(connect: Connect, what: str) -> None:
+    """P12: the end is told at once, and not after the whole time-out."""
+    async with FakeRuntime() as fake:
+        fake.expect("session.create").replies(created())
+        quiet(fake)
+        client = await connect(fake)
+        async with client.create_cloud_session() as session:
+            waits = {
+                "ready": session.wait_ready(None),
+                "url": session.wait_remote_url(None),
+                "run": session.run("hello"),
+            }
+            waiting = asyncio.create_task(waits.pop(what))
+            for unused in waits.values():
+                unused.close()
+            await taken(fake, client)
+            fake.emit(session.id, "session.shutdown", {"shutdownType": "routine"})
+            async with asyncio.timeout(PATIENCE_S):
+                with pytest.raises(errors.SessionClosed):
+                    await waiting

@@ -722,3 +722,33 @@ async def test_a_guardian_ends_with_the_child_that_it_guards(place: Place):
 async def test_the_patience_of_these_tests_covers_that_of_the_guardian():
     """A guardian waits two seconds between asking and killing."""
     assert PATIENCE_S > 4
+
+
+@pytest.mark.parametrize("after", range(8))
+async def test_a_start_ends_also_when_every_task_that_there_is_is_cancelled(after: int, tmp_path: pathlib.Path):
+    """C4: as `asyncio.run` does when the program is interrupted; asyncio's own would wait for ever."""
+    transport = StdioTransport([sys.executable, "-c", "import time; time.sleep(600)"], env=dict(os.environ))
+    others = asyncio.all_tasks()
+    opening = asyncio.create_task(transport.open(_Deaf()))
+    await rounds(after)
+    for task in asyncio.all_tasks() - others:
+        task.cancel()
+    await within(asyncio.wait({opening}))
+    if not opening.cancelled():
+        await opening
+    await within(transport.close(1.0))
+    if transport.pid is not None:
+        assert not pathlib.Path(f"/proc/{transport.pid}").exists()  # noqa: ASYNC240
+
+
+class _Deaf:
+    """A receiver that takes everything and says nothing."""
+
+    def data_received(self, data: object) -> None:
+        """Nothing."""
+
+    def transport_ended(self, error: MissionlinkError) -> None:
+        """Nothing."""
+
+    def writable_again(self) -> None:
+        """Nothing."""

@@ -16,6 +16,7 @@ from missionlink.errors import (
     InvalidOption,
     MissionlinkError,
     ProtocolError,
+    RequestRefused,
     RequestRejected,
     RequestTimeout,
     SessionClosed,
@@ -930,3 +931,64 @@ async def test_a_turn_ends_when_the_runtime_has_aborted_and_says_nothing_more(mo
         agent.prompt("go", 1)
         await within(session.abort())
         assert (await within(turn)).status == "aborted"
+
+
+@pytest.mark.parametrize("is_rejected", [False, True])
+async def test_a_turn_whose_abort_was_refused_is_not_called_aborted(is_rejected: bool):
+    """E4: also where the runtime does not show prompts, so that nothing tells which turn an idle ends."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turn = await within(session.send("x"))
+        agent.say("assistant.turn_start", {"turnId": "0"})
+        peer.on["session.abort"] = lambda params: ... if is_rejected else {"success": False}
+        aborting = asyncio.create_task(session.abort())
+        request = await within(peer.request("session.abort"))
+        if is_rejected:
+            peer.refuse(request, -32603, "no")
+        with pytest.raises((RequestRefused, RequestRejected)):
+            await within(aborting)
+        agent.reply("done")
+        agent.idle()
+        result = await within(turn)
+        assert (result.status, result.text) == ("completed", "done")
+
+
+async def test_an_abort_that_is_answered_with_nothing_has_happened():
+    """E4."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        peer.on["session.abort"] = lambda params: None
+        turn = await within(session.send("x"))
+        agent.prompt("x", 1)
+        await within(session.abort())
+        agent.idle(aborted=True)
+        assert (await within(turn)).status == "aborted"
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"timeout": -1},
+        {"timeout": float("nan")},
+        {"timeout": float("inf")},
+        {"timeout": "5"},
+        {"timeout": True},
+        {"idle_timeout": -1},
+        {"idle_timeout": float("nan")},
+        {"on_timeout": "x", "timeout": 1},
+    ],
+)
+async def test_limits_of_a_turn_that_make_no_sense_are_refused_before_it_begins(limits: dict[str, Any]):
+    """E4: no prompt is under way that nobody waits for."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        with pytest.raises(InvalidOption):
+            await within(session.run("x", **limits))
+        with pytest.raises(InvalidOption):
+            await within(session.send("x", timeout=float("nan")))
+        assert not agent.accepted
+        turn = await within(session.send("x"))
+        with pytest.raises(InvalidOption):
+            await within(turn.wait(**limits))
+        agent.whole_turn("x", 1, "done")
+        assert (await within(turn)).text == "done"

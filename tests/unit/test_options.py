@@ -25,6 +25,7 @@ WRONG_CLIENT = [
     ("runtime", [3, ["copilot"]]),
     ("runtime_args", ["--one", 3, [3], b"x", None]),
     ("url", [3, "", "nowhere", "host:", "host:0", "host:65536", "host:-1", "host:port", "http://host:1/x", "h:²"]),
+    ("url", ["https://host:1", "user:word@host:1", "a b:1", "[::1:1", "x" * 70 + ":1", "host:" + "1" * 5000]),
     ("channel", ["udp", 3, "STDIO"]),
     ("connection_token", [3, ""]),
     ("github_token", [3, "", b"bytes"]),
@@ -207,7 +208,10 @@ def test_options_of_a_started_runtime_are_refused_beside_a_url(name: str):
     [
         ("localhost:8000", ("localhost", 8000)),
         ("tcp://10.0.0.1:65535", ("10.0.0.1", 65535)),
+        ("http://localhost:8000", ("localhost", 8000)),
+        ("http://[::1]:80/", ("::1", 80)),
         ("[::1]:80/", ("::1", 80)),
+        ("fe80::1%eth0:80", ("fe80::1%eth0", 80)),
         ("8000", ("127.0.0.1", 8000)),
         (":8000", ("127.0.0.1", 8000)),
     ],

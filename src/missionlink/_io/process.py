@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from missionlink._io.output_pipe import output_pipe_here
 from missionlink._io.ownership import ownership_here
+from missionlink._io.spawning import spawning
 from missionlink.errors import RuntimeStartFailed
 
 if TYPE_CHECKING:
@@ -100,12 +101,14 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if self._output is not None:
             settings["stdout"] = self._output.write_end
         loop = asyncio.get_running_loop()
-        spawning = asyncio.ensure_future(loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, **settings))
+        made = spawning(loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, **settings))
         try:
-            await asyncio.shield(spawning)
+            await asyncio.shield(made)
         except asyncio.CancelledError:
-            # Cancelled half-way, asyncio would kill the child alone and wait for streams that its offspring may hold.
-            await asyncio.wait({spawning})
+            # Only then is it known what there is to stop.
+            while not made.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({made})
             raise
         finally:
             if self._output is not None:

@@ -40,7 +40,10 @@ class ClientOptions:
     runtime_args: Sequence[str] = ()
     """Further arguments for the runtime."""
     url: str | None = None
-    """Address of a runtime that is running already, ``"host:port"`` or ``"tcp://host:port"``; nothing is started."""
+    """Address of a runtime that is running already, ``"host:port"`` or ``"tcp://host:port"``; nothing is started.
+
+    The official SDK's ``"http://host:port"`` means the same.
+    """
     channel: Literal["stdio", "tcp"] = "stdio"
     """How a started runtime is spoken to; with ``"tcp"`` further clients can connect to it."""
     connection_token: str | None = field(default=None, repr=False)
@@ -127,15 +130,28 @@ class ClientOptions:
 
 
 def parse_address(url: str) -> tuple[str, int]:
-    """Return host and port of ``"host:port"``, ``"tcp://host:port"`` or a lone port.
+    """Return host and port of ``"host:port"``, ``"tcp://host:port"``, ``"http://host:port"`` or a lone port.
 
     Raises:
         InvalidOption: The text has another form.
     """
-    text = url.removeprefix("tcp://").removesuffix("/")
+    text = url.removeprefix("tcp://").removeprefix("http://").removesuffix("/")
     host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    is_port = port.isascii() and port.isdigit() and len(port) < 10 and 0 < int(port) < 65536
+    if not is_port or not _can_be_host(host):
         # What stands before an "@" may be a password.
         shown = f"***@{url.rpartition('@')[2]}" if "@" in url else url
         raise InvalidOption("url", f"{shown!r} is not of the form 'host:port'")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    return host or "127.0.0.1", int(port)
+
+
+def _can_be_host(host: str) -> bool:
+    if any(sign.isspace() or not sign.isprintable() or sign in "/@[]?#\\" for sign in host):
+        return False
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True

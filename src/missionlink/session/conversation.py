@@ -48,7 +48,7 @@ class ConversationBase(ABC):
         """Serve the session no longer: the runtime may hold its response back until what it asked is answered."""
         self.abandoned = True
         if (session := self._served()) is not None:
-            session.stop(ConnectionClosed(WENT_AWAY))
+            session.close_here(ConnectionClosed(WENT_AWAY), is_on_its_way=True)
 
     @abstractmethod
     def _served(self) -> SessionCore | None:

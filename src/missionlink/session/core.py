@@ -134,23 +134,23 @@ class SessionCore:
         """Wait until the remote worker takes prompts."""
         check_seconds("timeout", timeout)
         if not self.facts.is_ready:
-            await self._wait_fact(self.facts.wait_ready(), timeout, "the remote worker was not ready")
+            await self._wait_fact(self.facts.wait_ready, timeout, "the remote worker was not ready")
 
     async def wait_url(self, timeout: float | None) -> str:
         """Wait until the session's address on the web is known."""
         check_seconds("timeout", timeout)
         if self.facts.remote_url is None:
-            await self._wait_fact(self.facts.wait_url(), timeout, "no address on the web was announced")
+            await self._wait_fact(self.facts.wait_url, timeout, "no address on the web was announced")
         url = self.facts.remote_url
         assert url is not None
         return url
 
-    async def _wait_fact(self, fact: Awaitable[None], timeout: float | None, problem: str) -> None:
+    async def _wait_fact(self, fact: Callable[[], Awaitable[None]], timeout: float | None, problem: str) -> None:
         self.check_open()
         try:
             # The end of the session or of the connection ends this wait too, see Facts.end().
             async with asyncio.timeout(timeout):
-                await fact
+                await fact()
         except TimeoutError as error:
             raise CloudNotReady(f"{problem} within {timeout:g} s", session_id=self.id) from error
         self.check_open()
@@ -258,13 +258,15 @@ class SessionCore:
         finally:
             self.close_here(SessionClosed(self.id, why))
 
-    def close_here(self, error: MissionlinkError) -> None:
-        """Close without telling the runtime; what is open is answered."""
-        self.link.router.unregister(self.id, self.dispatcher)
-        self.stop(error)
+    def close_here(self, error: MissionlinkError, *, is_on_its_way: bool = False) -> None:
+        """Close without telling the runtime; what is open is answered.
 
-    def stop(self, error: MissionlinkError) -> None:
-        """Call no function of the program any more; what is open, and what still comes, is answered."""
+        Args:
+            error: Why.
+            is_on_its_way: Whether the id stays this session's, since the response that names it is still to come.
+        """
+        if not is_on_its_way:
+            self.link.router.unregister(self.id, self.dispatcher)
         if self._closed is not None:
             return
         self._closed = error

@@ -286,5 +286,7 @@ class Dispatcher:
         """Hand on what is there and tell every consumer that no more comes."""
         self.let_go(lambda kept: kept)
         self._hand_on(in_turn=False)
-        for consumer in self._everybody:
+        everybody, self._everybody = self._everybody, ()
+        self._consumers = self._trackers = ()
+        for consumer in everybody:
             consumer.end(error)

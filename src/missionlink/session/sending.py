@@ -110,7 +110,7 @@ async def abort(core: SessionCore) -> None:
         if not outcome.success:
             raise RequestRefused("session.abort", outcome.reason, {"success": False})
     except (RequestRejected, RequestRefused):
-        tracker.abort_refused(requested)
+        tracker.aborts.refused(requested)
         raise
     tracker.abort_confirmed()
 

@@ -70,7 +70,8 @@ class TurnTracker:
         self._active: TurnState | None = None
         self.steering: Steering = Steering()
         """Prompts that are no turns."""
-        self._aborts = Aborts(is_cloud=is_cloud)
+        self.aborts: Aborts = Aborts(is_cloud=is_cloud)
+        """Which turns are being stopped."""
         self.shows_prompts: bool = False
         """Whether prompts come back at all: every runtime seen shows them, others need not."""
         self._idle_too_early: TurnState | None = None
@@ -98,25 +99,21 @@ class TurnTracker:
 
     def abort_requested(self) -> tuple[TurnState, ...]:
         """Note that the turns under way now are being aborted, and no later ones; return them."""
-        return self._aborts.request(self._turns)
-
-    def abort_refused(self, turns: tuple[TurnState, ...]) -> None:
-        """Note that these turns go on."""
-        self._aborts.refused(turns)
+        return self.aborts.request(self._turns)
 
     def abort_confirmed(self) -> None:
         """Note that the runtime has aborted; it may have been idle since."""
         turn = self._active or next(iter(self._turns), None)
-        if turn is not None and self._aborts.cover(turn):
+        if turn is not None and self.aborts.cover(turn):
             self._quiet.watch(turn, SECONDS_AFTER_ABORT)
 
     def _end_unseen(self, turn: TurnState) -> None:
         """End a turn with what has come, though its prompt may not have come back."""
         turn.copies_seen = turn.copies_seen or 1
-        turn.was_aborted |= self._aborts.cover(turn)
+        turn.was_aborted |= self.aborts.cover(turn)
         if turn.was_aborted:
             # An idle that comes after all is this turn's.
-            self._aborts.ended_unseen(turn)
+            self.aborts.ended_unseen(turn)
         self._finish(turn)
 
     def remove(self, turn: TurnState) -> None:
@@ -166,7 +163,7 @@ class TurnTracker:
         if kind in _ACTIVITY:
             turn.was_active = True
         elif kind == "abort":
-            covered = self._aborts.oldest(self._turns)
+            covered = self.aborts.oldest(self._turns)
             # The turn at work has begun since, where the abort of the one before is told late.
             ended = covered[0] if covered and turn not in covered else turn
             ended.was_aborted = True
@@ -235,7 +232,7 @@ class TurnTracker:
             begun = [turn for turn in begun if turn.was_active or turn.has_failed or turn.was_aborted or aborted]
         if aborted:
             # What was queued behind an aborted turn is dropped by the runtimes that say so here.
-            covered = self._aborts.confirmed(self._turns)
+            covered = self.aborts.confirmed(self._turns)
             if covered is None:
                 begun = [turn for turn in self._turns if turn.id]
             else:
@@ -251,7 +248,7 @@ class TurnTracker:
             turn.was_aborted |= aborted
             self._finish(turn)
         if not aborted:
-            self._aborts.idle(self._turns)
+            self.aborts.idle(self._turns)
         if not self._is_cloud and self.has_waiting:
             self._left_over()
 

@@ -1,0 +1,59 @@
+"""Makes a process in a way that nothing can interrupt.
+
+Whoever waits can be cancelled; the making goes on, which takes a few rounds of the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator
+
+__all__ = ("spawning",)
+
+
+class _Undisturbed(asyncio.Task[Any]):
+    """A task that cannot be cancelled.
+
+    ``asyncio.run`` cancels every task that there is when the program is interrupted. asyncio's own, half-way in the
+    making of a process, then wait for ever: for pipes that nobody connects any more, or that offspring holds.
+    """
+
+    def cancel(self, msg: object = None) -> bool:
+        """Go on."""
+        return False
+
+
+def spawning(making: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """Return the task in which ``loop.subprocess_exec`` goes on, whoever is cancelled."""
+    return _Undisturbed(_run(making), loop=asyncio.get_running_loop())
+
+
+async def _run(making: Coroutine[Any, Any, Any]) -> Any:
+    return await _stepwise(making, asyncio.get_running_loop())
+
+
+@types.coroutine
+def _stepwise(making: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, Any]:
+    """Run a coroutine; the task that its first step makes, to connect the pipes, is as undisturbed as this one."""
+    factory = loop.get_task_factory()
+    loop.set_task_factory(_undisturbed)
+    try:
+        waits_for = making.send(None)
+    except StopIteration as made:
+        return made.value
+    finally:
+        loop.set_task_factory(factory)
+    while True:
+        try:
+            sent = yield waits_for
+            waits_for = making.send(sent)
+        except StopIteration as made:
+            return made.value
+
+
+def _undisturbed(loop: asyncio.AbstractEventLoop, making: Any, **settings: Any) -> asyncio.Task[Any]:
+    return _Undisturbed(making, loop=loop, **settings)
