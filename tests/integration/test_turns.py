@@ -963,32 +963,3 @@ async def test_an_abort_that_is_answered_with_nothing_has_happened():
         await within(session.abort())
         agent.idle(aborted=True)
         assert (await within(turn)).status == "aborted"
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {"timeout": -1},
-        {"timeout": float("nan")},
-        {"timeout": float("inf")},
-        {"timeout": "5"},
-        {"timeout": True},
-        {"idle_timeout": -1},
-        {"idle_timeout": float("nan")},
-        {"on_timeout": "x", "timeout": 1},
-    ],
-)
-async def test_limits_of_a_turn_that_make_no_sense_are_refused_before_it_begins(limits: dict[str, Any]):
-    """E4: no prompt is under way that nobody waits for."""
-    async with open_session() as (session, peer):
-        agent = Agent(peer)
-        with pytest.raises(InvalidOption):
-            await within(session.run("x", **limits))
-        with pytest.raises(InvalidOption):
-            await within(session.send("x", timeout=float("nan")))
-        assert not agent.accepted
-        turn = await within(session.send("x"))
-        with pytest.raises(InvalidOption):
-            await within(turn.wait(**limits))
-        agent.whole_turn("x", 1, "done")
-        assert (await within(turn)).text == "done"
