@@ -454,3 +454,19 @@ async def test_globs_and_patterns_may_stand_side_by_side() -> None:
     async with open_session(hooks=hooks) as (_, peer):
         denied = [bool(await invoke(peer, "preToolUse", {"toolName": name})) for name in ("view", "bash", "write")]
     assert denied == [True, True, False]
+
+
+@pytest.mark.parametrize("gate", GATES)
+async def test_a_gate_that_cancels_its_own_task_denies(gate: str) -> None:
+    hooks = Hooks()
+
+    async def cancels(given: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.Event().wait()
+
+    getattr(hooks, gate)(cancels)
+    wire_name, given, member, word = GATES[gate]
+    async with open_session(hooks=hooks) as (_, peer):
+        assert (await invoke(peer, wire_name, given))[member] == word

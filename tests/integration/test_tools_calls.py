@@ -364,3 +364,17 @@ async def test_a_tool_may_delete_its_own_session() -> None:
         peer.answer(await peer.request("session.delete"), {"success": True})
         await peer.settled()
         assert peer.requests(REPLY) == []
+
+
+async def test_a_tool_that_cancels_its_own_task_is_a_failure() -> None:
+    async def cancels() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.Event().wait()
+
+    async with open_session(tools=[cancels]) as (_, peer):
+        call(peer, "cancels", {})
+        assert (await result(peer))["textResultForLlm"] == "cancels was cancelled."
+        await peer.settled()
+        assert len(peer.requests(REPLY)) == 1

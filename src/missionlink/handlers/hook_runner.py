@@ -97,7 +97,9 @@ class HookRunner:
         try:
             answer: object = await self._answer_to(invocation)
         except asyncio.CancelledError:
-            # Settled or about to be: by the runtime's cancellation, or when the session is left.
+            # Settled by the runtime's cancellation, or when the session was left; else the function has cancelled
+            # its own task.
+            self._desk.answers.answer(call, _undecided(call))
             raise
         except BaseException as error:
             self._desk.failed(call.method, error)

@@ -117,11 +117,19 @@ class ToolRunner:
         context = ToolContext(call)
         try:
             result = await self._outcome(tool, context, raw_arguments)
+        except asyncio.CancelledError:
+            if self._desk.running.forget(call.request_id) is not None:
+                # The function has cancelled its own task: somebody still waits.
+                self._desk.tasks.start(self._reply(call, failure(f"{tool.name} was cancelled.")))
+            raise
         finally:
             # Told in any case: a plain function may still run in its thread.
             context.cancelled.set()
         if self._desk.running.forget(call.request_id) is None:
             return  # nobody waits for it any more, and the function did not let itself be cancelled
+        await self._reply(call, result)
+
+    async def _reply(self, call: ToolCall, result: dict[str, Any]) -> None:
         await self._desk.reply(TOOL_CALL.reply, call.request_id, TOOL_CALL.reply_member, result, TOOL_CALL.neutral)
 
     async def _outcome(self, tool: Tool[..., Any], context: ToolContext, raw_arguments: bytes) -> dict[str, Any]:
