@@ -186,6 +186,7 @@ async def test_a_cloud_session_is_in_no_list_and_is_ended_by_deleting_it(client:
 
 
 @pytest.mark.feature("Hooks: gates deny, also when they fail", place="cloud", newer="refused", older="never called")
+@pytest.mark.feature("Permissions: asked for by a hook", place="cloud", newer="refused", older="never called")
 async def test_a_gate_is_refused_or_never_called(client: AsyncClient, runtime: RealRuntime) -> None:
     """P1: nobody should believe that a gate guards a session in which it is never asked."""
     gates, called = Hooks(), list[str]()

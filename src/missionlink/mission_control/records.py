@@ -66,6 +66,8 @@ class Draft:
     data: Mapping[str, object]
     ephemeral: bool = False
     """Whether the event is a passing one, such as a delta."""
+    agent_id: str | None = None
+    """The sub-agent that it is of; ``None`` for the main agent."""
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -82,7 +83,6 @@ class _Conversation:
         self._user_message: _UserMessages = user_message
         self._prompts: deque[UserMessage] = deque()
         self._turns: asyncio.Task[None] | None = None
-        self._turn_count = 0
         self._reading: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         # Only runtimes that show their own user message ask for this before a prompt.
@@ -165,11 +165,11 @@ class _Conversation:
             self._stop()
 
     async def _take_turn(self, prompt: UserMessage) -> None:
-        turn = {"turnId": str(self._turn_count)}
-        self._turn_count += 1
+        # As agents do: the rounds of a prompt are counted from 0 and share an interaction; here it is always one.
+        turn = {"turnId": "0"}
         if self._is_shown(prompt):
             await self._task.publish("user.message", {"content": prompt.content})
-        await self._task.publish("assistant.turn_start", turn)
+        await self._task.publish("assistant.turn_start", {**turn, "interactionId": str(uuid.uuid4())})
         try:
             said = await self._on_prompt(self._task, prompt.content)
             if said is not None:

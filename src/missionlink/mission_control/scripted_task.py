@@ -62,25 +62,33 @@ class ScriptedTask:
         self._claimed = claimed
         self._questions: dict[str, _Question] = {}
 
-    async def publish(self, kind: str, data: Mapping[str, object], *, ephemeral: bool = False) -> Event:
+    async def publish(
+        self, kind: str, data: Mapping[str, object], *, ephemeral: bool = False, agent_id: str | None = None
+    ) -> Event:
         """Append an event.
+
+        Args:
+            kind: Its type.
+            data: Its payload.
+            ephemeral: Whether it is a passing one, such as a delta.
+            agent_id: The sub-agent that it is of; ``None`` for the main agent.
 
         Raises:
             TaskRefused: The task has finished or is full.
         """
-        return await self._claimed.publish(kind, data, ephemeral=ephemeral)
+        return await self._claimed.publish(kind, data, ephemeral=ephemeral, agent_id=agent_id)
 
-    async def say(self, text: str, *, pause_s: float = 0.0) -> None:
+    async def say(self, text: str, *, pause_s: float = 0.0, agent_id: str | None = None) -> None:
         """Answer with a text: its deltas, ``pause_s`` seconds apart, then the whole message."""
         message_id = str(uuid.uuid4())
-        await self.publish("assistant.message_start", {"messageId": message_id}, ephemeral=True)
+        await self.publish("assistant.message_start", {"messageId": message_id}, ephemeral=True, agent_id=agent_id)
         for delta in _cut(text):
             if pause_s:
                 await asyncio.sleep(pause_s)
             data = {"messageId": message_id, "deltaContent": delta}
-            await self.publish("assistant.message_delta", data, ephemeral=True)
+            await self.publish("assistant.message_delta", data, ephemeral=True, agent_id=agent_id)
         message = {"messageId": message_id, "content": text, "toolRequests": (), "model": self.model}
-        await self.publish("assistant.message", message)
+        await self.publish("assistant.message", message, agent_id=agent_id)
 
     async def fail(self, message: str) -> None:
         """Report an error, as a failing model does; the turn goes on and ends as usual."""
@@ -90,28 +98,27 @@ class ScriptedTask:
         """End the task with the turn that runs."""
         self.is_quitting = True
 
-    async def ask_permission(self, command: str, *, intention: str = "Run a command") -> PermissionResponse:
-        """Ask whether a shell command may run, and wait for the answer; nothing is run."""
-        identifier = command.split(" ", 1)[0]
+    async def ask_permission(
+        self, wanted: str | Mapping[str, object], *, intention: str = "Run a command"
+    ) -> PermissionResponse:
+        """Ask whether something may be done, and wait for the answer; nothing is done.
+
+        Args:
+            wanted: A shell command, or the ``permissionRequest`` of another kind in wire spelling, for example
+                ``{"kind": "url", "url": "https://example.com"}``.
+            intention: What a shell command is for.
+        """
         ids = _new_ids()
-        request = {
-            "kind": "shell",
-            "toolCallId": ids["toolCallId"],
-            "fullCommandText": command,
-            "intention": intention,
-            "commands": [{"identifier": identifier, "readOnly": False}],
-            "possiblePaths": [],
-            "possibleUrls": [],
-            "hasWriteFileRedirection": False,
-            "canOfferSessionApproval": True,
-        }
+        details = _shell_request(wanted, intention) if isinstance(wanted, str) else wanted
+        request = {**details, "toolCallId": ids["toolCallId"]}
         requested = {"requestId": ids["requestId"], "permissionRequest": request}
         withdrawn = {"toolCallId": ids["toolCallId"], "result": {"kind": "cancelled"}}
         answer = await self._ask(PermissionResponse, ids, "permission", requested, withdrawn)
         result: dict[str, object] = {"kind": "denied-interactively-by-user"}
         if answer.approved and answer.scope == "session":
-            approval = {"kind": "commands", "commandIdentifiers": [identifier]}
-            result = {"kind": "approved-for-session", "approval": approval}
+            result = {"kind": "approved-for-session"}
+            if isinstance(wanted, str):
+                result["approval"] = {"kind": "commands", "commandIdentifiers": [_program(wanted)]}
         elif answer.approved:
             result = {"kind": "approved"}
         await self.publish("permission.completed", {**ids, "result": result})
@@ -198,6 +205,23 @@ class ScriptedTask:
         # Not in a `finally`: a script that is cancelled leaves the question to `withdraw_questions`.
         del self._questions[request_id]
         return given
+
+
+def _shell_request(command: str, intention: str) -> dict[str, object]:
+    return {
+        "kind": "shell",
+        "fullCommandText": command,
+        "intention": intention,
+        "commands": [{"identifier": _program(command), "readOnly": False}],
+        "possiblePaths": [],
+        "possibleUrls": [],
+        "hasWriteFileRedirection": False,
+        "canOfferSessionApproval": True,
+    }
+
+
+def _program(command: str) -> str:
+    return command.split(" ", 1)[0]
 
 
 def _new_ids() -> dict[str, str]:

@@ -191,6 +191,8 @@ class Task:
         }
         if draft.ephemeral:
             members["ephemeral"] = True
+        if draft.agent_id is not None:
+            members["agentId"] = draft.agent_id
         try:
             body = msgspec.json.encode(members)
         except (TypeError, ValueError) as error:

@@ -47,13 +47,21 @@ class ClaimedTask:
         batch = await self._faults.before_start()
         await self._service.start(self.id, data, batch)
 
-    async def publish(self, kind: str, data: Mapping[str, object], *, ephemeral: bool = False) -> Event:
+    async def publish(
+        self, kind: str, data: Mapping[str, object], *, ephemeral: bool = False, agent_id: str | None = None
+    ) -> Event:
         """Append an event.
+
+        Args:
+            kind: Its type.
+            data: Its payload.
+            ephemeral: Whether it is a passing one, such as a delta.
+            agent_id: The sub-agent that it is of; ``None`` for the main agent.
 
         Raises:
             TaskRefused: The task has not started, has finished, or is full.
         """
-        return await self._service.publish(self.id, Draft(kind, data, ephemeral))
+        return await self._service.publish(self.id, Draft(kind, data, ephemeral, agent_id))
 
     async def next_work(self) -> Work:
         """Wait for the next command or call, in the order in which clients made them."""

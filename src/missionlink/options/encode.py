@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.session import SessionOptions
 
-__all__ = ("NOT_IN_CLOUD", "check_cloud", "cloud_params", "lean", "session_params", "unserved")
+__all__ = ("NOT_IN_CLOUD", "check_cloud", "cloud_params", "lean", "not_passed_on", "session_params", "unserved")
 
 # Option, member on the wire.
 _PLAIN = (
@@ -62,6 +62,16 @@ NOT_IN_CLOUD = {
 _NO_FUNCTIONS_IN_CLOUD = {
     "transforms": "no runtime calls them for a remote agent",
 }
+# Runtimes take these for a cloud session, and Mission Control hears nothing of them.
+_NOT_PASSED_ON = (
+    "model",
+    "reasoning_effort",
+    "system_message",
+    "available_tools",
+    "excluded_tools",
+    "mcp_servers",
+    "additional_directories",
+)
 _NOT_IN_CLOUD_EXTRA = ("provider", "name", "hasSkillProvider", "sessionFs", "managedSettings")
 
 
@@ -133,6 +143,11 @@ def cloud_params(options: SessionOptions, repository: Repository | None, cloud: 
     if cloud.owner is not None:
         target["owner"] = cloud.owner
     return {**session_params(options), "cloud": target}
+
+
+def not_passed_on(options: SessionOptions) -> list[str]:
+    """Return the options that the agent of a cloud session does without, though every runtime seen accepts them."""
+    return [option for option in _NOT_PASSED_ON if getattr(options, option) is not None]
 
 
 def unserved(params: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from missionlink.errors import (
     SessionNotFound,
     UnsupportedByRuntime,
 )
-from missionlink.options.encode import cloud_params, lean, unserved
+from missionlink.options.encode import cloud_params, lean, not_passed_on, unserved
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.session.cloud_errors import cloud_error
 from missionlink.session.conversation import WENT_AWAY, ConversationBase, as_ours, decode_opened, register_new
@@ -55,6 +55,12 @@ class CloudCreation(ConversationBase):
 
     async def run(self) -> SessionCore:
         """Create the session; a guard holds traffic for unknown ids until it is registered or the attempt is over."""
+        ignored = not_passed_on(self._options)
+        if ignored:
+            _log.warning(
+                "the agent of a cloud session works without %s: runtimes take such options and do not pass them on",
+                ", ".join(ignored),
+            )
         guard = self.link.router.open_guard(self._adopt)
         try:
             await self._create()

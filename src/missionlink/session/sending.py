@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from missionlink.errors import InvalidOption, RequestRefused, RequestRejected, SessionClosed
+from missionlink.errors import InvalidOption, RequestRefused, RequestRejected, SessionClosed, UnsupportedByRuntime
 from missionlink.options.checks import check_headers, check_members, check_text
 from missionlink.protocol.results import Success, read_result
 
@@ -135,8 +135,10 @@ class TurnControl:
 
     async def cancel(self, turn: TurnState) -> None:
         """Stop one turn, or take its prompt out of the queue."""
-        waits = turn.id and not turn.copies_seen and not self._tracker.is_alone(turn)
-        if waits and self._core.cloud is None:
+        if self._tracker.may_wait(turn):
+            if self._core.cloud is not None:
+                version = self._core.link.runtime_version
+                raise UnsupportedByRuntime("session.queue.removeAt", version, options=("a cloud session",))
             from missionlink.session.queue import withdraw
 
             if await withdraw(self._core, turn) or turn.done.done():

@@ -16,6 +16,8 @@ from missionlink.errors import MissionlinkError, SessionClosed, TurnFailed
 from missionlink.protocol.envelope import PIECES
 from missionlink.session.aborts import Aborts
 from missionlink.session.quiet import SECONDS_AFTER_ABORT, QuietEnd
+from missionlink.session.rounds import Rounds
+from missionlink.session.shown_prompts import ShownPrompt, whose
 from missionlink.session.steering import Steering
 from missionlink.session.turn_state import TurnState, decode_or_default
 
@@ -25,11 +27,6 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
 
 __all__ = ("TurnTracker",)
-
-
-class _Prompt(msgspec.Struct, rename="camel"):
-    message_id: str = ""
-    content: str = ""
 
 
 class _Warning(msgspec.Struct, rename="camel"):
@@ -72,6 +69,7 @@ class TurnTracker:
         """Prompts that are no turns."""
         self.aborts: Aborts = Aborts(is_cloud=is_cloud)
         """Which turns are being stopped."""
+        self._rounds = Rounds()
         self.shows_prompts: bool = False
         """Whether prompts come back at all: every runtime seen shows them, others need not."""
         self._idle_too_early: TurnState | None = None
@@ -124,9 +122,13 @@ class TurnTracker:
             self._active = None
         self._quiet.forget(turn)
 
-    def is_alone(self, turn: TurnState) -> bool:
-        """Whether no other turn is under way or waits."""
-        return all(one is turn for one in self._turns)
+    def may_wait(self, turn: TurnState) -> bool:
+        """Whether a turn's prompt may wait for the end of another turn; in the cloud it may be shown already."""
+        if len(self._turns) < 2 or turn not in self._turns:
+            return False
+        if self._is_cloud:
+            return self._turns[0] is not turn and not turn.was_active
+        return bool(turn.id) and not turn.copies_seen
 
     def is_newest(self, turn: TurnState) -> bool:
         """Whether no prompt was sent after this turn's."""
@@ -153,10 +155,7 @@ class TurnTracker:
             if not queue.has_ended:
                 queue.push(event)
             return
-        if event.agent_id is None and kind == "user.message":
-            self.shows_prompts = True
-            self._begin(event)
-        turn = self._active or self._turns[0]
+        turn = self._owner(event)
         turn.take(event)
         if event.agent_id is not None:
             return
@@ -177,40 +176,51 @@ class TurnTracker:
         elif kind == "session.shutdown":
             self.end(SessionClosed(self._session_id, "the runtime ended it"))
 
-    def _begin(self, event: Event) -> None:
-        """Find the turn whose prompt this is; the turns before it have ended then."""
-        prompt = decode_or_default(event, _Prompt)
-        named = self._whose(prompt)
+    def _owner(self, event: Event) -> TurnState:
+        """Return the turn that an event is of, which may be one that begins with it."""
+        turn = self._active or self._turns[0]
+        if event.agent_id is not None:
+            return turn
+        if event.type == "user.message":
+            self.shows_prompts = True
+            return self._begin(event) or self._active or turn
+        if event.type == "assistant.turn_end":
+            self._rounds.ended()
+        if event.type != "assistant.turn_start" or not self._is_cloud:
+            return turn
+        own = self._rounds.began(event, turn, self._turns)
+        if own is not turn:
+            self._active = own
+            own.copies_seen = own.copies_seen or 1
+            if turn.was_active and not self.aborts.cover(turn):
+                self._finish(turn)
+        return own
+
+    def _begin(self, event: Event) -> TurnState | None:
+        """Return the turn whose prompt this is; where prompts come back in their turn, those before it have ended."""
+        prompt = decode_or_default(event, ShownPrompt)
+        named = whose(
+            prompt,
+            self._turns,
+            self._active,
+            self.steering,
+            is_cloud=self._is_cloud,
+            is_between_rounds=self._rounds.is_between,
+        )
         if named is None:
-            return
+            return None
         named.prompt_came_back()
         previous = self._active
-        if named.copies_seen > 1:
-            return
-        self._active = named
-        if previous is not None and previous is not named and previous.was_active and not self._is_cloud:
-            self._finish(previous)
-
-    def _whose(self, prompt: _Prompt) -> TurnState | None:
-        waiting = [turn for turn in self._turns if not turn.copies_seen]
-        if prompt.message_id:
-            for turn in self._turns:
-                if turn.id == prompt.message_id:
-                    return turn
-            # A prompt with a name is nobody else's; its own turn may just not have heard its name yet.
-            waiting = [turn for turn in waiting if not turn.id]
-        if self.steering.take(prompt.content):
-            return None
-        active = self._active
-        if (
-            active is not None
-            and prompt.content == active.prompt
-            and (self._is_cloud or all(turn.prompt != prompt.content for turn in waiting))
-        ):
-            # A copy of what is being worked on: cloud sessions show the local echo and the remote copy.
-            return active
-        same = next((turn for turn in waiting if turn.prompt == prompt.content), None)
-        return same or next(iter(waiting), None)
+        if previous is None or previous is named:
+            self._active = named
+        elif self._is_cloud:
+            if self._rounds.may_turn(previous):
+                self._active = named
+        elif named.copies_seen == 1:
+            self._active = named
+            if previous.was_active:
+                self._finish(previous)
+        return named
 
     def _warned(self, event: Event) -> None:
         """End the turn whose prompt a hook did not let through: nothing else is said of it."""
@@ -226,6 +236,7 @@ class TurnTracker:
     def _idle(self, event: Event) -> None:
         aborted = decode_or_default(event, _Idle).aborted
         self.steering.idle()
+        self._rounds.idle()
         begun = [turn for turn in self._turns if turn.copies_seen or turn.has_failed or turn.was_aborted]
         if self._is_cloud:
             # One idle may be one of several: it ends what has been worked on.

@@ -141,7 +141,8 @@ class Turn:
         under way is ``session.abort()``: runtimes from 1.0.81 on then drop what waits behind it as well.
 
         Raises:
-            UnsupportedByRuntime: It waits, and the runtime (up to 1.0.71) can only take the newest prompt out.
+            UnsupportedByRuntime: It waits, and cannot be taken out: the runtime (up to 1.0.71) takes only the newest
+                prompt out, and none in a cloud session. ``session.abort()`` stops everything.
             RequestFailed, ConnectionFailed: It was not stopped.
         """
         if not self.is_done:

@@ -38,7 +38,7 @@ class Ui:
     The methods wait for the answer for as long as it takes, unless ``timeout`` says otherwise.
 
     Raises:
-        UnsupportedByRuntime: Nobody can answer: the session was opened without ``on_elicitation``.
+        UnsupportedByRuntime: Nobody can answer: the session was opened without ``on_elicitation``, or is in the cloud.
         RequestTimeout: No answer came in time; the question stays open.
     """
 
@@ -103,6 +103,9 @@ class Ui:
             raise InvalidOption("message", "must be a text that is not empty")
         core = self._core
         core.check_open()
+        if core.cloud is not None:
+            # Newer runtimes know not the method there; older ones take the form and never answer.
+            raise UnsupportedByRuntime(_METHOD, core.link.runtime_version, options=("a cloud session",))
         capabilities = cast("Mapping[str, Any]", core.facts.capabilities.get("ui") or {})
         if not capabilities.get("elicitation"):
             raise UnsupportedByRuntime(_METHOD, core.link.runtime_version, options=("on_elicitation",))
