@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import types
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ def _stepwise(making: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop)
     while True:
         try:
             sent = yield waits_for
-            waits_for = making.send(sent)
+        except BaseException as error:  # what it waited for has failed, which is for the coroutine to clean up after
+            go_on = partial(making.throw, error)
+        else:
+            go_on = partial(making.send, sent)
+        try:
+            waits_for = go_on()
         except StopIteration as made:
             return made.value
 
