@@ -260,7 +260,7 @@ class EventAnswers:
             return
         request_id = read_request_id(event.data_json)
         if request_id is not None and self._announced.forget(request_id):
-            del self._seen[request_id]
+            self._seen.pop(request_id, None)
             await self._answer(event, kind, getattr(self._desk.options, kind.option))
 
     # Requests that are answered later.
