@@ -76,7 +76,7 @@ class CloudCreation(ConversationBase):
         assert self._catching_up is not None
         await asyncio.wait({self._catching_up}, timeout=_HISTORY_HEAD_START_SECONDS)
         if self.abandoned:
-            await self.discard(session, WENT_AWAY)
+            await self.discard(session)
             raise ConnectionClosed(WENT_AWAY)
         return session
 
@@ -160,7 +160,7 @@ class CloudCreation(ConversationBase):
 class CloudResumption(ConversationBase):
     """``sessions.connect``: the way back to a cloud session, also from another process."""
 
-    method = "sessions.connect"
+    method: str = "sessions.connect"
 
     def __init__(
         self, link: Link, options: SessionOptions, session_id: str, cloud: CloudOptions, *, history: bool
@@ -194,7 +194,7 @@ class CloudResumption(ConversationBase):
             session.close_here(as_ours(error))
             raise
         if self.abandoned:
-            await self.discard(session, WENT_AWAY)
+            await self.discard(session)
             raise ConnectionClosed(WENT_AWAY)
         catching_up = self.link.tasks.start(session.catch_up(self._cloud.catch_up_timeout, deliver=self._history))
         await asyncio.wait({catching_up}, timeout=_HISTORY_HEAD_START_SECONDS)

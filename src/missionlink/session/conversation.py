@@ -37,12 +37,12 @@ def new_session_id() -> str:
 class ConversationBase(ABC):
     """What all ways to open a session share."""
 
-    method = "session.create"
+    method: str = "session.create"
 
     def __init__(self, link: Link, session_id: str | None) -> None:
         self.session_id: str | None = session_id
-        self.abandoned = False
-        self.link = link
+        self.abandoned: bool = False
+        self.link: Link = link
 
     def abandon(self) -> None:
         """Serve the session no longer: the runtime may hold its response back until what it asked is answered."""
@@ -61,10 +61,10 @@ class ConversationBase(ABC):
         except MissionlinkError as error:
             _log.warning("session %r may be left behind: ending it failed: %s", session_id, error)
 
-    async def discard(self, session: SessionCore, why: str) -> None:
+    async def discard(self, session: SessionCore) -> None:
         """End a session that was opened for nobody."""
         await self.destroy(session.id)
-        session.close_here(ConnectionClosed(why))
+        session.close_here(ConnectionClosed(WENT_AWAY))
 
 
 def register_new(link: Link, session: SessionCore) -> None:

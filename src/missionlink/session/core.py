@@ -222,9 +222,13 @@ class SessionCore:
 
     async def take_up_questions(self) -> None:
         """Act on what the session's history leaves open: permissions and tool calls outlive the program that left."""
+        if self._closed is not None:
+            # Whoever opened it went away.
+            return
         result = await self.call("session.getMessages", {"sessionId": self.id})
         for event in open_questions(decode_history(result)):
-            self.handlers.act_on(event)
+            if self._closed is None:
+                self.handlers.act_on(event)
 
     # The end.
 

@@ -65,7 +65,7 @@ class LocalCreation(ConversationBase):
 class Resumption(LocalCreation):
     """``session.resume``: the id is known, so it is a creation with another method."""
 
-    method = "session.resume"
+    method: str = "session.resume"
 
     def __init__(
         self, link: Link, options: SessionOptions, session_id: str, *, continue_pending: bool, quiet: bool

@@ -41,6 +41,10 @@ class Conversation(Protocol):
         """Speak with the runtime; when it was abandoned meanwhile, leave nothing behind and raise."""
         ...
 
+    async def discard(self, session: SessionCore) -> None:
+        """End a session that was opened for nobody."""
+        ...
+
     def abandon(self) -> None:
         """Learn that nobody waits for the session any more: no function of the program is called for it."""
         ...
@@ -107,7 +111,8 @@ async def _converse(conversation: Conversation, link: Link, opened: asyncio.Futu
         opened.set_exception(error)
     else:
         if opened.done():
-            session.abandon()
+            # Not by leaving it: what was abandoned is closed already, and still has to be ended at the runtime.
+            await conversation.discard(session)
         else:
             opened.set_result(session)
 
