@@ -23,9 +23,11 @@ _GRACE_SECONDS = 1.0
 class Announced:
     """Questions that came as events, and those who wait for one of them."""
 
-    __slots__ = ("_awaiting", "_questions")
+    __slots__ = ("_awaiting", "_questions", "claims")
 
     def __init__(self) -> None:
+        self.claims: Claims = Claims()
+        """Which of them come both ways."""
         self._questions: dict[str, tuple[Kind, PendingQuestion]] = {}
         self._awaiting: dict[str, deque[asyncio.Future[PendingQuestion]]] = {}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
-from missionlink.handlers.announced import Announced, Claims
+from missionlink.handlers.announced import Announced
 from missionlink.handlers.decisions import Deny, decision_to_wire
 from missionlink.handlers.deferral import PENDING
 from missionlink.handlers.kinds import (
@@ -56,7 +56,6 @@ class EventAnswers:
         "_tools",
         "answers_unhandled",
         "book",
-        "claims",
         "from_events",
     )
 
@@ -66,13 +65,12 @@ class EventAnswers:
         self.answers_unhandled: bool = True
         """Whether questions without a handler are answered; else they are left to other clients."""
         self.book: PendingBook = PendingBook()
-        self.claims: Claims = Claims()
         self._desk = desk
         self._tools: ToolRunner | None = None
         self._denied_once = False
         # Request ids of late, oldest first: a tool must not run twice for one call.
         self._seen: dict[str, None] = {}
-        self._announced = Announced()
+        self._announced: Announced | None = None
 
     @property
     def tools(self) -> ToolRunner:
@@ -83,6 +81,13 @@ class EventAnswers:
 
             self._tools = ToolRunner(self._desk, self._desk.options.tools)
         return self._tools
+
+    @property
+    def announced(self) -> Announced:
+        """Questions that come as events and as requests; most sessions have none, and there may be thousands."""
+        if self._announced is None:
+            self._announced = Announced()
+        return self._announced
 
     def act_on(self, event: Event) -> bool:
         """Start to answer an event that asks something; say whether a task was started."""
@@ -132,7 +137,7 @@ class EventAnswers:
         request_id = read_request_id(event.data_json)
         if request_id is None:
             return
-        self._announced.forget(request_id)
+        self.announced.forget(request_id)
         task = self._desk.running.forget(request_id)
         if self.book.settle(request_id, event.data_json):
             return
@@ -141,7 +146,8 @@ class EventAnswers:
 
     def _aborted(self, event: Event) -> None:
         """Stop the handlers of a turn that was aborted: older runtimes do not settle its questions one by one."""
-        self._announced.clear()
+        if self._announced is not None:
+            self._announced.clear()
         for task in self._desk.running.take_turn(event.agent_id):
             if task is not asyncio.current_task():
                 task.cancel()
@@ -256,10 +262,10 @@ class EventAnswers:
 
     async def _answer_unclaimed(self, event: Event, kind: Kind) -> None:
         """Answer a question of a cloud session whose request does not come."""
-        if await self.claims.has_request(kind.name):
+        if await self.announced.claims.has_request(kind.name):
             return
         request_id = read_request_id(event.data_json)
-        if request_id is not None and self._announced.forget(request_id):
+        if request_id is not None and self.announced.forget(request_id):
             self._seen.pop(request_id, None)
             await self._answer(event, kind, getattr(self._desk.options, kind.option))
 
@@ -269,7 +275,7 @@ class EventAnswers:
         question = self._read_or_leave(event, kind)
         if question is None:
             return
-        self._announced.put(kind, self._pending(kind, question, event))
+        self.announced.put(kind, self._pending(kind, question, event))
 
     async def wait_for_answer(self, kind: Kind) -> dict[str, Any] | None:
         """Put the question of a request into ``session.pending`` and return what it was answered, if that is told.
@@ -280,7 +286,7 @@ class EventAnswers:
         Raises:
             TimeoutError: There is no such event.
         """
-        question = await self._announced.take(kind)
+        question = await self.announced.take(kind)
         task = asyncio.current_task()
         assert task is not None
         self._desk.running.track(question.request_id, task, agent_id=question.agent_id, of_turn=True)

@@ -99,7 +99,7 @@ class Handlers:
         kind = BY_METHOD.get(call.method)
         if kind is not None:
             if self._desk.is_remote:
-                self.events.claims.requested(kind.name)
+                self.events.announced.claims.requested(kind.name)
             function = getattr(options, kind.option)
             if function is None:
                 self._answer_unavailable(call, kind)
