@@ -38,11 +38,11 @@ WANTED: dict[str, dict[str, object]] = {
     "write": {
         "kind": "write",
         "intention": "Edit",
-        "fileName": "/work/a.py",
+        "fileName": "/repository/a.py",
         "diff": "+1",
         "canOfferSessionApproval": True,
     },
-    "read": {"kind": "read", "intention": "Look", "path": "/work/a.py"},
+    "read": {"kind": "read", "intention": "Look", "path": "/repository/a.py"},
     "url": {"kind": "url", "intention": "Fetch", "url": "https://example.com/a"},
     "mcp": {
         "kind": "mcp",
@@ -108,7 +108,7 @@ async def test_a_decision_comes_to_one_of_three_answers(client: AsyncClient) -> 
         (Allow.for_session(approval), SESSION),
         (Allow.for_location("octo/hello", approval), SESSION),
         (Allow.permanently("example.com"), SESSION),
-        (Allow.reading_for_session("/work"), NO),
+        (Allow.reading_for_session("/repository"), NO),
         (Deny("not on fridays"), NO),
         (Deny.and_stop(), NO),
         (Deny.nobody_there(), NO),
@@ -132,7 +132,7 @@ async def test_each_kind_of_permission_is_asked_for(client: AsyncClient) -> None
         told = {kind: (await session.run(f"/wanted {kind}")).text for kind in WANTED}
     assert [request.kind for request in asked] == list(WANTED)
     assert [kind for kind, text in told.items() if text == "given"] == ["read", "url"]
-    assert (asked[1].path, asked[2].url) == ("/work/a.py", "https://example.com/a")
+    assert (asked[1].path, asked[2].url) == ("/repository/a.py", "https://example.com/a")
 
 
 @pytest.mark.feature(

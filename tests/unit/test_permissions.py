@@ -240,10 +240,10 @@ def test_what_a_person_must_decide_is_not_allowed_by_a_rule(
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """A folder with a file, links out of it and in it, and a neighbour whose name begins alike."""
-    work = tmp_path / "work"
+    work = tmp_path / "inside"
     (work / "src" / "deep").mkdir(parents=True)
     (work / "src" / "file.py").write_text("x")
-    (tmp_path / "work-of-others").mkdir()
+    (tmp_path / "inside-of-others").mkdir()
     (work / "out").symlink_to(tmp_path)
     (work / "src" / "link.py").symlink_to(tmp_path / "elsewhere")
     (work / "src" / "inner").symlink_to(work / "src" / "deep")
@@ -268,7 +268,7 @@ def work(tmp_path: Path) -> Path:
         ("{work}/src/../file.py", False),
         ("{work}/src/inner/../../file.py", False),
         ("{work}/src/link.py", False),
-        ("{work}/out/work/../elsewhere", False),
+        ("{work}/out/inside/../elsewhere", False),
         ("{work}-of-others/x", False),
         ("{work}/src-other/x", False),
         ("{work}/ring/x", False),
