@@ -8,13 +8,13 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from .real_runtime import WAIT_S
 from .recording import Recording
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-WAIT_S = 120.0
 _ARGUMENTS = ("--headless", "--no-auto-update", "--log-level", "error")
 _TOKEN_VARIABLE = "COPILOT_SDK_AUTH_TOKEN"
 
@@ -88,6 +88,9 @@ class Probe:
                 body = await self._process.stdout.readexactly(int(header.split(b":")[1]))
                 self._recording.received(header + body)
                 await self._receive(json.loads(body))
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(EOFError("the runtime ended without an answer"))
 
     async def _receive(self, message: dict[str, Any]) -> None:
         if "method" not in message:
@@ -128,6 +131,7 @@ async def started(command: Sequence[str], environment: dict[str, str], home: Pat
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(home),
+            "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"],
             "COPILOT_HOME": str(home / "copilot"),
             "COPILOT_DISABLE_KEYTAR": "1",
             **environment,

@@ -10,6 +10,8 @@ from missionlink import AsyncClient, ClientOptions, Provider
 from missionlink.errors import ConnectionClosed, ConnectionLost, InvalidOption
 from missionlink.testing import FakeRuntime, model_server
 
+from .real_runtime import WAIT_S
+
 pytestmark = pytest.mark.anyio
 
 
@@ -18,11 +20,11 @@ async def test_a_killed_runtime_is_started_again_and_its_session_resumed(tmp_pat
     command = os.environ.get("MISSIONLINK_TEST_RUNTIME_N")
     assert command, "no runtime to test with; run these tests with 'make test'"
     (program,) = shlex.split(command)
-    options = ClientOptions(runtime=program, base_directory=tmp_path, start_timeout=120)
+    options = ClientOptions(runtime=program, base_directory=tmp_path, start_timeout=WAIT_S)
     async with model_server() as model, AsyncClient(options) as client:
         provider = Provider(base_url=model.url, api_key="key")
         session = await client.create_session(provider=provider)
-        await session.run("remember this", timeout=60)
+        await session.run("remember this", timeout=WAIT_S)
         turn = await session.send("/and this")
         assert client.pid is not None
         os.kill(client.pid, signal.SIGKILL)
@@ -35,7 +37,7 @@ async def test_a_killed_runtime_is_started_again_and_its_session_resumed(tmp_pat
         assert client.state == "running"
         again = await client.resume_session(session.id, provider=provider)
         assert any("remember this" in str(event.data) for event in await again.history())
-        assert (await again.run("and go on", timeout=60)).text == "You said: and go on"
+        assert (await again.run("and go on", timeout=WAIT_S)).text == "You said: and go on"
 
 
 async def test_what_cannot_be_restarted_says_so():
