@@ -36,6 +36,7 @@ class Announced:
         awaiting = self._awaiting.get(kind.name)
         while awaiting:
             waiter = awaiting.popleft()
+            # One that is cancelled leaves the line only with its task's next step.
             if not waiter.done():
                 waiter.set_result(question)
                 return
@@ -60,9 +61,14 @@ class Announced:
                 del self._questions[request_id]
                 return question
         waiter: asyncio.Future[PendingQuestion] = asyncio.get_running_loop().create_future()
-        self._awaiting.setdefault(kind.name, deque()).append(waiter)
-        async with asyncio.timeout(_ANNOUNCEMENT_TIMEOUT_SECONDS):
-            return await waiter
+        awaiting = self._awaiting.setdefault(kind.name, deque())
+        awaiting.append(waiter)
+        try:
+            async with asyncio.timeout(_ANNOUNCEMENT_TIMEOUT_SECONDS):
+                return await waiter
+        finally:
+            if waiter in awaiting:
+                awaiting.remove(waiter)
 
 
 class Claims:
@@ -78,11 +84,9 @@ class Claims:
     def requested(self, kind: str) -> None:
         """Note that a question of a kind came as a request."""
         waiting = self._waiting.get(kind)
-        while waiting:
-            one = waiting.popleft()
-            if not one.done():
-                one.set_result(None)
-                return
+        if waiting:
+            waiting.popleft().set_result(None)
+            return
         self._requests.setdefault(kind, deque(maxlen=64)).append(asyncio.get_running_loop().time())
 
     async def has_request(self, kind: str) -> bool:
@@ -93,9 +97,11 @@ class Claims:
             if requests.popleft() > loop.time() - _GRACE_SECONDS:
                 return True
         claim: asyncio.Future[None] = loop.create_future()
-        self._waiting.setdefault(kind, deque()).append(claim)
-        await asyncio.wait({claim}, timeout=_GRACE_SECONDS)
-        if claim.done():
-            return True
-        claim.cancel()
-        return False
+        waiting = self._waiting.setdefault(kind, deque())
+        waiting.append(claim)
+        try:
+            await asyncio.wait({claim}, timeout=_GRACE_SECONDS)
+        finally:
+            if not claim.done():
+                waiting.remove(claim)
+        return claim.done()

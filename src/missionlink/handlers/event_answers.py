@@ -137,7 +137,8 @@ class EventAnswers:
         request_id = read_request_id(event.data_json)
         if request_id is None:
             return
-        self.announced.forget(request_id)
+        if self._announced is not None:
+            self._announced.forget(request_id)
         task = self._desk.running.forget(request_id)
         if self.book.settle(request_id, event.data_json):
             return
