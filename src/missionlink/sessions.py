@@ -240,9 +240,9 @@ class Sessions(ABC):
             InvalidOption, RequestFailed, ConnectionFailed: As for ``create_session`` and ``session.send``.
             TurnFailed, TurnTimeout, OutputInvalid: As for ``session.run``.
         """
-        from missionlink.session.bounded import check_single
+        from missionlink.session.single_prompt import check_single_prompt
 
-        check_single(prompt, output_type, attachments, timeout, idle_timeout)
+        check_single_prompt(prompt, output_type, attachments, timeout, idle_timeout)
         session = await self.create_session(options, **fields)
         try:
             return await session.run(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from missionlink.errors import InvalidOption
-from missionlink.handlers.checks import check_kind
+from missionlink.handlers.checks import check_type
 
 if TYPE_CHECKING:
     from missionlink.handlers.permissions import PermissionRequest
@@ -60,8 +60,8 @@ class Decision(msgspec.Struct, frozen=True):
     """Further members of the answer, in wire spelling."""
 
     def __post_init__(self) -> None:
-        check_kind("feedback", self.feedback, str | None)
-        check_kind("details", self.details, Mapping)
+        check_type("feedback", self.feedback, str | None)
+        check_type("details", self.details, Mapping)
         if self.kind in _PRESENT_TENSE:
             return
         if isinstance(self.kind, str) and self.kind in _PAST_TENSE:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -92,8 +92,8 @@ class Allow:
                 from it, only this request is allowed.
             domain: The domain of a URL request.
         """
-        check_kind("approval", approval, Mapping | None)
-        check_kind("domain", domain, str | None)
+        check_type("approval", approval, Mapping | None)
+        check_type("domain", domain, str | None)
         details: dict[str, Any] = {"approval": approval} if approval else {}
         if domain is not None:
             details["domain"] = domain
@@ -105,20 +105,20 @@ class Allow:
         if not directories:
             raise InvalidOption("directories", "name at least one")
         for directory in directories:
-            check_kind("directories", directory, str)
+            check_type("directories", directory, str)
         return Decision("approve-read-only-for-session", details={"directories": list(directories)})
 
     @staticmethod
     def for_location(location_key: str, approval: Mapping[str, Any]) -> Decision:
         """Allow it for a place, for example a repository, as the runtime names it."""
-        check_kind("location_key", location_key, str)
-        check_kind("approval", approval, Mapping)
+        check_type("location_key", location_key, str)
+        check_type("approval", approval, Mapping)
         return Decision("approve-for-location", details={"approval": approval, "locationKey": location_key})
 
     @staticmethod
     def permanently(domain: str) -> Decision:
         """Allow a domain for good (URL requests)."""
-        check_kind("domain", domain, str)
+        check_type("domain", domain, str)
         return Decision("approve-permanently", details={"domain": domain})
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from missionlink.errors import InvalidOption
-from missionlink.handlers.checks import check_kind
+from missionlink.handlers.checks import check_type
 
 __all__ = (
     "Answer",
@@ -64,8 +64,8 @@ class Answer(msgspec.Struct, rename="camel", frozen=True):
     """Whether it is none of the offered choices."""
 
     def __post_init__(self) -> None:
-        check_kind("answer", self.answer, str)
-        check_kind("was_freeform", self.was_freeform, bool)
+        check_type("answer", self.answer, str)
+        check_type("was_freeform", self.was_freeform, bool)
 
 
 class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ class FormAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         if self.action not in ("accept", "decline", "cancel"):
             raise InvalidOption("action", f"{self.action!r} is none of accept, decline, cancel")
-        check_kind("content", self.content, dict | None)
+        check_type("content", self.content, dict | None)
 
 
 class Plan(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -141,10 +141,10 @@ class PlanAnswer(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True
     """Whether changes of files need no further permission."""
 
     def __post_init__(self) -> None:
-        check_kind("approved", self.approved, bool)
-        check_kind("selected_action", self.selected_action, str | None)
-        check_kind("feedback", self.feedback, str | None)
-        check_kind("auto_approve_edits", self.auto_approve_edits, bool | None)
+        check_type("approved", self.approved, bool)
+        check_type("selected_action", self.selected_action, str | None)
+        check_type("feedback", self.feedback, str | None)
+        check_type("auto_approve_edits", self.auto_approve_edits, bool | None)
 
 
 class AutoModeSwitch(msgspec.Struct, rename="camel", frozen=True, kw_only=True):

@@ -65,17 +65,7 @@ class ScriptedTask:
     async def publish(
         self, kind: str, data: Mapping[str, object], *, ephemeral: bool = False, agent_id: str | None = None
     ) -> Event:
-        """Append an event.
-
-        Args:
-            kind: Its type.
-            data: Its payload.
-            ephemeral: Whether it is a passing one, such as a delta.
-            agent_id: The sub-agent that it is of; ``None`` for the main agent.
-
-        Raises:
-            TaskRefused: The task has finished or is full.
-        """
+        """Append an event, as ``ClaimedTask.publish`` does."""
         return await self._claimed.publish(kind, data, ephemeral=ephemeral, agent_id=agent_id)
 
     async def say(self, text: str, *, pause_s: float = 0.0, agent_id: str | None = None) -> None:

@@ -198,9 +198,11 @@ def with_fields(options: _Options, fields: Mapping[str, Any]) -> _Options:
     Raises:
         InvalidOption: A field is unknown, or its value is wrong.
     """
+    if not fields:
+        return options
     known = {one.name for one in dataclasses.fields(options)}  # type: ignore[arg-type]
     for name in fields:
         if name not in known:
             raise InvalidOption(name, f"is no field of {type(options).__name__}")
-    changed: Any = dataclasses.replace(options, **fields) if fields else options  # type: ignore[type-var]
+    changed: Any = dataclasses.replace(options, **fields)  # type: ignore[type-var]
     return changed  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption, OutputInvalid
 from missionlink.handlers.tool_schema import decode_other, inlined_schema
-from missionlink.session.bounded import run_within
+from missionlink.session.timed_prompt import run_within
 
 if TYPE_CHECKING:
     from missionlink.session.prompts import Prompts

@@ -10,10 +10,10 @@ import msgspec
 
 from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
 from missionlink.protocol.results import read_result
-from missionlink.session.bounded import run_within
 from missionlink.session.conduct import Conduct, SessionMode
 from missionlink.session.sending import AgentMode, TurnControl, abort, further_members, send_params, wait_until_taken
 from missionlink.session.stream import EventQueue
+from missionlink.session.timed_prompt import run_within
 from missionlink.session.turn import Turn, TurnResult
 from missionlink.session.turn_state import TurnState
 

@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from missionlink.errors import InvalidOption, TurnTimeout
-from missionlink.options.checks import check_text
+from missionlink.errors import TurnTimeout
 from missionlink.session.turn import check_limits
 
 if TYPE_CHECKING:
     from missionlink.session.prompts import Prompts
     from missionlink.session.turn_state import TurnResult
 
-__all__ = ("check_single", "run_within")
+__all__ = ("run_within",)
 
 
 async def run_within(
@@ -53,25 +52,3 @@ async def run_within(
     turn.ignore_events()
     # Not for programs: their limits count from where they begin to wait.
     return await turn._wait_since(started, **limits)  # pyright: ignore[reportPrivateUsage]
-
-
-def check_single(
-    prompt: object, output_type: Any, attachments: object, timeout: float | None, idle_timeout: float | None
-) -> None:
-    """Refuse what could not be sent to a session that is opened for one prompt.
-
-    Raises:
-        InvalidOption: Something is wrong.
-    """
-    check_limits(timeout, idle_timeout, "abort")
-    check_text("prompt", prompt, allow_none=False, allow_empty=True)
-    if attachments not in ((), []):
-        from missionlink.options.attachments import attachments_to_wire
-
-        attachments_to_wire(attachments, is_cloud=False, runtime_version=None)
-    elif not prompt:
-        raise InvalidOption("prompt", "must not be empty")
-    if output_type is not None:
-        from missionlink.session.output import OutputForm
-
-        OutputForm(output_type)
