@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import subprocess
 import sys
 import time
@@ -167,6 +168,43 @@ def test_without_proc_the_group_is_named_to_the_guardian_by_us(monkeypatch: pyte
     watching.wait(60)
 
 
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """Leads the process group whose number a child had that has ended."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+def test_the_number_of_a_child_that_has_ended_is_let_alone(
+    stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C4: a client may be closed long after its runtime has died, and numbers come again."""
+    owner = PosixOwnership()
+    owner.prepare([sys.executable], None)
+    owner.started(stranger.pid)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "killpg", lambda *of_the_child: None)
+        owner.ended()
+    owner.look()
+    owner.ask_to_end()
+    owner.kill()
+    owner.dismiss()
+    with pytest.raises(subprocess.TimeoutExpired):
+        stranger.wait(0.05)
+
+
+def test_a_guardian_lets_the_number_of_a_child_that_has_ended_alone(stranger: subprocess.Popen[bytes]) -> None:
+    """C4."""
+    watching, _, _ = guarded([sys.executable])
+    assert watching.stdin is not None
+    watching.stdin.write(b"%d\ngone\n" % stranger.pid)
+    watching.stdin.close()
+    watching.wait(60)
+    with pytest.raises(subprocess.TimeoutExpired):
+        stranger.wait(0.05)
+
+
 def test_without_proc_the_processes_below_come_from_ps(monkeypatch: pytest.MonkeyPatch) -> None:
     """C4."""
     listing = "  1     0\n  70    1\n  71   70\n  72   71\n  80    1\n"
@@ -236,13 +274,13 @@ class _OtherPipe:
 
 class _NoOwnership:
     def __init__(self) -> None:
-        self.kills = 0
+        self.ends = 0
 
     def started(self, pid: int) -> None:
         assert pid == 4711
 
-    def kill(self) -> None:
-        self.kills += 1
+    def ended(self) -> None:
+        self.ends += 1
 
 
 def test_transports_of_other_event_loops_are_taken() -> None:

@@ -20,7 +20,10 @@ _SEARCHES = 20
 
 _GUARDIAN = f"""
 read -r group || exit 0
-while read -r word; do [ "$word" = done ] && exit 0; done
+while read -r word; do
+    [ "$word" = done ] && exit 0
+    [ "$word" = gone ] && group=none
+done
 kill -TERM -"$group" 2>/dev/null
 tenths=0
 while kill -0 -"$group" 2>/dev/null && [ $tenths -lt {_GUARDIAN_PATIENCE_TENTHS} ]; do

@@ -62,6 +62,10 @@ class Ownership(Protocol):
         """End all that is left of the tree."""
         ...
 
+    def ended(self) -> None:
+        """End what the child, which is gone, has left; its number may be another process's from now on."""
+        ...
+
     def dismiss(self) -> None:
         """Stop watching."""
         ...
@@ -85,9 +89,7 @@ class PosixOwnership:
     def started(self, pid: int) -> None:
         """Name the group to the guardian: where there is no /proc, the child could not."""
         self._pid = pid
-        if self._guardian is not None and self._guardian.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._guardian.stdin.write(b"%d\n" % pid)
+        self._tell_guardian(b"%d\n" % pid)
 
     def look(self) -> None:
         """Remember who left the group, as far as the system tells."""
@@ -110,17 +112,25 @@ class PosixOwnership:
             if not left:
                 break
 
+    def ended(self) -> None:
+        """End what is left; the guardian forgets the group too, and goes on to watch over those with the mark."""
+        self.kill()
+        self._pid = None
+        self._tell_guardian(b"gone\n")
+
     def dismiss(self) -> None:
         """Tell the guardian that nothing is left to watch."""
+        # The first word is taken for a group if the child never announced itself; a non-number kills nothing.
+        self._tell_guardian(b"done\ndone\n")
         guardian, self._guardian = self._guardian, None
-        if guardian is None:
-            return
-        assert guardian.stdin is not None
-        with contextlib.suppress(OSError):
-            # The first word is taken for a group if the child never announced itself; a non-number kills nothing.
-            guardian.stdin.write(b"done\ndone\n")
-        guardian.stdin.close()
-        guardian.wait()
+        if guardian is not None and guardian.stdin is not None:
+            guardian.stdin.close()
+            guardian.wait()
+
+    def _tell_guardian(self, words: bytes) -> None:
+        if self._guardian is not None and self._guardian.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._guardian.stdin.write(words)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pid is not None:
@@ -183,6 +193,11 @@ class WindowsOwnership:
         elif self._pid is not None:
             with contextlib.suppress(OSError):
                 self._run(["taskkill", "/T", "/F", "/PID", str(self._pid)])
+
+    def ended(self) -> None:
+        """End what is left."""
+        self.kill()
+        self._pid = None
 
     def dismiss(self) -> None:
         """Give the job up; what is still in it ends."""

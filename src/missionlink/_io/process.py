@@ -142,7 +142,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         """Note the end of the process, and end what it has left behind: nobody can speak to that any more."""
         self._exited.set()
-        self._ownership.kill()
+        self._ownership.ended()
         self._settle_soon()
 
     def resume_writing(self) -> None:
