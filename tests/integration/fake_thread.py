@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN = "loopback-token"
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 class FakeThread:

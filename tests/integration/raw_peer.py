@@ -14,7 +14,7 @@ from missionlink.client import AsyncClient
 from missionlink.options.client import ClientOptions
 from missionlink.session.session import Session
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 HELLO = {"ok": True, "protocolVersion": 3, "version": "1.0.102"}
 

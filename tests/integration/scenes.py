@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from missionlink.session.session import Session
     from missionlink.testing import FakeRuntime
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 TASK = "task-early"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 # The first start of a real runtime on a machine with a slow disk takes most of it.
-PATIENCE_S = 120
+PATIENCE_S = 240
 
 
 class _Screen(pyte.HistoryScreen):

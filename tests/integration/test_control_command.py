@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PROGRAM = (sys.executable, "-m", "missionlink", "control", "serve")
-_WAIT_S = 60
+_WAIT_S = 240
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from missionlink.testing import FakeRuntime, forever
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-PATIENCE_S = 30.0
+PATIENCE_S = 240.0
 
 
 class Held:

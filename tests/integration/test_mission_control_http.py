@@ -21,7 +21,7 @@ from missionlink.mission_control.directives import DIRECTIVES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-WAIT_S = 60.0
+WAIT_S = 240.0
 NEWER = {"user-agent": "copilot/1.0.102 (linux v24.0.0) term/unknown"}
 OLDER = {"user-agent": "undici"}
 REPOSITORY = {"repositories": [{"owner": "octo", "name": "hello"}]}

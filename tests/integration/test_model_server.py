@@ -29,7 +29,7 @@ from missionlink.testing.scripted_model import serve_in_thread
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from missionlink.testing import FakeRuntime, SystemClock, forever, say, stall
 if TYPE_CHECKING:
     from pathlib import Path
 
-_WAIT_S = 120
+_WAIT_S = 240
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 
 # Far above what a busy machine makes of a healthy loop, far below what a person would call a hang.
 STALL_SECONDS = 3.0
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 # What the client makes for each connection, session, turn or consumer, and must not keep.
 _OWNED = frozenset(
