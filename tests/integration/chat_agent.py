@@ -56,6 +56,11 @@ def play(fake: FakeRuntime) -> None:
             case "cannot be stopped":
                 fake.on("session.abort", lambda call: call.refuse(-32603, "there is no such task"))
                 return forever("on and ", interval=0.02)
+            case "limit":
+                offer = {"errorCode": "user_weekly_rate_limited", "retryAfterSeconds": 5400}
+                fake.emit(request.session_id, "auto_mode_switch.requested", {"requestId": "m1", **offer})
+                asked = fake.ask("autoModeSwitch.request", {"sessionId": request.session_id, **offer})
+                return say(json.dumps((await asked.answer(timeout=None)).result))
             case "all at once":
                 both = asyncio.gather(*(ask(fake, request, f"f{number}", {}) for number in (3, 4, 5)))
                 return say(json.dumps(await both))

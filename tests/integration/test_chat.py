@@ -175,6 +175,17 @@ def test_a_web_page_shows_its_whole_address_and_whose_it_is(chat: Callable[..., 
     terminal.see('{"action": "accept"}')
 
 
+@pytest.mark.parametrize(("typed", "response"), [("y", "yes"), ("always", "yes_always"), ("n", "no")])
+def test_a_rate_limit_is_asked_about(chat: Callable[..., Terminal], typed: str, response: str) -> None:
+    terminal = chat()
+    terminal.type("limit\r")
+    terminal.see("Rate limit  user_weekly_rate_limited, over in 1:30:00")
+    fill(terminal, ("Go on with another model? [y/a/n]", "perhaps"))
+    terminal.see("Type y(es), a(lways), or n(o)")
+    fill(terminal, ("Go on with another model? [y/a/n]", typed))
+    terminal.see(f'{{"response": "{response}"}}')
+
+
 def test_questions_wait_in_order_and_say_how_many(chat: Callable[..., Terminal]) -> None:
     terminal = chat()
     terminal.type("all at once\r")

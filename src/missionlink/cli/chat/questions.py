@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.syntax import Syntax
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from missionlink import Form, PermissionRequest, Plan, Question
+    from missionlink import AutoModeSwitch, Form, PermissionRequest, Plan, Question
 
 __all__ = ("Questions",)
 
 _DIFF_LINES = 40
+_LONGEST_SHOWN_SECONDS = 1e9
 _WITHDRAWN = "The question was withdrawn."
 
 
@@ -160,6 +162,18 @@ class Questions:
         hint = "Type y(es), n(o), or what should be otherwise"
         asked = OneAnswer(shown, "Go on with this plan? [y/n/what else] ", read, hint)
         answer: PlanAnswer = await self._answered(asked, PlanAnswer(approved=False))
+        return answer
+
+    async def model_switch(self, offer: AutoModeSwitch) -> str:
+        """Ask whether a model that the runtime chooses may go on where a rate limit was met."""
+        limit = offer.error_code or "met"
+        if offer.retry_after_seconds is not None:
+            limit += f", over in {timedelta(seconds=round(min(offer.retry_after_seconds, _LONGEST_SHOWN_SECONDS)))}"
+        answers = {"y": "yes", "yes": "yes", "a": "yes_always", "always": "yes_always", "n": "no", "no": "no"}
+        shown = [Text.assemble(("Rate limit  ", "bold yellow"), printable(limit))]
+        hint = "Type y(es), a(lways), or n(o)"
+        asked = OneAnswer(shown, "Go on with another model? [y/a/n] ", lambda text: answers.get(text.lower()), hint)
+        answer: str = await self._answered(asked, "no")
         return answer
 
     async def form(self, form: Form) -> FormAnswer:

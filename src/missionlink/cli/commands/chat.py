@@ -128,6 +128,7 @@ async def _chat(place: Place, options: SessionOptions, way_back: _WayBack, *, al
         on_user_input=questions.question,
         on_elicitation=questions.form,
         on_exit_plan=questions.plan,
+        on_auto_mode_switch=questions.model_switch,
     )
     async with contextlib.AsyncExitStack() as stack:
         client = await place.client(stack)
