@@ -94,6 +94,14 @@ def _broken_link(folder: Path) -> Path:
     return path
 
 
+def _too_long(folder: Path) -> Path:
+    return folder / ("a" * 300)
+
+
+def _of_no_user(folder: Path) -> Path:
+    return Path("~no-user-of-this-name/copilot")
+
+
 def _loader_alone(folder: Path) -> Path:
     return program(folder / "npm-loader.js")
 
@@ -109,6 +117,8 @@ def _script_without_node(folder: Path) -> Path:
         (_folder, "folder"),
         (_plain_file, "not executable"),
         (_broken_link, "broken link"),
+        (_too_long, "too long"),
+        (_of_no_user, "does not exist"),
         (_loader_alone, f"copilot-{platform_key()}"),
         (_script_without_node, "Node"),
     ],
@@ -128,6 +138,13 @@ def test_a_named_place_that_is_wrong_is_refused_with_its_reason_and_nothing_else
     place, reason = caught.value.tried[-1]
     assert place.startswith(named_by)
     assert why in reason
+
+
+def test_a_cache_that_cannot_be_looked_at_is_skipped_with_a_reason(tmp_path, environ):
+    """R2."""
+    with pytest.raises(RuntimeNotFound) as caught:
+        locate(environ={**environ, "MISSIONLINK_CACHE": str(tmp_path / ("a" * 300))})
+    assert "too long" in dict(caught.value.tried)["cache"]
 
 
 def test_a_bare_name_is_looked_up_on_path(tmp_path, environ):

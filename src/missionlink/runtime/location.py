@@ -55,17 +55,17 @@ def locate(
         raise RuntimeNotFound([*tried, (f"{source} {value!r}", found)])
     try:
         root = cache_root(env)
-    except MissingExtra as error:
+        kept = _kept_in(root)
+    except (MissingExtra, OSError) as error:
         tried.append(("cache", str(error)))
     else:
-        kept = _kept_in(root)
         if kept:
             return kept[0]
         tried.append((f"cache {str(root)!r}", f"holds none of {', '.join(release.version for release in RELEASES)}"))
     on_path = shutil.which("copilot", path=env.get("PATH"))
     if on_path is None:
         raise RuntimeNotFound([*tried, ("PATH", "holds no program 'copilot'")])
-    found = _program_at("PATH", Path(on_path), env)
+    found = _named_program("PATH", on_path, env)
     if isinstance(found, RuntimeProgram):
         return found
     raise RuntimeNotFound([*tried, (f"PATH {on_path!r}", found)])
@@ -96,13 +96,18 @@ def _kept_in(root: Path) -> tuple[RuntimeProgram, ...]:
 
 
 def _named_program(source: str, value: str, environ: Mapping[str, str]) -> RuntimeProgram | str:
-    path = Path(value).expanduser()
-    if not path.exists() and os.path.basename(value) == value:
-        found = shutil.which(value, path=environ.get("PATH"))
-        if found is None:
-            return "is neither a file nor a program on PATH"
-        path = Path(found)
-    return _program_at(source, path.absolute(), environ)
+    # Where there is no such user, the path stays as it is; Path.expanduser raises.
+    path = Path(os.path.expanduser(value))
+    try:
+        if not path.exists() and os.path.basename(value) == value:
+            found = shutil.which(value, path=environ.get("PATH"))
+            if found is None:
+                return "is neither a file nor a program on PATH"
+            path = Path(found)
+        return _program_at(source, path.absolute(), environ)
+    except OSError as error:
+        # The name is too long, or the way there is closed to us.
+        return f"cannot be looked at: {error.strerror}"
 
 
 def _program_at(source: str, path: Path, environ: Mapping[str, str]) -> RuntimeProgram | str:
