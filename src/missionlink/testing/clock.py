@@ -8,6 +8,8 @@ import time as system_time
 from datetime import UTC, datetime
 from typing import Protocol
 
+from missionlink.options.checks import check_positive
+
 __all__ = ("Clock", "Gate", "ManualClock", "SystemClock", "iso_time")
 
 
@@ -74,7 +76,13 @@ class ManualClock:
                 await self._asleep.wait()
 
     def advance(self, seconds: float) -> None:
-        """Move the clock and wake who has slept long enough, in the order of their times."""
+        """Move the clock and wake who has slept long enough, in the order of their times.
+
+        Raises:
+            InvalidOption: ``seconds`` is no number, or would move it back.
+        """
+        if seconds != 0:
+            check_positive("seconds", seconds, allow_none=False)
         self._now += seconds
         due = sorted((entry for entry in self._sleepers if entry[0] <= self._now), key=lambda entry: entry[0])
         self._sleepers = [entry for entry in self._sleepers if entry[0] > self._now]

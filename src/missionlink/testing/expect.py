@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, Final, Self, cast
 
-from missionlink.errors import InvalidOption
+from missionlink.options.checks import check_mapping, check_positive, check_text
 from missionlink.testing.calls import ReceivedCall
 
 __all__ = ("LATER", "Expectation", "Handler", "Where", "answer_with", "is_part_of")
@@ -34,8 +34,10 @@ class Expectation:
     """
 
     def __init__(self, method: str, where: Where | None = None, *, times: int = 1) -> None:
-        if times < 1:
-            raise InvalidOption("times", f"{times!r} is no count of calls; use 1 or more")
+        check_text("method", method, allow_none=False)
+        if not callable(where):
+            check_mapping("where", where)
+        check_positive("times", times, allow_none=False, whole=True)
         self.method = method
         self.times = times
         self.calls: list[ReceivedCall] = []

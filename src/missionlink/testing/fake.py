@@ -17,8 +17,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from missionlink.errors import ConnectionClosed, ConnectionLost
+from missionlink.options.checks import check_callable, check_functions, check_members, check_text
 from missionlink.testing.clock import Clock, ManualClock
 from missionlink.testing.expect import Expectation, Handler, Where
 from missionlink.testing.family import Family, family_of
@@ -31,7 +34,7 @@ from missionlink.testing.sessions import SessionBook
 from missionlink.testing.turns import Agent, Turns
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     from missionlink._io.transport import Transport
     from missionlink.testing.calls import Asked
@@ -53,6 +56,9 @@ class FakeRuntime:
         turns: What the agent says: replies in order, or a function of the request; ``None`` echoes.
         clock: The time; by default one that stands still until the test moves it.
         strict: Whether requests that nobody foresaw are faults.
+
+    Raises:
+        InvalidOption: A script or a reply is none.
     """
 
     def __init__(
@@ -79,17 +85,20 @@ class FakeRuntime:
         """Whether the first events of a cloud session are sent; newer runtimes leave them out at times."""
         self.is_shutting_down = False
         """Whether ``runtime.shutdown`` was called."""
-        self._script = None if isinstance(script, str) else script
         replay = Replay(script) if isinstance(script, str) else None
+        self._script = None if isinstance(script, str) else script
+        check_callable("script", self._script)
         self._referee = Referee(self, strict=strict, replay=replay)
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[LinkServer] = []
         self._came = asyncio.Event()
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"<FakeRuntime {self.family.version} peers={len(self.peers)} traffic={len(self.traffic)}>"
 
     async def __aenter__(self) -> Self:
+        self._is_closed = False
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -108,7 +117,7 @@ class FakeRuntime:
     # Where clients come in.
 
     def transport(self) -> Transport:
-        """Return a new transport within this event loop, for ``AsyncClient(transport=...)``."""
+        """Return a new transport within this event loop, for ``AsyncClient(transport=...)``, for one client."""
         return client_end(self.accept)
 
     async def listen(self, port: int = 0) -> tuple[str, int]:
@@ -117,7 +126,7 @@ class FakeRuntime:
         self._servers.append(server)
         return server.address
 
-    async def command(self, program: Path | None = None) -> tuple[str, ...]:
+    async def command(self, program: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
         """Return a command line whose process speaks for this object, over stdio or TCP as its flags say.
 
         Args:
@@ -125,10 +134,16 @@ class FakeRuntime:
         """
         server = await LinkServer.relay(self.accept, self.token)
         self._servers.append(server)
-        return server.command if program is None else server.write_program(program)
+        return server.command if program is None else server.write_program(Path(program))
 
     def accept(self, link: Link) -> Peer:
-        """Take a new connection; the link feeds the peer that is returned."""
+        """Take a new connection; the link feeds the peer that is returned.
+
+        Raises:
+            ConnectionLost: The fake runtime has been closed.
+        """
+        if self._is_closed:
+            raise ConnectionLost("the fake runtime has been closed; start clients within its 'async with'")
         peer = Peer(self._referee, link, len(self.peers) + 1, self.family.first_request_id)
         self.peers.append(peer)
         self._came.set()
@@ -148,6 +163,7 @@ class FakeRuntime:
 
     async def close(self) -> None:
         """End the connections, the servers and everything that runs for this object."""
+        self._is_closed = True
         for peer in self.peers:
             peer.end()
         for task in self._tasks:
@@ -161,7 +177,8 @@ class FakeRuntime:
 
     def on(self, method: str, handler: Handler) -> None:
         """Answer all requests of a kind with a function, in place of what is plausible."""
-        self._referee.handlers[method] = handler
+        check_text("method", method, allow_none=False)
+        self._referee.handlers.update(check_functions("handler", {method: handler}))
 
     def expect(self, method: str, where: Where | None = None, *, times: int = 1) -> Expectation:
         """Say that the client will make a request; say there, or await it to say later, what it is answered.
@@ -170,6 +187,9 @@ class FakeRuntime:
             method: Wire name.
             where: Part that the parameters must have, or a function that looks at them.
             times: How often it will come.
+
+        Raises:
+            InvalidOption: The method is no name, ``where`` is neither a mapping nor a function, or ``times`` no count.
         """
         expectation = Expectation(method, where, times=times)
         self._referee.expected.append(expectation)
@@ -191,7 +211,14 @@ class FakeRuntime:
 
     @property
     def peer(self) -> Peer:
-        """The newest connection that is open, else the newest of all."""
+        """The newest connection that is open, else the newest of all.
+
+        Raises:
+            ConnectionClosed: There has been none.
+        """
+        if not self.peers:
+            advice = "start one with AsyncClient(transport=fake.transport()), or 'await fake.connected()'"
+            raise ConnectionClosed(f"no client is connected to the fake runtime: {advice}")
         return next((peer for peer in reversed(self.peers) if peer.is_open), self.peers[-1])
 
     def ask(self, method: str, params: Mapping[str, object] | None = None, *, request_id: object = None) -> Asked:
@@ -201,7 +228,13 @@ class FakeRuntime:
             method: Wire name.
             params: The parameters; ``None`` leaves them out.
             request_id: Any JSON value in place of the next number.
+
+        Raises:
+            InvalidOption: The method is no name, or the parameters are no JSON object.
+            ConnectionClosed: No client has been connected yet.
         """
+        check_text("method", method, allow_none=False)
+        check_members("params", params)
         session_id = (params or {}).get("sessionId")
         session = self.sessions.live(session_id if isinstance(session_id, str) else None)
         listeners = session.listeners() if session else []
@@ -234,13 +267,21 @@ class FakeRuntime:
 
         Returns:
             The event as it was sent.
+
+        Raises:
+            InvalidOption: The id or the type is no text, or the data are no JSON object.
+            ConnectionClosed: No client has been connected yet.
         """
+        check_text("session_id", session_id, allow_none=False, allow_empty=True)
+        check_text("type", type, allow_none=False)
+        check_members("data", data)
+        session = self.sessions.by_id.get(session_id)
+        listeners = session.listeners() if session else [self.peer]
         event = self.sessions.record(
             session_id, type, data or {}, ephemeral=ephemeral, agent_id=agent_id, event_id=event_id
         )
-        session = self.sessions.by_id.get(session_id)
         params = {"sessionId": session_id, "event": event}
-        for peer in session.listeners() if session else [self.peer]:
+        for peer in listeners:
             peer.notify("session.event", params)
         return event
 

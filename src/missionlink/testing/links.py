@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from missionlink._io.memory import MemoryTransport
+from missionlink.errors import ConnectionLost
 from missionlink.testing.relay import HEADER, pack
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ class _ClientEnd(MemoryTransport):
     accept: Accept | None = None
 
     async def open(self, receiver: Receiver) -> None:
-        far = self.peer
+        far, accept = self.peer, self.accept
         assert far is not None
-        assert self.accept is not None
-        await far.open(self.accept(_MemoryLink(far)))
+        if accept is None:
+            raise ConnectionLost("a client has had this transport; fake.transport() gives another one")
+        self.accept = None
+        await far.open(accept(_MemoryLink(far)))
         await super().open(receiver)
 
 

@@ -118,6 +118,8 @@ class Reply:
     """Tokens of the prompt and of the answer, as reported to the client."""
 
     def __add__(self, other: Reply) -> Reply:
+        if not isinstance(other, Reply):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
         return Reply(self.steps + other.steps, other.finish or self.finish, other.usage)
 
     @property

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from missionlink.errors import InvalidOption
+from missionlink.protocol.messages import INTERNAL_ERROR
 
 if TYPE_CHECKING:
     from missionlink.testing.calls import Asked, ReceivedCall
@@ -108,6 +109,9 @@ class Replay:
             else:
                 self._send(fake, line)
             self._lines.popleft()
+        for call in self._calls:
+            # Nothing will answer it any more.
+            call.refuse(INTERNAL_ERROR, f"the script does not foresee {call.method}")
 
     def faults(self) -> list[str]:
         """Say what is left of the script, and what came that is not in it."""

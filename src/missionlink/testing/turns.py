@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from missionlink.errors import InvalidOption
 from missionlink.testing.model_replies import (
     Answer,
     Call,
@@ -54,14 +55,14 @@ class Agent:
 
     def __init__(self, turns: Turns | None) -> None:
         self._function = turns if callable(turns) else None
-        self._queue = None if turns is None or callable(turns) else list(turns)
+        self._queue = None if turns is None or callable(turns) else [_checked(reply) for reply in turns]
         self._faults: list[str] = []
 
     async def answer(self, request: TurnRequest) -> Answer:
         """Return the next reply."""
         if self._function is not None:
             made = self._function(request)
-            return await made if inspect.isawaitable(made) else made
+            return _checked(await made if inspect.isawaitable(made) else made)
         if self._queue:
             return self._queue.pop(0)
         if self._queue is not None:
@@ -72,6 +73,12 @@ class Agent:
         """Say what did not go as the script says."""
         left = self._queue or ()
         return self._faults + ([f"{len(left)} replies of the agent were never asked for"] if left else [])
+
+
+def _checked(reply: object) -> Answer:
+    if not isinstance(reply, Answer):
+        raise InvalidOption("turns", f"{reply!r} is no reply; build one with say, call, think or fail")
+    return reply
 
 
 def start_turn(fake: FakeRuntime, session: FakeSession) -> None:
@@ -112,7 +119,12 @@ def stop_turn(fake: FakeRuntime, session: FakeSession) -> bool:
 
 async def _work_off(fake: FakeRuntime, session: FakeSession) -> None:
     while session.queue and not session.is_paused:
-        await _Turn(fake, session, session.queue.pop(0)).run()
+        try:
+            await _Turn(fake, session, session.queue.pop(0)).run()
+        except Exception as exc:  # the test's code
+            fake.blame(f"the agent's script raised {exc!r}", exc)
+            # Or the test would wait for the end of the turn, and never come to see this.
+            fake.emit(session.id, "session.error", {"errorType": "query", "message": f"the script raised {exc!r}"})
         # What came too late to steer the turn waits no longer.
         session.queue[:0] = session.steering
         session.steering.clear()
