@@ -153,6 +153,19 @@ async def test_a_function_that_raises_fails_at_the_end(http: httpx2.AsyncClient)
     assert isinstance(mismatch.value.__cause__, ValueError)
 
 
+async def test_a_function_that_returns_no_reply_fails_at_the_end(http: httpx2.AsyncClient) -> None:
+    answer: Any = lambda request: "hello"  # noqa: E731
+    with pytest.raises(ScriptMismatch, match="'hello' is no reply"):
+        async with model_server(answer) as model:
+            assert (await _ask(http, model)).status_code == 400
+
+
+async def test_a_body_that_is_nested_too_deeply_is_refused(http: httpx2.AsyncClient) -> None:
+    async with model_server() as model:
+        body = b'{"messages": %b%b}' % (b"[" * 100_000, b"]" * 100_000)
+        assert (await http.post(f"{model.url}/chat/completions", content=body)).status_code == 400
+
+
 async def test_other_addresses_are_noted_and_bad_bodies_refused(http: httpx2.AsyncClient) -> None:
     async with model_server(model="m") as model:
         assert (await http.get(f"{model.url}/models")).json()["data"][0]["id"] == "m"

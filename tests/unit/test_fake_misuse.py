@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,18 @@ from missionlink.errors import (
     ScriptMismatch,
     TurnFailed,
 )
-from missionlink.testing import FakeRuntime, ManualClock, TurnRequest, pause, say
+from missionlink.testing import (
+    FakeRuntime,
+    ManualClock,
+    TurnRequest,
+    call,
+    fail,
+    forever,
+    model_server,
+    pause,
+    say,
+    think,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -59,17 +74,24 @@ async def test_without_a_client_nothing_can_be_said(use: Callable[[FakeRuntime],
         (lambda fake: fake.clock.advance(-1), "seconds"),
         (lambda fake: fake.clock.advance(float("nan")), "seconds"),
         (lambda fake: FakeRuntime(5), "script"),
-        (lambda fake: FakeRuntime(turns=["hello"]), "turns"),
-        (lambda fake: FakeRuntime(turns=say), "turns"),
+        (lambda fake: FakeRuntime(turns=["hello"]), "reply"),
+        (lambda fake: model_server(["hello"]).__aenter__(), "reply"),
+        (lambda fake: say(None), "text"),
+        (lambda fake: think(5), "text"),
+        (lambda fake: forever(""), "text"),
+        (lambda fake: forever("x", interval=-1), "interval"),
+        (lambda fake: pause("x"), "seconds"),
+        (lambda fake: call(5), "name"),
+        (lambda fake: call("bash", {"of": object()}), "arguments"),
+        (lambda fake: fail("401"), "status"),
+        (lambda fake: fail(429, retry_after="soon"), "retry_after"),
     ],
 )
 async def test_what_cannot_be_meant_is_refused_by_name(use: Callable[[FakeRuntime], object], option: str):
     async with FakeRuntime() as fake, AsyncClient(transport=fake.transport()):
-        if option == "turns":
-            fake.agent = FakeRuntime(turns=lambda request: "hello").agent
         with pytest.raises(InvalidOption) as caught:
-            use(fake)
-            await fake.agent.answer(TurnRequest("s", "hello"))
+            if inspect.isawaitable(made := use(fake)):
+                await made
         assert caught.value.option == option
 
 
@@ -92,17 +114,18 @@ async def test_a_transport_serves_one_client_and_a_closed_fake_none():
         await client.ping()
 
 
-async def test_a_script_of_the_agent_that_raises_fails_the_turn():
+@pytest.mark.parametrize("kind", ["ZeroDivisionError", "InvalidOption"])
+async def test_a_script_of_the_agent_that_raises_fails_the_turn(kind: str):
     """E6: else the test would wait for ever, and never see what is wrong."""
 
     def answer(request: TurnRequest) -> Any:
-        raise ZeroDivisionError
+        return 1 / 0 if kind == "ZeroDivisionError" else "hello"
 
     fake = FakeRuntime(turns=answer)
     async with AsyncClient(transport=fake.transport()) as client, client.create_session() as session:
-        with pytest.raises(TurnFailed, match="ZeroDivisionError"):
+        with pytest.raises(TurnFailed, match=kind):
             await session.run("hello")
-    with pytest.raises(ScriptMismatch, match="ZeroDivisionError"):
+    with pytest.raises(ScriptMismatch, match=kind):
         fake.check()
     await fake.close()
 
@@ -133,3 +156,20 @@ async def test_a_pause_is_over_once_the_clock_has_been_moved():
         await clock.until_asleep()
         clock.advance(5)
         assert (await turn).text == "x"
+
+
+def test_the_program_says_what_is_wrong_in_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        for words, problem in (
+            (["--port", "99999"], "cannot listen on port 99999"),
+            (["--port", str(busy.getsockname()[1])], "cannot listen on port"),
+            (["--script", "os:path"], "it is a module"),
+            (["--script", "nowhere:play"], "No module named 'nowhere'"),
+            (["--family", "9"], "'9' is none of"),
+        ):
+            command = [sys.executable, "-m", "missionlink.testing", *words]
+            done = subprocess.run(
+                command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=200
+            )
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+            assert problem in done.stderr

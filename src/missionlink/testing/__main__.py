@@ -59,6 +59,9 @@ def main(argv: list[str] | None = None) -> int:
         return program.run(
             options.script, family=options.family, port=None if options.stdio else options.port, token=token
         )
+    except (OSError, OverflowError) as error:
+        sys.stderr.write(f"error: cannot listen on port {options.port}: {error}\n")
+        return WRONG_USE_EXIT_CODE
     except InvalidOption as wrong:
         sys.stderr.write(f"error: {wrong}\n")
         return WRONG_USE_EXIT_CODE

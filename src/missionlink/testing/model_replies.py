@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missionlink.errors import InvalidOption
+from missionlink.options.checks import check_members, check_positive, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ __all__ = (
     "Text",
     "Thought",
     "call",
+    "checked_reply",
     "cut",
     "disconnect",
     "fail",
@@ -153,6 +155,17 @@ class Failure:
 Answer = Reply | Failure
 
 
+def checked_reply(reply: object) -> Answer:
+    """Return what a test gives as a reply.
+
+    Raises:
+        InvalidOption: It is none.
+    """
+    if not isinstance(reply, Answer):
+        raise InvalidOption("reply", f"{reply!r} is no reply; build one with say, call, think or fail")
+    return reply
+
+
 def say(text: str, *, chunks: int | None = None, finish: str | None = None) -> Reply:
     """Build a reply that streams a text.
 
@@ -161,12 +174,14 @@ def say(text: str, *, chunks: int | None = None, finish: str | None = None) -> R
         chunks: Into how many pieces of about the same length it is cut. ``None`` cuts it before each word.
         finish: Finish reason, for example ``"length"``.
     """
+    check_text("text", text, allow_none=False, allow_empty=True)
     pieces = re.findall(r"\s*\S+\s*$|\s*\S+|\s+$", text) if chunks is None else cut(text, chunks)
     return Reply(tuple(Text(piece) for piece in pieces), finish)
 
 
 def think(text: str, *, chunks: int = 1) -> Reply:
     """Build a reply that streams reasoning; join what is said afterwards with ``+``."""
+    check_text("text", text, allow_none=False, allow_empty=True)
     return Reply(tuple(Thought(piece) for piece in cut(text, chunks)))
 
 
@@ -181,6 +196,9 @@ def call(
         chunks: Into how many pieces the JSON text of the arguments is cut.
         call_id: Id of the call. ``None`` lets the server number its calls: ``call_1``, ``call_2`` ...
     """
+    check_text("name", name, allow_none=False)
+    if not isinstance(arguments, str):
+        check_members("arguments", arguments)
     text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
     return Reply((Call(name, text, tuple(cut(text, chunks)), call_id),))
 
@@ -204,10 +222,13 @@ def fail(
         headers: Further headers.
         body: Exact body in place of the error object.
     """
+    check_positive("status", status, allow_none=False, whole=True)
     if not 400 <= status <= 599:
         raise InvalidOption("status", f"{status!r} is not an error status; use 400 to 599")
     all_headers = dict(headers or {})
     if retry_after is not None:
+        if retry_after != 0:
+            check_positive("retry_after", retry_after)
         all_headers["retry-after"] = f"{retry_after:g}"
     return Failure(status, message or f"scripted failure {status}", all_headers, body, code)
 
@@ -224,11 +245,15 @@ def hold(gate: Gate) -> Reply:
 
 def pause(seconds: float) -> Reply:
     """Build a step that waits for a time in seconds."""
+    if seconds != 0:
+        check_positive("seconds", seconds, allow_none=False)
     return Reply((Pause(seconds),))
 
 
 def forever(text: str, *, interval: float = 0.02) -> Reply:
     """Build a reply that repeats a text until the client gives up, one piece each ``interval`` seconds."""
+    check_text("text", text, allow_none=False)
+    check_positive("interval", interval, allow_none=False)
     return Reply((Endless(text, interval),))
 
 

@@ -53,7 +53,9 @@ def load_script(name: str | None) -> FakeScript | None:
         if not colon:
             raise ValueError("it has no colon")
         found: object = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as exc:
+        if not callable(found):
+            raise TypeError(f"it is a {type(found).__name__}")
+    except (ImportError, AttributeError, TypeError, ValueError) as exc:
         raise InvalidOption("--script", f"{name!r} is no module:function ({exc})") from exc
     function = cast("Callable[[FakeRuntime], Awaitable[None] | None]", found)
 

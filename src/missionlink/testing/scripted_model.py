@@ -25,7 +25,7 @@ from missionlink.testing import copilot_api
 from missionlink.testing.clock import Gate
 from missionlink.testing.http_server import HttpServer
 from missionlink.testing.model_play import PlayedReply
-from missionlink.testing.model_replies import Answer, Failure, Reply, fail, say
+from missionlink.testing.model_replies import Answer, Failure, Reply, checked_reply, fail, say
 from missionlink.testing.model_request import ModelRequest
 from missionlink.testing.model_wire import error_body
 
@@ -63,7 +63,7 @@ class ModelServer:
         if script is None or callable(script):
             self._answer_all = script or echo
         else:
-            self._queue = list(script)
+            self._queue = [answer if callable(answer) else checked_reply(answer) for answer in script]
         self._call_ids = (f"call_{number}" for number in itertools.count(1))
         self._faults: list[str] = []
         self._fault: BaseException | None = None
@@ -91,7 +91,7 @@ class ModelServer:
     def then(self, *answers: Answer | Answerer) -> None:
         """Add replies at the end of the script, or begin one: from now on the server is strict."""
         self._answer_all = None
-        self._queue.extend(answers)
+        self._queue += [answer if callable(answer) else checked_reply(answer) for answer in answers]
 
     async def wait_for_requests(self, count: int, timeout: float = 30.0) -> ModelRequest:
         """Wait until ``count`` requests have come in all, and return the last of these."""
@@ -146,7 +146,7 @@ class ModelServer:
 
         try:
             body = msgspec.json.decode(await http.body(), type=dict[str, object])
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, RecursionError) as exc:
             failure = fail(400, f"the body is not a JSON object: {exc}")
             return Response(error_body(failure), 400, media_type="application/json")
         request = ModelRequest(len(self.requests) + 1, dict(http.headers), body)
@@ -168,7 +168,7 @@ class ModelServer:
             return answer
         try:
             made = answer(request)
-            return await made if inspect.isawaitable(made) else made
+            return checked_reply(await made if inspect.isawaitable(made) else made)
         except Exception as exc:
             self._fault = exc
             self._faults.append(f"the script function raised for request {request.number}: {exc!r}")

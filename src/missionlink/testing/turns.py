@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from missionlink.errors import InvalidOption
 from missionlink.testing.model_replies import (
     Answer,
     Call,
@@ -23,6 +22,7 @@ from missionlink.testing.model_replies import (
     Reply,
     Text,
     Thought,
+    checked_reply,
     say,
 )
 from missionlink.testing.tool_calls import perform
@@ -55,14 +55,14 @@ class Agent:
 
     def __init__(self, turns: Turns | None) -> None:
         self._function = turns if callable(turns) else None
-        self._queue = None if turns is None or callable(turns) else [_checked(reply) for reply in turns]
+        self._queue = None if turns is None or callable(turns) else [checked_reply(reply) for reply in turns]
         self._faults: list[str] = []
 
     async def answer(self, request: TurnRequest) -> Answer:
         """Return the next reply."""
         if self._function is not None:
             made = self._function(request)
-            return _checked(await made if inspect.isawaitable(made) else made)
+            return checked_reply(await made if inspect.isawaitable(made) else made)
         if self._queue:
             return self._queue.pop(0)
         if self._queue is not None:
@@ -73,12 +73,6 @@ class Agent:
         """Say what did not go as the script says."""
         left = self._queue or ()
         return self._faults + ([f"{len(left)} replies of the agent were never asked for"] if left else [])
-
-
-def _checked(reply: object) -> Answer:
-    if not isinstance(reply, Answer):
-        raise InvalidOption("turns", f"{reply!r} is no reply; build one with say, call, think or fail")
-    return reply
 
 
 def start_turn(fake: FakeRuntime, session: FakeSession) -> None:
