@@ -299,8 +299,24 @@ async def test_a_result_that_cannot_be_read_is_a_protocol_error_with_its_json(re
         assert client.state == "running"
 
 
-@pytest.mark.parametrize("params", [{"a": object()}, {"a": "\ud800"}, {(1, 2): 3}])
+ENDLESS: dict[str, Any] = {}
+ENDLESS["itself"] = ENDLESS
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"a": object()},
+        {"a": "\ud800"},
+        {(1, 2): 3},
+        {"a": float("nan")},
+        {"a": [float("inf")]},
+        {"a": {"b": b"bytes"}},
+        ENDLESS,
+    ],
+)
 async def test_parameters_that_cannot_be_sent_are_refused(params: Any):
+    """P8: nor what the encoder would make something else of, null or base64."""
     async with open_client() as (client, peer):
         with pytest.raises(InvalidOption):
             await client.rpc.call("a.b", params)

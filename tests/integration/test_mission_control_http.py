@@ -16,7 +16,15 @@ import httpx2
 import pytest
 
 from missionlink.errors import InvalidOption, MissionControlStartFailed, TaskRefused
-from missionlink.mission_control import ClaimedTask, Limits, MissionControl, ScriptedTask, ScriptedWorker, serve
+from missionlink.mission_control import (
+    ClaimedTask,
+    Limits,
+    MissionControl,
+    ScriptedTask,
+    ScriptedWorker,
+    SeenRequest,
+    serve,
+)
 from missionlink.mission_control.directives import DIRECTIVES
 
 if TYPE_CHECKING:
@@ -136,16 +144,44 @@ _WRONG_BODIES = [
     (b'{"type":"user_message"}', 422, "content"),
     (b'{"type":"mode_switch","content":"plan"}', 422, "mode_switch"),
     (b'{"type":"user_message","content":"' + b"x" * 2_000 + b'"}', 413, "more than 1000 bytes"),
+    (b'{"type":"user_message","content":"' + b"x" * 600 + b'"}', 422, "602 bytes does not fit into an event"),
 ]
 
 
 async def test_wrong_body_is_refused_with_a_sentence() -> None:
-    async with running(limits=Limits(max_body_bytes=1_000)) as client:
+    async with running(limits=Limits(max_body_bytes=1_000, max_event_bytes=1_000)) as client:
         task_id = await client.create()
         for body, status, told in _WRONG_BODIES:
             reply = await client.http.post(f"/agents/tasks/{task_id}/steer", content=body)
             assert (reply.status_code, told in reply.json()["message"]) == (status, True), (body, reply.text)
         assert (await client.control.tasks.get(task_id)).commands == []
+
+
+async def test_bodies_that_are_nested_too_deeply_are_refused(client: Client) -> None:
+    task_id = await client.create()
+    deep = "[" * 100_000 + "]" * 100_000
+    for path, body in (
+        ("/agents/tasks", f'{{"repositories": {deep}}}'),
+        (f"/agents/tasks/{task_id}/rpc", f'{{"rpc_method": "m", "params": {deep}}}'),
+        (f"/agents/tasks/{task_id}/steer", json.dumps({"type": "permission_response", "content": deep})),
+    ):
+        reply = await client.http.post(path, content=body)
+        assert reply.status_code in (400, 422), path
+        assert reply.json()["message"], path
+
+
+async def test_a_client_that_goes_away_in_its_request_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    seen: asyncio.Queue[SeenRequest] = asyncio.Queue()
+    async with running(on_request=seen.put_nowait) as client:
+        host, port = client.control.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        head = "POST /agents/tasks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer any\r\ncontent-length: 9\r\n\r\n{"
+        writer.write(head.encode())
+        await writer.drain()
+        writer.close()
+        async with asyncio.timeout(WAIT_S):
+            assert (await seen.get()).status == 400
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

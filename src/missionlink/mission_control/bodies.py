@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from missionlink.mission_control.state import format_timestamp
@@ -72,18 +73,21 @@ async def read_body(request: Request, shape: type[_Body], most_bytes: int) -> _B
     """Read a request's JSON body.
 
     Raises:
-        HTTPException: It is too long (413), not JSON (400), or does not fit ``shape`` (422).
+        HTTPException: It is too long (413), not JSON (400), does not fit ``shape`` (422), or has not come whole (400).
     """
     content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > most_bytes:
-            raise HTTPException(413, f"the request's body has more than {most_bytes} bytes")
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > most_bytes:
+                raise HTTPException(413, f"the request's body has more than {most_bytes} bytes")
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the client went away before the end of its request") from error
     try:
         return msgspec.json.decode(content, type=shape)
     except msgspec.ValidationError as error:
         raise HTTPException(422, f"the request's body does not fit: {error}") from error
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise HTTPException(400, f"the request's body is not JSON: {error}") from error
 
 

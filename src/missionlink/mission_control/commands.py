@@ -129,7 +129,7 @@ def decode_command(kind: str, content: str | None, *, echoed: bool | None = None
         return UserMessage(content, echoed)
     try:
         return _STRUCTURED[kind](content)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise TaskRefused(
             "invalid", f"the content of a steer request of type {kind!r} cannot be used: {error}"
         ) from error

@@ -128,7 +128,7 @@ async def serve(
         InvalidOption: A port that is none, listening for other machines without a token, or an empty token.
         MissionControlStartFailed: The address cannot be listened on, for example because the port is in use.
     """
-    if not 0 <= port <= 65_535:
+    if not isinstance(port, int) or not 0 <= port <= 65_535:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption("port", f"{port!r} is not a port (0 to 65535; 0 takes a free one)")
     _check_exposure(host, token)
     listener = _listen(host, port)

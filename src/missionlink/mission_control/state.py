@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missionlink.errors import TaskRefused
+from missionlink.mission_control.commands import UserMessage
 from missionlink.mission_control.records import Call, Changes, Draft, Event, Outcome, Steering
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A full task must still be able to say why it ends: these types may use a few places beyond the limit.
 _CLOSING_TYPES = frozenset({"abort", "session.error", "session.idle"})
 _CLOSING_PLACES = 8
+# What an event has besides the prompt that it shows, or the answer that quotes it.
+_BYTES_BESIDE_PROMPT = 512
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,9 +105,13 @@ class Task:
         """Queue a command for the worker.
 
         Raises:
-            TaskRefused: The task has finished, or too much waits for its worker.
+            TaskRefused: The task has finished, too much waits for its worker, or a prompt is too long to be shown.
         """
         self._make_room("steer")
+        if isinstance(command, UserMessage):
+            size = len(msgspec.json.encode(command.content))
+            if size > self.limits.max_event_bytes - _BYTES_BESIDE_PROMPT:
+                raise TaskRefused("invalid", f"a prompt of {size} bytes does not fit into an event of this task")
         self.work_count += 1
         self.updated_ms = now_ms
         return Changes(work=(Steering(self.work_count, command),))

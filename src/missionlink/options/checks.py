@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from missionlink.errors import InvalidOption
+from missionlink.protocol.json_values import check_json
 
 __all__ = (
     "can_be_named",
@@ -128,38 +129,12 @@ def check_members(option: str, value: object, *, of_objects: bool = False) -> No
         check_text(option, name, allow_none=False)
         if of_objects:
             _check_is_mapping(option, name, member)
-        try:
-            _check_json(option, member)
-        except RecursionError as error:
-            raise InvalidOption(option, f"{name!r} is nested too deeply") from error
+        check_json(option, member)
 
 
 def _check_is_mapping(option: str, name: object, member: object) -> None:
     if not isinstance(member, Mapping):
         raise InvalidOption(option, f"{name!r} must be a mapping, not {type(member).__name__}")
-
-
-def _check_json(option: str, value: object) -> None:
-    if isinstance(value, Mapping):
-        for name, member in cast("Mapping[object, object]", value).items():
-            check_text(option, name, allow_none=False, allow_empty=True)
-            _check_json(option, member)
-    elif isinstance(value, list | tuple):
-        for entry in cast("Sequence[object]", value):
-            _check_json(option, entry)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidOption(option, f"holds {value!r}, which JSON has not")
-    elif isinstance(value, bytes | bytearray):
-        # The encoder would make base64 of them, which no runtime expects.
-        raise InvalidOption(option, "holds bytes, which JSON has not; decode them, or encode them as text")
-    elif value is not None and not isinstance(value, str | int | float):
-        # Imported here: nearly all values are plain ones.
-        import msgspec
-
-        try:
-            msgspec.json.encode(value)
-        except (TypeError, ValueError) as error:
-            raise InvalidOption(option, f"holds a {type(value).__name__}, which JSON cannot carry") from error
 
 
 def check_headers(option: str, value: object) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from missionlink.errors import InvalidOption, RequestRefused, UnexpectedResult
+from missionlink.protocol.json_values import check_object
 from missionlink.protocol.model import decode_json, decoder_for
 from missionlink.protocol.results import read_result
 from missionlink.protocol.timeouts import DEFAULT, Timeout
@@ -105,8 +106,7 @@ class RootNamespace(Namespace):
         """
         if not isinstance(method, str) or not method:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("method", f"must be the name of one, not {method!r}")
-        if params is not None and not isinstance(params, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOption("params", f"must be a mapping, not {type(params).__name__}")
+        check_object("params", params)
         if timeout is DEFAULT and method in _unlimited():
             timeout = None
         raw = await self._caller.call(method, {**self._scope, **(params or {})}, timeout=timeout)

@@ -9,6 +9,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.pending import Pending
+from missionlink.protocol.json_values import check_object
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 from missionlink.session.callback import Subscription
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
@@ -255,4 +256,5 @@ class Session(Past):
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout: Timeout = DEFAULT
     ) -> msgspec.Raw:
         """Send a request about this session and return the raw JSON; ``rpc.call`` is the same with plain values."""
+        check_object("params", params)
         return await self._core.call(method, {"sessionId": self.id, **(params or {})}, timeout=timeout)

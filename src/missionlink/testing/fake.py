@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from missionlink.errors import ConnectionClosed, ConnectionLost
-from missionlink.options.checks import check_callable, check_functions, check_members, check_text
+from missionlink.options.checks import check_callable, check_functions, check_text
+from missionlink.protocol.json_values import check_object
 from missionlink.testing.clock import Clock, ManualClock
 from missionlink.testing.expect import Expectation, Handler, Where
 from missionlink.testing.family import Family, family_of
@@ -217,8 +218,7 @@ class FakeRuntime:
             ConnectionClosed: There has been none.
         """
         if not self.peers:
-            advice = "start one with AsyncClient(transport=fake.transport()), or 'await fake.connected()'"
-            raise ConnectionClosed(f"no client is connected to the fake runtime: {advice}")
+            raise ConnectionClosed("no client is connected; start one with AsyncClient(transport=fake.transport())")
         return next((peer for peer in reversed(self.peers) if peer.is_open), self.peers[-1])
 
     def ask(self, method: str, params: Mapping[str, object] | None = None, *, request_id: object = None) -> Asked:
@@ -234,7 +234,7 @@ class FakeRuntime:
             ConnectionClosed: No client has been connected yet.
         """
         check_text("method", method, allow_none=False)
-        check_members("params", params)
+        check_object("params", params)
         session_id = (params or {}).get("sessionId")
         session = self.sessions.live(session_id if isinstance(session_id, str) else None)
         listeners = session.listeners() if session else []
@@ -274,7 +274,7 @@ class FakeRuntime:
         """
         check_text("session_id", session_id, allow_none=False, allow_empty=True)
         check_text("type", type, allow_none=False)
-        check_members("data", data)
+        check_object("data", data)
         session = self.sessions.by_id.get(session_id)
         listeners = session.listeners() if session else [self.peer]
         event = self.sessions.record(

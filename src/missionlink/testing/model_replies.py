@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_members, check_positive, check_text
+from missionlink.options.checks import check_positive, check_text
+from missionlink.protocol.json_values import check_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -198,7 +199,7 @@ def call(
     """
     check_text("name", name, allow_none=False)
     if not isinstance(arguments, str):
-        check_members("arguments", arguments)
+        check_object("arguments", arguments)
     text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
     return Reply((Call(name, text, tuple(cut(text, chunks)), call_id),))
 
