@@ -13,10 +13,10 @@ from missionlink.testing import call, fail, model_server, say
 from .real_runtime import within
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from missionlink.testing import ModelServer
+    from missionlink.testing import ModelRequest, ModelServer
     from missionlink.testing.model_replies import Failure
 
     from .real_runtime import RealRuntime
@@ -69,6 +69,13 @@ async def test_models_and_quota_come_from_the_service(client: AsyncClient, model
     assert [request.model for request in model.requests] == [model.model, "picked-by-auto"]
 
 
+def check_asked(model: ModelServer, requests: Sequence[ModelRequest], after: str) -> None:
+    """The model that was limited is asked again and again, then the one of the answer, the last of the tries maybe."""
+    asked = [request.model for request in requests]
+    limited = [model.model] * (TRIES - 1)
+    assert asked in ([*limited, model.model, after], [*limited, after, after])
+
+
 @pytest.mark.feature("Questions: auto mode after a rate limit")
 @pytest.mark.parametrize("answer", ["yes", True, "no", False, "raises", "nonsense", "nobody"])
 async def test_auto_mode_is_offered_after_a_rate_limit(client: AsyncClient, model: ModelServer, answer: Any) -> None:
@@ -89,11 +96,7 @@ async def test_auto_mode_is_offered_after_a_rate_limit(client: AsyncClient, mode
             [] if answer == "nobody" else [("user_weekly_rate_limited", 0, session.id)]
         )
         assert (await session.run("again")).text == "better"
-    # The prompt that failed is not repeated; what comes next goes to the model of the answer.
-    assert [request.model for request in model.requests] == [
-        *[model.model] * TRIES,
-        "picked-by-auto" if answer in ("yes", True) else model.model,
-    ]
+    check_asked(model, model.requests, "picked-by-auto" if answer in ("yes", True) else model.model)
 
 
 @pytest.mark.feature("Questions: auto mode after a rate limit")
@@ -114,7 +117,9 @@ async def test_yes_always_lasts_beyond_the_session_on_older_runtimes(
         await fails_by_limit(session)
         assert (await session.run("again")).text == "better still"
     assert len(offers) == (2 if runtime.is_newer else 1)
-    assert [request.model for request in model.requests] == [*[model.model] * TRIES, "picked-by-auto"] * 2
+    half = len(model.requests) // 2
+    check_asked(model, model.requests[:half], "picked-by-auto")
+    check_asked(model, model.requests[half:], "picked-by-auto")
 
 
 @pytest.mark.feature("Questions: auto mode after a rate limit")
