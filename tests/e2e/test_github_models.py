@@ -72,8 +72,8 @@ async def test_models_and_quota_come_from_the_service(client: AsyncClient, model
 def check_asked(model: ModelServer, requests: Sequence[ModelRequest], after: str) -> None:
     """The model that was limited is asked again and again, then the one of the answer, the last of the tries maybe."""
     asked = [request.model for request in requests]
-    limited = [model.model] * (TRIES - 1)
-    assert asked in ([*limited, model.model, after], [*limited, after, after])
+    before = [model.model] * (TRIES - 1)
+    assert asked in ([*before, model.model, after], [*before, after, after])
 
 
 @pytest.mark.feature("Questions: auto mode after a rate limit")
