@@ -74,7 +74,6 @@ generate: $(PACKAGE) ## Write the typed protocol from schema/, and the pages and
 	$(BIN)/python scripts/generate_protocol.py
 	$(BIN)/python scripts/renew_api_reference.py
 	$(BIN)/python scripts/renew_matrix.py
-	$(BIN)/python scripts/renew_requirements.py
 
 schema: $(RUNTIMES) ## Take schema/ anew from the tested runtimes
 	$(BIN)/python scripts/reduce_schema.py $$($(BIN)/python scripts/find_schemas.py)
