@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+import io
+import json
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from rich.console import Console
+from rich.pretty import Pretty
 
+from missionlink._wire.secrets import Secrets
 from missionlink.protocol import index
 from missionlink.protocol.envelope import (
     LOST_TYPE,
@@ -156,10 +161,88 @@ def test_a_time_that_cannot_be_read_is_none(text: str):
     assert Event(type="t", timestamp=text).time is None
 
 
-def test_the_representation_of_an_event_holds_no_content():
-    """G2: prompts and answers do not belong into logs."""
-    assert "hello" not in repr(_notified(MESSAGE))
-    assert "assistant.message" in repr(_notified(MESSAGE))
+def test_the_repr_of_an_event_shows_its_payload(read):
+    """E1: who prints an event sees what it says."""
+    assert repr(read(MESSAGE)) == (
+        "Event(type='assistant.message', id='e1', data={'messageId': 'm', 'content': 'hello', 'toolRequests': []})"
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"content": "word " * 100_000},
+        {f"member {number}": "text " * 20 for number in range(1000)},
+        {"list": [{"a": ["b" * 500] * 500}] * 500},
+        [[[[[[["deep"] * 50] * 50]]]]] * 50,
+        {"name " * 1000: 1},
+    ],
+)
+def test_the_repr_of_an_event_is_bounded(read, data: object):
+    event = read(b'{"type":"brand.new","id":"1","timestamp":"t","data":%b}' % msgspec.json.encode(data))
+    for thing in (event, event.data, [event]):
+        assert 30 < len(repr(thing)) < 600
+        assert "\n" not in repr(thing)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"apiKey": "SECRET-12345678"},
+        {"githubToken": "SECRET-12345678"},
+        {"config": {"headers": {"X-Any": "SECRET-12345678"}}},
+        {"content": "it is ghp_SECRET12345678 then"},
+        {"content": "curl -H 'Authorization: Bearer SECRET-12345678'"},
+        {"content": "https://user:SECRET-12345678@host/path"},
+        {"content": "x" * 60 + " github_pat_" + "SECRET" * 12},
+        {"list": [{"text": "sk-proj-SECRET12345678"}]},
+        {"content": "-----BEGIN RSA PRIVATE KEY-----\nSECRET"},
+        {"key": "known-SECRET-value"},
+    ],
+)
+def test_the_repr_of_an_event_holds_no_secrets(read, data: object):
+    """G2: by the names of members, by their form, and where a client was given them."""
+    secrets = Secrets()
+    secrets.learn(["known-SECRET-value"])
+    event = read(b'{"type":"brand.new","id":"1","timestamp":"t","data":%b}' % msgspec.json.encode(data))
+    console = Console(file=io.StringIO(), width=1000)
+    with console.capture() as captured:
+        console.print(Pretty(event))
+    for text in (repr(event), str(event), f"{event}", repr(event.data), captured.get()):
+        assert "SECRET" not in text
+        assert "***" in text
+
+
+def test_counts_of_tokens_are_no_secrets(read):
+    event = read(b'{"type":"assistant.usage","id":"1","timestamp":"t","data":{"inputTokens":17,"tokenDetails":[5]}}')
+    assert "17" in repr(event)
+    assert "[5]" in repr(event)
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"null", b"{", b"\xff", b'{"type":5}', b'{"type":"t","data":"\xff"}'])
+def test_broken_events_have_a_repr_and_a_dict(raw: bytes):
+    event = decode_event(msgspec.Raw(raw))
+    assert repr(event).startswith("Event(type=")
+    assert isinstance(event.to_dict(), dict)
+
+
+def test_an_event_as_a_dict_is_what_the_wire_said(read):
+    """E1: nothing added, nothing left out, also what is unknown here."""
+    raw = MESSAGE[:-2] + b',"brandNew":{"x":1}},"newEnvelopeMember":[1]}'
+    event = read(raw)
+    assert event.to_dict() == msgspec.json.decode(raw)
+    assert event.data.content == "hello"
+    assert event.to_dict() == msgspec.json.decode(raw)
+    assert decode_event(msgspec.Raw(b"[7]")).to_dict() == {"type": "", "id": "", "timestamp": "", "data": [7]}
+    assert lost_marker(3, "full").to_dict()["data"] == {"count": 3, "reason": "full"}
+
+
+def test_data_json_are_bytes(read):
+    event = read(MESSAGE)
+    assert event.data_json == b'{"messageId":"m","content":"hello","toolRequests":[]}'
+    assert type(event.data_json) is bytes
+    assert json.loads(event.data_json) == event.data.to_dict()
+    assert lost_marker(1, "full").data_json == b""
 
 
 def test_a_marker_of_lost_events_says_how_many():

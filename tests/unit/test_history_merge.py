@@ -80,7 +80,7 @@ def test_a_result_that_is_no_history_is_a_protocol_error(text: str):
 
 def _asking(kind: str, request_id: object) -> Event:
     return Event(
-        type=kind, id=f"{kind}-{request_id}", data_json=msgspec.Raw(msgspec.json.encode({"requestId": request_id}))
+        type=kind, id=f"{kind}-{request_id}", data_raw=msgspec.Raw(msgspec.json.encode({"requestId": request_id}))
     )
 
 
@@ -97,7 +97,7 @@ def test_a_question_without_an_answer_in_the_history_is_still_open():
 
 def test_an_unreadable_question_is_passed_over():
     """E1."""
-    odd = Event(type="permission.requested", data_json=msgspec.Raw(b"[]"))
+    odd = Event(type="permission.requested", data_raw=msgspec.Raw(b"[]"))
     assert open_questions([odd, _asking("permission.requested", 7)]) == []
 
 
@@ -124,12 +124,12 @@ def test_an_event_that_the_history_does_not_know_is_refused(unknown: Event | str
 
 
 def _said(identity: str, text: str, **members: str) -> Event:
-    return Event(type="said", id=identity, data_json=msgspec.Raw(f'{{"text":"{text}", "n":1}}'.encode()), **members)
+    return Event(type="said", id=identity, data_raw=msgspec.Raw(f'{{"text":"{text}", "n":1}}'.encode()), **members)
 
 
 def test_an_event_that_was_named_anew_is_known_by_what_it_says():
     """C7: runtimes do so when a cloud session is resumed."""
-    seen = Event(type="said", id="live", data_json=msgspec.Raw(b'{"n":1,"text":"b"}'))
+    seen = Event(type="said", id="live", data_raw=msgspec.Raw(b'{"n":1,"text":"b"}'))
     history = [_said("1", "a"), _said("2", "b"), _said("3", "c")]
     assert [one.id for one in events_after(history, seen)] == ["3"]
     with pytest.raises(InvalidOption, match="give the Event"):
@@ -141,8 +141,8 @@ def test_an_event_that_was_named_anew_is_known_by_what_it_says():
     [
         [_said("2", "b"), _said("3", "b")],
         [_said("2", "b", agent_id="another")],
-        [Event(type="other", id="2", data_json=msgspec.Raw(b'{"text":"b","n":1}'))],
-        [Event(type="said", id="2"), Event(type="said", id="3", data_json=msgspec.Raw(b"{"))],
+        [Event(type="other", id="2", data_raw=msgspec.Raw(b'{"text":"b","n":1}'))],
+        [Event(type="said", id="2"), Event(type="said", id="3", data_raw=msgspec.Raw(b"{"))],
     ],
 )
 def test_what_could_be_another_event_is_not_taken_for_it(history: list[Event]):

@@ -97,7 +97,7 @@ def test_a_large_event_keeps_its_exact_bytes_and_an_odd_one_says_why(monkeypatch
             event = decode_event(msgspec.Raw(raw))
             assert type(event.data).__name__ == kind
             assert event.raw == raw
-            assert bytes(event.data_json) in raw
+            assert bytes(event.data_raw) in raw
             if isinstance(event.data, UnknownEvent):
                 assert "Expected `str`, got `array`" in event.data.problem
             else:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from missionlink.protocol.shown import REDACTORS
+
 if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError
 
@@ -29,12 +31,14 @@ _ASSIGNED = re.compile(r"(?:^--?|[?&])([\w.-]+)=([^&#\s]+)")
 class Secrets:
     """The secrets that one client has been given."""
 
-    __slots__ = ("_lasting", "_values")
+    __slots__ = ("__weakref__", "_lasting", "_values")
 
     def __init__(self) -> None:
         self._lasting: tuple[str, ...] = ()
         # Those that were learned last are at the end.
         self._values: dict[str, None] = {}
+        # Events show their payload, and know no client.
+        REDACTORS.add(self)
 
     def __repr__(self) -> str:
         return f"<Secrets {len(self._lasting) + len(self._values)}>"

@@ -92,7 +92,7 @@ def checked_commands(option: str, value: object) -> Mapping[str, Command]:
 async def execute(desk: Desk, event: Event) -> None:
     """Run a command and say how it ended; one that this program does not have is left to others."""
     try:
-        call = msgspec.json.decode(event.data_json, type=CommandCall)
+        call = msgspec.json.decode(event.data_raw, type=CommandCall)
     except (ValueError, RecursionError) as error:
         _log.warning("%s cannot be answered, its data are unusable: %s", event.type, error)
         return

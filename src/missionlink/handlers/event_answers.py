@@ -134,13 +134,13 @@ class EventAnswers:
 
     def _settled(self, event: Event) -> None:
         """Stop a handler whose question was answered elsewhere."""
-        request_id = read_request_id(event.data_json)
+        request_id = read_request_id(event.data_raw)
         if request_id is None:
             return
         if self._announced is not None:
             self._announced.forget(request_id)
         task = self._desk.running.forget(request_id)
-        if self.book.settle(request_id, event.data_json):
+        if self.book.settle(request_id, event.data_raw):
             return
         if task is not None and task is not asyncio.current_task():
             task.cancel()
@@ -170,7 +170,7 @@ class EventAnswers:
         desk = self._desk
         about = {"working_directory": desk.working_directory, "is_remote": desk.is_remote}
         try:
-            question = kind.read(event.data_json, desk.session_id, event.agent_id, **about)
+            question = kind.read(event.data_raw, desk.session_id, event.agent_id, **about)
         except (ValueError, RecursionError) as error:
             _log.warning("%s cannot be read, its data are unusable: %s", event.type, error)
             raise ValueError(event.type) from error
@@ -186,7 +186,7 @@ class EventAnswers:
         try:
             question = self._read(event, kind)
         except ValueError:
-            if (request_id := read_request_id(event.data_json)) is not None:
+            if (request_id := read_request_id(event.data_raw)) is not None:
                 await desk.reply(kind.reply, request_id, kind.reply_member, kind.neutral, kind.neutral)
             return
         if question is None:
@@ -241,7 +241,7 @@ class EventAnswers:
 
     def _pending(self, kind: Kind, question: Any, event: Event) -> PendingQuestion:
         answers = self._desk.answers
-        return PendingQuestion(kind, question, event.data_json, event.agent_id, answers=answers, book=self.book)
+        return PendingQuestion(kind, question, event.data_raw, event.agent_id, answers=answers, book=self.book)
 
     # Tools.
 
@@ -250,14 +250,14 @@ class EventAnswers:
         try:
             call = self._read(event, tools.kind)
         except ValueError:
-            await tools.refuse(event.data_json)
+            await tools.refuse(event.data_raw)
             return
         if call is None:
             return
         self._track(call, event, tools.kind)
         tool = tools.find(call.tool_name)
         if tool is not None:
-            await tools.run(tool, call, event.data_json)
+            await tools.run(tool, call, event.data_raw)
         elif not self._desk.is_remote:
             await self._park(tools.kind, call, event)
 
@@ -265,7 +265,7 @@ class EventAnswers:
         """Answer a question of a cloud session whose request does not come."""
         if await self.announced.claims.has_request(kind.name):
             return
-        request_id = read_request_id(event.data_json)
+        request_id = read_request_id(event.data_raw)
         if request_id is not None and self.announced.forget(request_id):
             self._seen.pop(request_id, None)
             await self._answer(event, kind, getattr(self._desk.options, kind.option))

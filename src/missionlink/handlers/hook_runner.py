@@ -74,7 +74,7 @@ class HookRunner:
     def observe(self, event: Event) -> None:
         """Learn from ``tool.execution_start`` which server a tool belongs to."""
         try:
-            started = _started.decode(event.data_json)
+            started = _started.decode(event.data_raw)
         except (ValueError, RecursionError):
             return
         if started.mcp_server_name and started.mcp_tool_name:

@@ -9,7 +9,7 @@ Source: ``session.event`` notifications and the history methods.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 import msgspec
 
@@ -53,6 +53,17 @@ class UnknownEvent(msgspec.Struct, frozen=True):
             ValueError: The bytes are no valid JSON.
         """
         return msgspec.json.decode(self.raw)
+
+    def __repr__(self) -> str:
+        """Show the payload in one line, cut to a bound, and without secrets."""
+        return f"UnknownEvent({', '.join(f'{name}={text!r}' for name, text in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the same for rich, and for what else prints with it."""
+        from missionlink.protocol.shown import Shown, shown_json
+
+        members: list[tuple[str, Any]] = [("type", self.type), ("raw", Shown(shown_json(self.raw)))]
+        return [*members, ("problem", self.problem)] if self.problem else members
 
 
 PIECES: frozenset[str] = frozenset(
@@ -110,8 +121,8 @@ class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False):
     """Whether the runtime leaves this event out of the session's history."""
     agent_id: str | None = None
     """The sub-agent that the event belongs to; ``None`` for the main agent."""
-    data_json: msgspec.Raw = msgspec.field(default=NO_JSON, name="data")
-    """The payload's exact JSON; empty if there is none."""
+    data_raw: msgspec.Raw = msgspec.field(default=NO_JSON, name="data")
+    """The payload's JSON as the decoder has it; read ``data_json`` instead."""
     # What this was read from: a frame (bytes or bytearray) or the event's own JSON (Raw). The reader sets it after
     # decoding, whatever the wire said under this name: that costs less than a Python constructor for each event.
     source: Any = msgspec.field(default=b"", name=" source")
@@ -132,13 +143,18 @@ class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False):
                 if decoder is None:
                     payload = _decode_first(self)
                 elif self.size < LONG_BYTES:
-                    payload = decoder.decode(self.data_json)
+                    payload = decoder.decode(self.data_raw)
                 else:
-                    payload = _decode_long(decoder, self.data_json)
+                    payload = _decode_long(decoder, self.data_raw)
             except (ValueError, RecursionError) as error:
-                payload = UnknownEvent(self.type, bytes(self.data_json) or self.raw, str(error))
+                payload = UnknownEvent(self.type, bytes(self.data_raw) or self.raw, str(error))
             self.payload = payload
         return payload  # type: ignore[no-any-return]
+
+    @property
+    def data_json(self) -> bytes:
+        """The payload's exact JSON; empty if there is none."""
+        return bytes(self.data_raw)
 
     @property
     def raw(self) -> bytes:
@@ -157,10 +173,39 @@ class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False):
         except ValueError:
             return None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as plain Python values under the names of the wire, with all that was received.
+
+        Of an event whose JSON is no object, or no JSON at all, it is ``type``, ``id`` and ``timestamp``, with what was
+        received under ``data``: as plain values, or as a text.
+        """
+        raw = self.raw
+        value: Any
+        try:
+            value = msgspec.json.decode(raw)
+        except (ValueError, RecursionError):
+            value = raw.decode("utf-8", "replace")
+        if isinstance(value, dict):
+            return cast("dict[str, Any]", value)
+        return {"type": self.type, "id": self.id, "timestamp": self.timestamp, "data": value}
+
     def __repr__(self) -> str:
-        # Payloads hold prompts and answers, which do not belong into logs.
-        agent = f", agent_id={self.agent_id!r}" if self.agent_id else ""
-        return f"Event(type={self.type!r}, id={self.id!r}{agent})"
+        """Show the payload in one line, cut to a bound, and without secrets."""
+        return f"Event({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the same for rich, and for what else prints with it."""
+        from missionlink.protocol.shown import Shown, shown_json
+
+        members: list[tuple[str, Any]] = [("type", self.type), ("id", self.id)]
+        if self.agent_id:
+            members.append(("agent_id", self.agent_id))
+        if memoryview(self.data_raw).nbytes:
+            members.append(("data", Shown(shown_json(self.data_raw))))
+        elif self.payload is not None:
+            # Made here, or broken: the payload holds all that there is.
+            members.append(("data", self.payload))
+        return members
 
 
 class EventParams(msgspec.Struct, rename="camel", gc=False):
@@ -242,7 +287,7 @@ def _salvage(raw: msgspec.Raw, problem: str) -> Event:
         id=_text_or_none(loose.id) or "",
         timestamp=_text_or_none(loose.timestamp) or "",
         agent_id=_text_or_none(loose.agent_id),
-        data_json=loose.data,
+        data_raw=loose.data,
         source=raw,
         size=memoryview(raw).nbytes,
     )
@@ -254,8 +299,8 @@ def _decode_first(event: Event) -> object:
     """Decode the payload of a type that has not come before; the others' decoders are found in the table."""
     decoder = index.payload_decoder(event.type)
     if decoder is None:
-        return UnknownEvent(event.type, bytes(event.data_json) or event.raw)
-    return decoder.decode(event.data_json) if event.size < LONG_BYTES else _decode_long(decoder, event.data_json)
+        return UnknownEvent(event.type, bytes(event.data_raw) or event.raw)
+    return decoder.decode(event.data_raw) if event.size < LONG_BYTES else _decode_long(decoder, event.data_raw)
 
 
 def _decode_long(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw) -> Any:
@@ -275,7 +320,7 @@ def _text_or_none(raw: msgspec.Raw) -> str | None:
 def _encode_made_here(event: Event) -> bytes:
     members = {"type": event.type, "id": event.id, "timestamp": event.timestamp, "parentId": event.parent_id}
     # Not `data`: what cannot be decoded holds these very bytes.
-    data = event.data_json if bytes(event.data_json) else event.payload
+    data = event.data_raw if bytes(event.data_raw) else event.payload
     return msgspec.json.encode(members | {"ephemeral": event.ephemeral, "data": data})
 
 

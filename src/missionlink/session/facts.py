@@ -116,7 +116,7 @@ class Facts:
 
 def _decode(event: Event, kind: Any) -> Any:
     try:
-        return msgspec.json.decode(event.data_json, type=kind)
+        return msgspec.json.decode(event.data_raw, type=kind)
     except ValueError:
         # Odd data say nothing about the session; the event itself is still delivered.
         return None

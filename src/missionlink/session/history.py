@@ -92,11 +92,11 @@ def events_after(history: list[Event], last_seen: Event | str) -> list[Event]:
 
 
 def _is_same(one: Event, other: Event) -> bool:
-    if one.type != other.type or one.agent_id != other.agent_id or not one.data_json or not other.data_json:
+    if one.type != other.type or one.agent_id != other.agent_id or not one.data_raw or not other.data_raw:
         return False
     try:
-        data = msgspec.json.decode(one.data_json)
-        return bool(data) and data == msgspec.json.decode(other.data_json)
+        data = msgspec.json.decode(one.data_raw)
+        return bool(data) and data == msgspec.json.decode(other.data_raw)
     except ValueError:
         return False
 
@@ -120,7 +120,7 @@ def open_questions(history: list[Event]) -> list[Event]:
         if not event.type.endswith((".requested", ".completed")) and event.type != _SETTLES_CALL:
             continue
         try:
-            data = msgspec.json.decode(event.data_json, type=_Asked)
+            data = msgspec.json.decode(event.data_raw, type=_Asked)
         except ValueError:
             continue
         if event.type.endswith(".requested"):

@@ -223,7 +223,7 @@ class TurnState:
 def decode_or_default(event: Event, kind: type[Any]) -> Any:
     """Decode an event's data; odd ones count as empty, since the event itself was delivered."""
     try:
-        return msgspec.json.decode(event.data_json, type=kind)
+        return msgspec.json.decode(event.data_raw, type=kind)
     except ValueError:
         return kind()
 
