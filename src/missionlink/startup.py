@@ -101,13 +101,15 @@ async def establish(
                     more.cancel()
                 await loading
         except TimeoutError as error:
-            raise RuntimeStartFailed(f"the runtime was not usable within {timeout:g} s") from error
+            text = f"the runtime was not usable within {timeout:g} s"
+            raise RuntimeStartFailed(text, stderr=_stderr_of(transport)) from error
         except ConnectionLost as error:
             if not is_ours:
                 raise
             died = error.exit_code is not None
-            text = "the runtime ended before it could be used" if died else f"the runtime cannot be used: {error}"
-            raise RuntimeStartFailed(text, exit_code=error.exit_code, stderr=error.stderr) from error
+            text = "ended before it could be used" if died else f"cannot be used: {error.problem}"
+            stderr = _stderr_of(transport) or error.stderr
+            raise RuntimeStartFailed(f"the runtime {text}", exit_code=error.exit_code, stderr=stderr) from error
     except BaseException as error:
         if isinstance(error, MissionlinkError):
             connection.secrets.clean(error)
@@ -115,6 +117,12 @@ async def establish(
         raise
     link.runtime_version = handshake.runtime_version
     return link, handshake
+
+
+def _stderr_of(transport: Transport) -> str:
+    """Return what a runtime that we started has written to its standard error; empty of others."""
+    stderr: str = getattr(transport, "stderr", "")
+    return stderr
 
 
 def _connect(transport: Transport, options: ClientOptions, on_end: Callable[[MissionlinkError], None]) -> Link:

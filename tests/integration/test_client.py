@@ -8,7 +8,7 @@ import os
 import pathlib
 import sys
 import textwrap
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -397,6 +397,41 @@ async def test_a_runtime_that_dies_in_the_handshake_is_reported_with_its_last_wo
     assert (caught.value.exit_code, caught.value.stderr) == (9, "cannot read my configuration")
     assert "cannot read my configuration" in str(caught.value)
     assert client.state == "closed"
+
+
+@pytest.mark.parametrize("channel", ["stdio", "tcp"])
+async def test_a_start_error_shows_the_useful_line_also_when_much_was_written_after_it(
+    tmp_path: pathlib.Path, channel: Literal["stdio", "tcp"]
+):
+    """The beginning of standard error is kept beside its end."""
+    program = tmp_path / "runtime"
+    program.write_text(
+        f"#!{sys.executable} -ISu\nimport os, sys\n"
+        "os.write(2, b'starting\\nError: cannot open /etc/no-such-file\\n')\n"
+        "for _ in range(2000): os.write(2, b'    at frame (file:1:2) ' + b'x' * 80 + b'\\n')\n"
+        "os.write(2, b'Node.js v24.1.0\\n')\nsys.exit(9)\n"
+    )
+    program.chmod(0o755)
+    with pytest.raises(RuntimeStartFailed) as caught:
+        await within(AsyncClient(runtime=str(program), channel=channel).start())
+    assert str(caught.value).endswith("(exit code 9); its stderr says: Error: cannot open /etc/no-such-file")
+    assert caught.value.stderr.startswith("starting\n")
+    assert caught.value.stderr.endswith("Node.js v24.1.0\n")
+    assert "bytes are left out here" in caught.value.stderr
+    assert len(caught.value.stderr) < 21 * 1024
+
+
+@pytest.mark.parametrize("channel", ["stdio", "tcp"])
+async def test_a_start_that_takes_too_long_shows_what_the_runtime_says(
+    tmp_path: pathlib.Path, channel: Literal["stdio", "tcp"]
+):
+    program = tmp_path / "runtime"
+    program.write_text("#!/bin/sh\necho 'waiting: cannot reach the key server' >&2\nexec sleep 600\n")
+    program.chmod(0o755)
+    with pytest.raises(RuntimeStartFailed) as caught:
+        await within(AsyncClient(runtime=str(program), channel=channel, start_timeout=3).start())
+    assert "within 3 s" in str(caught.value)
+    assert str(caught.value).endswith("its stderr says: waiting: cannot reach the key server")
 
 
 async def test_a_runtime_that_dies_later_ends_every_wait_at_once(tmp_path: pathlib.Path):

@@ -9,6 +9,8 @@ import typing
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from missionlink import errors
 from missionlink.errors import MissionlinkError
@@ -125,3 +127,107 @@ def test_no_error_is_there_that_nothing_raises():
     leaves = [cls for cls in CLASSES if not cls.__subclasses__()]
     unused = [cls.__name__ for cls in leaves if not re.search(rf"\b{cls.__name__}\b", used)]
     assert not unused
+
+
+def _made(cls: type[MissionlinkError], part: object) -> MissionlinkError:
+    """Make an error whose texts are all the same, and what else it has is usual."""
+    if "__init__" not in {
+        name
+        for base in cls.__mro__
+        if base is not MissionlinkError
+        for name in vars(base)
+        if issubclass(base, MissionlinkError)
+    }:
+        return cls(part)
+    positional: list[object] = []
+    named: dict[str, object] = {}
+    for parameter in inspect.signature(cls).parameters.values():
+        annotation = str(parameter.annotation)
+        empty = part if annotation in ("str", "str | None") else None if "None" in annotation else _value(annotation)
+        empty = () if annotation.startswith("Sequence") else empty
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            named[parameter.name] = empty
+        else:
+            positional.append(empty)
+    return cls(*positional, **named)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+@given(part=st.sampled_from([None, "", " ", "\n", "\t \n", ":", ": "]))
+def test_no_error_ends_in_an_empty_text(cls, part):
+    """Whatever the runtime or the system leaves unsaid: a person can read what it is about."""
+    for error in (_made(cls, part), pickle.loads(pickle.dumps(_made(cls, part)))):
+        text = str(error)
+        assert text == text.strip()
+        assert sum(map(str.isalpha, text)) > 10, text
+        assert not text.endswith((":", ": None")), text
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_an_error_that_is_made_of_nothing_says_what_it_means(cls):
+    error = cls.__new__(cls)
+    assert sum(map(str.isalpha, str(error))) > 10
+
+
+def test_an_error_that_quotes_an_error_without_a_text_has_an_end():
+    assert str(errors.ConnectionClosed(f"closing failed: {TimeoutError()}")) == "closing failed"
+    assert str(errors.TurnTimeout("", session_id="s")) == "the turn did not end within the time allowed"
+    assert str(errors.TurnFailed("", kind="query", status_code=500)).endswith("error type 'query', status 500")
+    assert str(errors.RequestRejected("ping", -32603, "")) == "ping failed with code -32603"
+
+
+STDERR = {
+    "node": """node:internal/modules/cjs/loader:1228
+  throw err;
+  ^
+
+Error: Cannot find module '/x/y.js'
+    at Function._resolve (node:internal/x:1:2)
+    at y {
+  code: 'MODULE_NOT_FOUND'
+}
+
+Node.js v24.1.0
+""",
+    "python": """Traceback (most recent call last):
+  File "/x.py", line 3, in <module>
+    raise ValueError("cannot be")
+ValueError: bad thing
+""",
+    "warnings": """(node:12) ExperimentalWarning: SQLite is experimental
+(Use `node --trace-warnings ...` to show where)
+\x1b[31merror:\x1b[0m unknown option '--headless'
+""",
+    "chatter": "starting\nloading\nno space left on device\n" + "bye\n" * 500,
+    "shell": "sh: 1: exec: nodeX: not found\n",
+    "words": "\n\njust words\nand more\n",
+    "nothing": "\n \n",
+}
+USEFUL = {
+    "node": "Error: Cannot find module '/x/y.js'",
+    "python": "ValueError: bad thing",
+    "warnings": "error: unknown option '--headless'",
+    "chatter": "no space left on device",
+    "shell": "sh: 1: exec: nodeX: not found",
+    "words": "just words",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", STDERR)
+def test_a_start_error_shows_the_first_useful_line_of_stderr(name):
+    stderr, line = STDERR[name], USEFUL[name]
+    error = errors.RuntimeStartFailed("the runtime ended", exit_code=1, stderr=stderr)
+    assert str(error) == "the runtime ended (exit code 1)" + (f"; its stderr says: {line}" if line else "")
+    assert error.stderr == stderr
+
+
+def test_a_long_line_of_stderr_is_cut_between_words():
+    error = errors.RuntimeStartFailed("it ended", stderr="error: " + "word " * 50 + "ghp_" + "secret" * 100)
+    assert len(str(error)) < 350
+    assert "ghp_" not in str(error)
+
+
+def test_what_ended_a_runtime_that_had_worked_is_looked_for_from_the_end():
+    error = errors.ConnectionLost("it ended", exit_code=1, stderr="error: early\nfine\nfatal: late\nbye\n")
+    assert str(error) == "it ended (exit code 1); its stderr says: fatal: late"

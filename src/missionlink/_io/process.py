@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ("STDERR_TAIL_BYTES", "ChildProcess")
 
 STDERR_TAIL_BYTES = 16 * 1024
+_STDERR_HEAD_BYTES = 4 * 1024
 
 # After the process has ended, its last words may still be in the pipes; after its output, its exit may be on the way.
 # In short steps: where the whole machine stands still for a second, that is one step, and not all of the patience.
@@ -53,6 +54,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._on_end: Callable[[], None] | None = on_end
         self._on_writable = on_writable
         self._stderr = bytearray()
+        self._stderr_head = bytearray()
+        self._stderr_bytes = 0
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
         # Its standard output; None where asyncio reads it.
@@ -77,6 +80,15 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def stderr_tail(self) -> str:
         """The last bytes of its standard error, decoded leniently."""
         return self._stderr.decode("utf-8", "replace")
+
+    @property
+    def stderr(self) -> str:
+        """The beginning and the end of its standard error: what stops a start may stand before much else."""
+        left_out = self._stderr_bytes - len(self._stderr_head) - len(self._stderr)
+        if left_out <= 0:
+            return (self._stderr_head + self._stderr[-left_out:]).decode("utf-8", "replace")
+        head = self._stderr_head.decode("utf-8", "replace")
+        return f"{head}\n… {left_out} bytes are left out here …\n{self.stderr_tail}"
 
     async def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> None:
         """Start the program.
@@ -126,10 +138,12 @@ class ChildProcess(asyncio.SubprocessProtocol):
             self._output.resume()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Hand output on; keep the tail of the error stream."""
+        """Deliver output; keep the beginning and the end of the error stream."""
         if fd == 1:
             self._on_output(data)
             return
+        self._stderr_bytes += len(data)
+        self._stderr_head += data[: _STDERR_HEAD_BYTES - len(self._stderr_head)]
         self._stderr += data
         if len(self._stderr) > STDERR_TAIL_BYTES:
             del self._stderr[:-STDERR_TAIL_BYTES]

@@ -41,6 +41,11 @@ class StdioTransport:
         """Process id of the runtime."""
         return self._process.pid if self._process else None
 
+    @property
+    def stderr(self) -> str:
+        """The beginning and the end of what the runtime has written to its standard error."""
+        return self._process.stderr if self._process else ""
+
     async def open(self, receiver: Receiver) -> None:
         """Start the process.
 

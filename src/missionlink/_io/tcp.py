@@ -161,6 +161,11 @@ class TcpServerTransport:
         """The port on which the runtime listens, once it is known: other clients may connect to it."""
         return self._port.result() if self._port and self._port.done() and not self._port.cancelled() else None
 
+    @property
+    def stderr(self) -> str:
+        """The beginning and the end of what the runtime has written to its standard error."""
+        return self._process.stderr if self._process else ""
+
     async def open(self, receiver: Receiver) -> None:
         """Start the process, read its port, connect.
 
@@ -254,6 +259,6 @@ class TcpServerTransport:
                 RuntimeStartFailed(
                     "the runtime ended before it named a port",
                     exit_code=process.exit_code,
-                    stderr=process.stderr_tail,
+                    stderr=process.stderr,
                 )
             )

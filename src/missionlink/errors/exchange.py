@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from missionlink.errors.root import MissionlinkError
+from missionlink.errors.root import MissionlinkError, with_reason, worded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class RemoteProtocolError(ProtocolError):
 
     def __init__(self, problem: str, *, offset: int = 0, excerpt: bytes = b"") -> None:
         seen = f"; bytes there: {excerpt!r}" if excerpt else ""
-        super().__init__(f"{problem} at byte {offset} of the stream{seen}")
+        super().__init__(f"{worded(problem, 'the protocol was broken')} at byte {offset} of the stream{seen}")
         self.offset = offset
         """Count of bytes received before the fault."""
         self.excerpt = excerpt
@@ -52,7 +52,10 @@ class UnexpectedResult(ProtocolError):
     """The runtime answered a request with a result that does not have the form that is known for the method."""
 
     def __init__(self, method: str, raw: bytes, problem: str) -> None:
-        super().__init__(f"the result of {method} has an unknown form ({problem}); its JSON is in the attribute 'raw'")
+        why = f" ({said})" if (said := worded(problem, "")) else ""
+        super().__init__(
+            f"the result of {worded(method, 'a request')} has an unknown form{why}; its JSON is in the attribute 'raw'"
+        )
         self.method = method
         self.raw = raw
         """The result's exact JSON; nothing of it is lost."""
@@ -69,7 +72,7 @@ class RequestRejected(RequestFailed):
     """The runtime answered a request with an error."""
 
     def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
-        super().__init__(f"{method} failed with code {code}: {message}")
+        super().__init__(with_reason(f"{worded(method, 'the request')} failed with code {code}", message))
         self.method = method
         self.code = code
         """JSON-RPC error code."""
@@ -89,7 +92,9 @@ class UnsupportedByRuntime(RequestRejected):
     def __init__(self, method: str, runtime_version: str | None, *, options: Sequence[str] = ()) -> None:
         version = runtime_version or "of unknown version"
         with_options = f" with {', '.join(options)}" if options else ""
-        super().__init__(method, -32601, f"runtime {version} does not support {method}{with_options}")
+        super().__init__(
+            method, -32601, f"runtime {version} does not support {worded(method, 'the request')}{with_options}"
+        )
         self.runtime_version = runtime_version
         self.options: tuple[str, ...] = tuple(options)
         """Names of the options that cannot be served; empty when the whole method is unknown."""
@@ -99,7 +104,7 @@ class RequestRefused(RequestFailed):
     """The runtime answered a request, and its result says that nothing was done."""
 
     def __init__(self, method: str, reason: str, result: object) -> None:
-        super().__init__(f"the runtime did not carry out {method}" + (f": {reason}" if reason else ""))
+        super().__init__(with_reason(f"the runtime did not carry out {worded(method, 'the request')}", reason))
         self.method = method
         self.reason = reason
         """The runtime's text, empty when there was none."""
@@ -113,7 +118,7 @@ class RequestTimeout(RequestFailed, TimeoutError):
     can_retry = True
 
     def __init__(self, method: str, timeout: float, *, session_id: str | None = None) -> None:
-        super().__init__(f"{method} was not answered within {timeout:g} s")
+        super().__init__(f"{worded(method, 'the request')} was not answered within {timeout:g} s")
         self.method = method
         self.timeout = timeout
         """Seconds that were waited."""

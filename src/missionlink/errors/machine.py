@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from missionlink.errors.root import MissionlinkError
+from missionlink.errors.root import MissionlinkError, with_reason, worded
+from missionlink.errors.useful import useful_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +30,10 @@ class RuntimeNotFound(RuntimeUnavailable):
     """No runtime program was found in any of the places that were searched."""
 
     def __init__(self, tried: Sequence[tuple[str, str]]) -> None:
-        lines = "".join(f"\n  {place}: {why}" for place, why in tried)
+        lines = "".join("\n  " + with_reason(place, why) for place, why in tried)
         super().__init__(
-            f"no agent runtime was found; install it with 'missionlink runtime install'. Looked at:{lines}"
+            "no agent runtime was found; install it with 'missionlink runtime install'"
+            + (f". Looked at:{lines}" if lines else "")
         )
         self.tried: tuple[tuple[str, str], ...] = tuple(tried)
         """Pairs of a place and the reason why it was refused, in the order of search."""
@@ -54,11 +56,12 @@ class RuntimeStartFailed(RuntimeUnavailable):
     """The runtime was started and did not become usable."""
 
     def __init__(self, problem: str, *, exit_code: int | None = None, stderr: str = "") -> None:
-        super().__init__(_with_process(problem, exit_code, stderr))
+        problem = worded(problem, "the runtime was started and did not become usable")
+        super().__init__(_with_process(problem, exit_code, useful_line(stderr)))
         self.exit_code = exit_code
         """Exit status of the process, negative for a signal; ``None`` while it was still running."""
         self.stderr = stderr
-        """The last part of what the runtime wrote to its standard error."""
+        """What the runtime wrote to its standard error: its beginning and its end where it is more than 20 KiB."""
 
 
 class RuntimeIncompatible(RuntimeUnavailable):
@@ -88,7 +91,10 @@ class ConnectionLost(ConnectionFailed):
     can_retry = True
 
     def __init__(self, problem: str, *, exit_code: int | None = None, stderr: str = "") -> None:
-        super().__init__(_with_process(problem, exit_code, stderr))
+        problem = worded(problem, "the connection to the runtime was lost")
+        super().__init__(_with_process(problem, exit_code, useful_line(stderr, last=True)))
+        self.problem = problem
+        """What happened, without what is known of the process."""
         self.exit_code = exit_code
         """Exit status of the runtime's process, negative for a signal; ``None`` if unknown or not a process."""
         self.stderr = stderr
@@ -99,11 +105,9 @@ class ConnectionClosed(ConnectionFailed):
     """We closed the connection, or it was never started."""
 
 
-def _with_process(problem: str, exit_code: int | None, stderr: str) -> str:
+def _with_process(problem: str, exit_code: int | None, stderr_line: str) -> str:
     text = problem
     if exit_code is not None:
         text += f" (killed by signal {-exit_code})" if exit_code < 0 else f" (exit code {exit_code})"
-    if stderr.strip():
-        # The whole tail is in the attribute; a message stays readable with the last lines.
-        text += "; last lines of its stderr: " + " | ".join(stderr.strip().splitlines()[-3:])[-500:]
-    return text
+    # One line: the rest is in the attribute.
+    return with_reason(f"{text}; its stderr says", stderr_line) if stderr_line else text

@@ -9,7 +9,13 @@ __all__ = (
     "MissionlinkError",
     "WouldDeadlock",
     "WrongEventLoop",
+    "with_reason",
+    "worded",
 )
+
+
+# What a text ends with that was put together with an empty part, such as the text of a TimeoutError.
+_NO_END = ": \t\r\n"
 
 
 def _rebuild(cls: type[MissionlinkError], args: tuple[object, ...], state: dict[str, object]) -> MissionlinkError:
@@ -19,11 +25,36 @@ def _rebuild(cls: type[MissionlinkError], args: tuple[object, ...], state: dict[
     return error
 
 
+def worded(text: object, otherwise: str) -> str:
+    """Return the text, or another where it is empty; an end without words is cut off."""
+    return ("" if text is None else str(text).strip().rstrip(_NO_END)) or otherwise
+
+
+def with_reason(text: str, reason: object) -> str:
+    """Return the text with a reason after a colon; without one where there is none."""
+    said = worded(reason, "")
+    return f"{text}: {said}" if said else text
+
+
+def _meaning(cls: type[MissionlinkError]) -> str:
+    """Return what an error means whose text says nothing: the first sentence about its class."""
+    documented = next((one for one in cls.__mro__ if one.__doc__ and issubclass(one, MissionlinkError)), cls)
+    return (documented.__doc__ or cls.__name__).partition("\n")[0].partition(". ")[0].rstrip(".")
+
+
 class MissionlinkError(Exception):
     """The root: catch it to catch all that missionlink raises on purpose."""
 
     can_retry: bool = False
     """Whether the same call may succeed when it is made again, with nothing changed."""
+
+    def __init__(self, *args: object) -> None:
+        if args and (args[0] is None or isinstance(args[0], str)):
+            args = (worded(args[0], _meaning(type(self))), *args[1:])
+        super().__init__(*args)
+
+    def __str__(self) -> str:
+        return super().__str__() or _meaning(type(self))
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default calls the class with ``args``, which fails for classes with keyword-only facts.
@@ -34,7 +65,7 @@ class InvalidOption(MissionlinkError, ValueError):
     """An option or argument is wrong; nothing was sent."""
 
     def __init__(self, option: str, problem: str) -> None:
-        super().__init__(f"{option}: {problem}")
+        super().__init__(with_reason(worded(option, "an option"), worded(problem, "it cannot be used")))
         self.option = option
         """Name of the option or argument."""
 
@@ -43,7 +74,8 @@ class MissingExtra(MissionlinkError, ImportError):
     """A part of missionlink was used whose optional packages are not installed."""
 
     def __init__(self, extra: str, needed_by: str) -> None:
-        super().__init__(f"{needed_by} needs optional packages: pip install 'missionlink[{extra}]'")
+        user = worded(needed_by, "this part of missionlink")
+        super().__init__(f"{user} needs optional packages: pip install 'missionlink[{extra}]'")
         self.extra = extra
         """Name of the extra to install."""
 
@@ -52,7 +84,7 @@ class WouldDeadlock(MissionlinkError):
     """A blocking call would have waited for itself: it was made by what it waits for. Nothing was done."""
 
     def __init__(self, call: str, why: str) -> None:
-        super().__init__(f"{call} would wait for ever: {why}")
+        super().__init__(with_reason(f"{worded(call, 'the call')} would wait for itself", why))
         self.call = call
         """What was called."""
 
@@ -74,6 +106,9 @@ class HandlerFailed(MissionlinkError):
     """A handler of the program raised or returned what cannot be sent; ``__cause__`` is its exception."""
 
     def __init__(self, what: str, session_id: str | None = None) -> None:
-        super().__init__(f"the handler for {what} failed" + (f" in session {session_id!r}" if session_id else ""))
+        super().__init__(
+            f"the handler for {worded(what, 'a request')} failed"
+            + (f" in session {session_id!r}" if session_id else "")
+        )
         self.what = what
         self.session_id = session_id

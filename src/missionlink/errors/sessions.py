@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from missionlink.errors.root import MissionlinkError
+from missionlink.errors.root import MissionlinkError, with_reason, worded
 
 __all__ = (
     "CloudNotAuthorised",
@@ -39,7 +39,7 @@ class SessionNotFound(SessionError):
     """The runtime knows no session with this id."""
 
     def __init__(self, session_id: str, detail: str = "") -> None:
-        super().__init__(f"session {session_id!r} was not found" + (f": {detail}" if detail else ""))
+        super().__init__(with_reason(f"session {session_id!r} was not found", detail))
         self.session_id: str | None = session_id
 
 
@@ -47,7 +47,7 @@ class SessionClosed(SessionError):
     """The session was disconnected, deleted or ended, here or by the runtime."""
 
     def __init__(self, session_id: str, why: str = "it was closed") -> None:
-        super().__init__(f"session {session_id!r} cannot be used: {why}")
+        super().__init__(with_reason(f"session {session_id!r} cannot be used", why))
         self.session_id: str | None = session_id
 
 
@@ -55,7 +55,9 @@ class SessionIdMismatch(SessionError):
     """The runtime answered with another session id than the one expected, or with one already in use."""
 
     def __init__(self, expected: str, returned: str, problem: str = "") -> None:
-        super().__init__(problem or f"session {expected!r} was asked for and the runtime answered with {returned!r}")
+        super().__init__(
+            worded(problem, "") or f"session {expected!r} was asked for and the runtime answered with {returned!r}"
+        )
         self.session_id: str | None = expected
         self.expected = expected
         self.returned = returned
@@ -65,6 +67,7 @@ class CloudSessionFailed(SessionError):
     """A cloud session could not be created, resumed or used."""
 
     def __init__(self, problem: str, *, session_id: str | None = None, runtime_text: str = "") -> None:
+        problem = worded(problem, "the cloud session cannot be used, and the runtime does not say why")
         super().__init__(problem + (f" (session {session_id!r})" if session_id else ""))
         self.session_id = session_id
         self.runtime_text = runtime_text
@@ -107,7 +110,7 @@ class TurnFailed(SessionError):
     def __init__(
         self, problem: str, *, session_id: str | None = None, kind: str = "", status_code: int | None = None
     ) -> None:
-        super().__init__(problem)
+        super().__init__(worded(problem, _turn_problem(kind, status_code)))
         self.session_id = session_id
         self.kind = kind
         """The runtime's error type, for example ``"query"``, ``"authentication"`` or ``"rate_limit"``."""
@@ -120,7 +123,7 @@ class TurnTimeout(TurnFailed, TimeoutError):
     """The turn did not end within the time allowed."""
 
     def __init__(self, problem: str, *, session_id: str | None = None, last_event: str = "") -> None:
-        super().__init__(problem, session_id=session_id)
+        super().__init__(worded(problem, "the turn did not end within the time allowed"), session_id=session_id)
         self.last_event = last_event
         """Type of the last event before the limit, for example ``"tool.execution_start"``; empty if none came."""
 
@@ -129,7 +132,9 @@ class OutputInvalid(TurnFailed):
     """The agent's answer is not of the ``output_type`` that was asked for, also after it was asked again."""
 
     def __init__(self, problem: str, *, session_id: str | None = None, text: str = "") -> None:
-        super().__init__(f"the answer is not of the output_type: {problem}", session_id=session_id, kind="output")
+        super().__init__(
+            with_reason("the answer is not of the output_type", problem), session_id=session_id, kind="output"
+        )
         self.problem = problem
         """What is wrong with it."""
         self.text = text
@@ -144,3 +149,10 @@ class ConsumerOverflow(SessionError):
         self.session_id: str | None = session_id
         self.count = count
         """How many events were lost."""
+
+
+def _turn_problem(kind: str, status_code: int | None) -> str:
+    """Return what is known of a turn's end where the runtime gives no text."""
+    facts = [f"error type {kind!r}"] if kind else []
+    facts += [f"status {status_code}"] if status_code is not None else []
+    return with_reason("the turn ended with an error of the agent or its model", ", ".join(facts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from missionlink.errors.root import MissionlinkError
+from missionlink.errors.root import MissionlinkError, with_reason, worded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,10 @@ class ScriptMismatch(MissionlinkError, AssertionError):
     def __init__(self, double: str, faults: Sequence[str], traffic: Sequence[str] = ()) -> None:
         seen = "".join(f"\n    {line}" for line in traffic[-50:])
         listed = "".join(f"\n  {fault}" for fault in faults)
-        super().__init__(f"{double} was not used as its script says:{listed}" + (f"\n  it saw:{seen}" if seen else ""))
+        super().__init__(
+            f"{worded(double, 'a test double')} was not used as its script says:{listed}"
+            + (f"\n  it saw:{seen}" if seen else "")
+        )
         self.double = double
         """Which double complains."""
         self.faults: tuple[str, ...] = tuple(faults)
@@ -38,7 +41,7 @@ class MissionControlStartFailed(MissionControlError):
     """Mission Control cannot listen at the address that it was given."""
 
     def __init__(self, host: str, port: int, problem: str) -> None:
-        super().__init__(f"Mission Control cannot listen on {host}:{port}: {problem}")
+        super().__init__(with_reason(f"Mission Control cannot listen on {host}:{port}", problem))
         self.host = host
         self.port = port
 

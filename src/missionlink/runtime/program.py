@@ -85,7 +85,8 @@ def ask_version(argv: Sequence[str], *, scratch: Path | None = None, timeout: fl
                 env=environ,
             )
         except subprocess.TimeoutExpired as error:
-            raise RuntimeStartFailed(f"{shown!r} did not tell its version within {timeout:g} s") from error
+            text = f"{shown!r} did not tell its version within {timeout:g} s"
+            raise RuntimeStartFailed(text, stderr=(error.stderr or b"").decode(errors="replace")) from error
         except OSError as error:
             raise RuntimeStartFailed(f"{shown!r} cannot be started: {error.strerror or error}") from error
     stderr = done.stderr.decode(errors="replace")

@@ -1,0 +1,43 @@
+"""Picks the line of a program's standard error that says what went wrong."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ("useful_line",)
+
+_LONGEST = 300
+# Frames of a stack, carets under a source line, "file:line" alone, and what Node adds round an error.
+_NOISE = re.compile(
+    r"\s*(?:at .+|[\^~\s|]+|(?:file://)?[\w./\\:@-]*[/\\][\w./\\@-]+:\d+(?::\d+)?:?|Node\.js v[\d.]+|\(Use `node .*"
+    r"|\(node:\d+\) .*[Ww]arning: .*|File \".*\", line \d+.*|Traceback \(most recent call last\):|throw .*;?)\s*"
+)
+_TELLING = re.compile(
+    r"error|fatal|panic|fail|cannot|can't|could not|couldn't|unable|not found|denied|refused|no such|not permitted"
+    r"|invalid|unknown|unsupported|unexpected|unrecogni[sz]ed|missing|mismatch|requires?\b|abort|killed|segmentation|expired"
+    r"|not installed|no space|out of memory",
+    re.IGNORECASE,
+)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def useful_line(stderr: str | None, *, last: bool = False) -> str:
+    """Return the line that tells most, without colours and cut to a bound; empty where nothing was written.
+
+    Args:
+        stderr: What a program wrote to its standard error.
+        last: Whether to look from the end: what ended a program that had worked stands there.
+    """
+    lines = [_COLOURS.sub("", line).rstrip() for line in (stderr or "").splitlines()]
+    lines = [line for line in lines if line.strip()]
+    if last:
+        lines.reverse()
+    worded = [line for line in lines if not _NOISE.fullmatch(line) and any(map(str.isalpha, line))]
+    # What is indented belongs to a traceback, or explains the line above it.
+    telling = [line for line in worded if _TELLING.search(line)]
+    telling.sort(key=lambda line: line[:1].isspace())
+    found = next(iter([*telling, *worded, *lines]), "").strip()
+    if len(found) <= _LONGEST:
+        return found
+    # Between words: nobody recognises a secret that is cut in two.
+    return (found[:_LONGEST].rpartition(" ")[0] or found[:_LONGEST].rpartition("=")[0]) + " …"
