@@ -211,6 +211,9 @@ EVERYTHING: dict[str, Any] = {
         {"shell": 5},
         {"url": [None]},
         {"mcp": 1.5},
+        {"mcp": ["srv/"]},
+        {"mcp": ["/read"]},
+        {"url": ["docs.python.org\x01"]},
         {"tools": {"a": 1}},
         {"memory": "yes"},
     ],
@@ -427,6 +430,21 @@ def test_a_command_of_another_shell_or_with_a_redirection_does_not_match() -> No
         ("https://[", False),
         ("https://docs.pythön.org/", False),
         ("https://docs.python.org /", False),
+        ("https://docs.python.org\x01.evil.test/", False),
+        ("\x01https://docs.python.org/", False),
+        ("https://docs.python.org/\x7f", False),
+        ("https://docs.python.org\t.evil.test/", False),
+        ("https://docs.python.org:pass@evil.test/", False),
+        ("https://@docs.python.org/", False),
+        ("https:docs.python.org", False),
+        ("https:///docs.python.org", False),
+        ("https://docs.python.org../", False),
+        ("https://evil.test;.example.org/", False),
+        ("https://evil.test,.example.org/", False),
+        ("https://evil.test'.example.org/", False),
+        ("https://evil.test&.example.org/", False),
+        ("https://.example.org/", False),
+        ("https://xn--docs-x4a.python.org/", False),
         ("", False),
     ],
 )
@@ -439,11 +457,28 @@ def test_a_port_of_its_own_must_be_named() -> None:
     request = read({"kind": "url", "url": "http://127.0.0.1:8000/x"})
     assert not allows(Permissions.allow(url=["127.0.0.1"]), request)
     assert allows(Permissions.allow(url=["127.0.0.1:8000"]), request)
+    other = read({"kind": "url", "url": "http://[::1]:8000/x"})
+    assert allows(Permissions.allow(url=["[::1]:8000"]), other)
+    assert not allows(Permissions.allow(url=["[::1]", "[0-9:]*"]), other)
+
+
+def test_an_approval_names_no_domain_that_the_address_only_seems_to_have() -> None:
+    for url in ("https://docs.python.org\\@evil.test/", "https://docs.python.org@evil.test/", "https://a\x01b.test"):
+        assert read({"kind": "url", "url": url}).session_approval() is None
+    assert read({"kind": "url", "url": "https://docs.python.org/x"}).session_approval() == {"domain": "docs.python.org"}
 
 
 @pytest.mark.parametrize(("pattern", "is_allowed"), [("srv", True), ("srv/*", True), ("srv/echo", True), ("s", False), ("srv/other", False), ("srv-echo", False)])  # noqa: E501  # fmt: skip
 def test_a_tool_of_a_server_is_matched_by_name(pattern: str, is_allowed: bool) -> None:
     request = read({"kind": "mcp", "serverName": "srv", "toolName": "srv-echo"})
+    assert allows(Permissions.allow(mcp=[pattern]), request) is is_allowed
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_allowed"), [("srv/read", False), ("srv/*", False), ("srv/read/*", True), ("srv/read/echo", True), ("*", True)]  # noqa: E501
+)  # fmt: skip
+def test_a_pattern_for_a_tool_does_not_match_a_server_of_that_name(pattern: str, is_allowed: bool) -> None:
+    request = read({"kind": "mcp", "serverName": "srv/read", "toolName": "srv/read-echo"})
     assert allows(Permissions.allow(mcp=[pattern]), request) is is_allowed
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import field
 
+from missionlink.handlers.addresses import host_of
 from missionlink.handlers.decisions import Allow, Decision, Deny
 from missionlink.handlers.deferral import PendingMarker
 
@@ -145,12 +146,7 @@ class UrlPermission(PermissionRequest, frozen=True, kw_only=True):
 
     def session_approval(self) -> dict[str, Any] | None:
         """Return an approval of the address's domain."""
-        from urllib.parse import urlsplit
-
-        try:
-            host = urlsplit(self.url).hostname
-        except ValueError:
-            return None
+        host = host_of(self.url)
         return {"domain": host} if host else None
 
 

@@ -150,10 +150,13 @@ class Permissions:
 
         Args:
             read: ``True`` for every file, or folders.
-            write_under: Folders below which files may be created, changed, moved and deleted.
-            shell: Command lines, word by word, each word a glob, for example ``["git status", "pytest *"]``; a last
+            write_under: Folders below which files may be created, changed, moved and deleted. They do not cover what
+                makes other programs run something (``.git``, ``.envrc``, ``.vscode``, CI workflows, git hooks and the
+                like), unless the text of a folder names it, as in ``[".", ".github/workflows"]``.
+            shell: Command lines, word by word, each word a glob, for example ``["git status", "ls *"]``; a last
                 ``*`` stands for any further words. Each command of a line must match. Lines with redirections,
-                substitutions or the like never match. ``True`` allows every command.
+                substitutions or the like never match. ``True`` allows every command. A command that reads a folder
+                of ``write_under`` runs what the agent wrote, if it runs anything: ``pytest``, ``make``, ``npm``.
             url: Hosts, for example ``["docs.python.org", "*.example.org"]``, or ``True``.
             mcp: Servers or ``"server/tool"``, with globs, or ``True``.
             tools: Names of this program's own tools, with globs, or ``True``.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import cast
-from urllib.parse import urlsplit
 
 from missionlink.errors import InvalidOption
-from missionlink.handlers.paths import is_below, touched_by_read, touched_by_write
+from missionlink.handlers.addresses import place_of
+from missionlink.handlers.paths import is_below, is_writable, touched_by_read, touched_by_write
 from missionlink.handlers.permissions import (
     McpPermission,
     MemoryPermission,
@@ -32,7 +32,6 @@ Names = bool | str | Sequence[str]
 
 # Others read quotes and names in another way.
 _POSIX_SHELLS = ("bash", "sh", "zsh", "dash")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +55,13 @@ class Rule:
                 return self._reads(request)
             case WritePermission():
                 folders = () if request.is_remote else self.write_under
-                return is_below(touched_by_write(request), folders, request.working_directory)
+                return is_writable(touched_by_write(request), folders, request.working_directory)
             case ShellPermission():
                 return self._runs(request)
             case UrlPermission():
-                return self.url is True or (self.url is not False and _host_matches(request.url, self.url))
+                return _host_matches(request.url, self.url)
             case McpPermission():
-                return _name_matches(self.mcp, request.server, f"{request.server}/{request.tool}")
+                return _server_matches(self.mcp, request.server, request.tool)
             case ToolPermission():
                 return _name_matches(self.tools, request.tool_name)
             case MemoryPermission():
@@ -107,7 +106,7 @@ def allow_rule(
         write_under=_folders("write_under", write_under),
         shell=lines if isinstance(lines, bool) else tuple(_words(line) for line in lines),
         url=_hosts(url),
-        mcp=_names("mcp", mcp),
+        mcp=_servers(mcp),
         tools=_names("tools", tools),
         memory=memory,
     )
@@ -147,9 +146,17 @@ def _hosts(value: object) -> bool | tuple[str, ...]:
     hosts = _names("url", value)
     for host in () if isinstance(hosts, bool) else hosts:
         # It would match nothing, and nobody would know why.
-        if not host.isascii() or any(character.isspace() or character in "/@\\" for character in host):
+        if not host.isascii() or any(not " " < character < "\x7f" or character in "/@\\" for character in host):
             raise InvalidOption("url", f"{host!r} is no host; write it as in 'docs.python.org' or '*.example.org:8080'")
     return hosts
+
+
+def _servers(value: object) -> bool | tuple[str, ...]:
+    servers = _names("mcp", value)
+    for server in () if isinstance(servers, bool) else servers:
+        if "" in server.rsplit("/", 1):
+            raise InvalidOption("mcp", f"{server!r} would match nothing; write 'server', 'server/tool' or 'server/*'")
+    return servers
 
 
 def _words(line: str) -> tuple[str, ...]:
@@ -159,26 +166,31 @@ def _words(line: str) -> tuple[str, ...]:
     return words
 
 
-def _name_matches(allowed: bool | tuple[str, ...], *names: str) -> bool:
+def _name_matches(allowed: bool | tuple[str, ...], name: str) -> bool:
     if isinstance(allowed, bool):
         return allowed
-    return any(fnmatchcase(name, pattern) for pattern in allowed for name in names)
+    return any(fnmatchcase(name, pattern) for pattern in allowed)
+
+
+def _server_matches(allowed: bool | tuple[str, ...], server: str, tool: str) -> bool:
+    if isinstance(allowed, bool):
+        return allowed
+    # A server may be called "srv/read": a pattern with a slash is about the tool behind its last one.
+    for pattern in allowed:
+        of_server, slash, of_tool = pattern.rpartition("/")
+        if not slash and fnmatchcase(server, of_tool):
+            return True
+        if slash and fnmatchcase(server, of_server) and fnmatchcase(tool, of_tool):
+            return True
+    return False
 
 
 def _host_matches(url: str, allowed: bool | tuple[str, ...]) -> bool:
-    assert not isinstance(allowed, bool)
-    if not url.isascii() or any(character.isspace() or character in '\\"<>^`{|}' for character in url):
+    if isinstance(allowed, bool):
+        return allowed
+    place = place_of(url)
+    if place is None:
         return False
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return False
-    # A host with "%" is another one, or none, for whoever decodes it.
-    if parts.scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc or "%" in parts.netloc:
-        return False
-    place = host.removesuffix(".")
-    # A port of its own is another server: it must be named.
-    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
-        place = f"{place}:{port}"
-    return any(fnmatchcase(place, pattern.lower()) for pattern in allowed)
+    patterns = [pattern.lower() for pattern in allowed]
+    # The brackets of an IPv6 address are no glob.
+    return place in patterns or (place[0] != "[" and any(fnmatchcase(place, pattern) for pattern in patterns))
