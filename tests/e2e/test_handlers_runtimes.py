@@ -511,3 +511,17 @@ async def test_gates_deny(client: AsyncClient, model: ModelServer, tmp_path: Pat
     assert "failed" in told[1]
     assert "rewritten" in told[2]
     assert "the shop is closed" in told[3]
+
+
+@tool(skip_permission=True)
+def listing() -> str:
+    """List the files."""
+    return os.fsdecode(b"bad\xff.txt")
+
+
+async def test_half_of_a_surrogate_pair_costs_one_character(client: AsyncClient, model: ModelServer) -> None:
+    model.then(call("listing"), say("seen"))
+    async with within(), client.create_session(**using(model, tools=[listing])) as session:
+        assert await run(session, "list \ud83d them") == "seen"
+        assert results(model) == ["bad\ufffd.txt"]
+        assert model.requests[-1].prompt == "list \ufffd them"

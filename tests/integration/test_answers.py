@@ -161,9 +161,7 @@ async def test_a_handler_that_raises_anything_is_answered_with_a_safe_text(
             assert failures[0].__cause__ is not None
 
 
-@pytest.mark.parametrize(
-    "result", [object(), "\ud800", {"x": {1, object()}}, {b"\xff": 1}, 5], ids=lambda r: type(r).__name__
-)
+@pytest.mark.parametrize("result", [object(), {"x": {1, object()}}, {b"\xff": 1}, 5], ids=lambda r: type(r).__name__)
 async def test_a_result_that_cannot_be_sent_is_answered_with_an_error(
     connect: Connect, caplog: pytest.LogCaptureFixture, result: object
 ) -> None:

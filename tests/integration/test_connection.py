@@ -197,8 +197,8 @@ async def test_refused_credentials_have_their_own_error(code: int):
 
 @pytest.mark.parametrize(
     "params",
-    [object(), {"a": "\ud800"}, {(1, 2): 3}, {"a": {1, 2, object()}}],
-    ids=["object", "surrogate", "key", "set"],
+    [object(), {(1, 2): 3}, {"a": {1, 2, object()}}],
+    ids=["object", "key", "set"],
 )
 async def test_parameters_that_cannot_be_sent_are_refused_before_any_byte(params: object):
     """C2, reliability 11."""

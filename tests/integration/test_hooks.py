@@ -122,7 +122,7 @@ async def test_a_gate_that_cannot_say_denies(gate: str, behaviour: str, kind: st
         if behaviour == "exits":
             raise SystemExit(1)
         if behaviour == "unsendable":
-            return (PreToolUseOutput if gate == "pre_tool_use" else UserPromptOutput)(additional_context="\ud800")
+            return (PreToolUseOutput if gate == "pre_tool_use" else UserPromptOutput)(additional_context=object())
         return SessionStartOutput() if behaviour == "another output" else {"permissionDecision": "allow"}
 
     async def coroutine(asked: Any) -> Any:

@@ -636,3 +636,14 @@ def test_missing_packages_are_named() -> None:
         "else: raise SystemExit('imported')\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=200)
+
+
+async def test_half_of_a_surrogate_pair_in_a_prompt_costs_one_character(client: Client) -> None:
+    """Runtimes cut texts by code units of UTF-16, and JSON has an escape for each half."""
+    task_id = await client.create()
+    body = b'{"type":"user_message","content":"say \\ud83d!","external_id":"e"}'
+    reply = await client.http.post(f"/agents/tasks/{task_id}/steer", content=body)
+    assert reply.status_code < 300, reply.text
+    await client.until(task_id, "user.message")
+    shown = [one["data"]["content"] for one in await client.events(task_id) if one["type"] == "user.message"]
+    assert shown == ["say \ufffd!"]

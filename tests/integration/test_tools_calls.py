@@ -114,7 +114,7 @@ async def test_wrong_arguments_are_told_to_the_model_and_the_tool_does_not_run()
     assert ran == []
 
 
-@pytest.mark.parametrize("make", [object, lambda: "\ud800", lambda: {"a": object()}], ids=range(3))
+@pytest.mark.parametrize("make", [object, lambda: {"a": object()}], ids=range(2))
 async def test_a_result_that_cannot_be_sent_is_a_failure(make: Any) -> None:
     reported: list[HandlerFailed] = []
 

@@ -44,7 +44,6 @@ async def test_what_is_wrong_about_a_turn_is_refused_before_it_is_sent(arguments
         *(row for row in WRONG if row[1] != "on_timeout"),
         ({"prompt": ""}, "prompt"),
         ({"prompt": 3}, "prompt"),
-        ({"prompt": "\ud800"}, "prompt"),
         ({"output_type": 3}, "output_type"),
     ],
 )

@@ -86,7 +86,7 @@ def test_an_id_that_was_never_sent_is_not_ours(identity: bytes):
 def test_parameters_that_json_cannot_carry_open_nothing():
     """C2: nothing is left waiting."""
     calls: Calls[str] = Calls()
-    for params in (object(), {"a": "\ud800"}, {(1, 2): 3}):
+    for params in (object(), {(1, 2): 3}):
         with pytest.raises((TypeError, ValueError)):
             calls.request("m", params, "w")
     assert calls.waiting == 0

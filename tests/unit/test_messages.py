@@ -247,7 +247,7 @@ def test_an_error_text_with_lone_surrogates_can_be_sent():
     assert json.loads(encode_error(b"1", -1, "a\ud800b"))["error"]["message"] == "a?b"
 
 
-@pytest.mark.parametrize("value", [object(), {(1, 2): 3}, "\ud800", {"a": ["\udfff"]}])
+@pytest.mark.parametrize("value", [object(), {(1, 2): 3}, {"a": [object()]}])
 def test_a_result_that_json_cannot_carry_raises_before_anything_is_sent(value: object):
     """P8: the caller then sends an error instead."""
     with pytest.raises((TypeError, ValueError)):

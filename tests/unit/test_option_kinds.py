@@ -95,7 +95,7 @@ def wrong_values() -> list[Any]:
             for sort in sort_of(field.type):
                 values += WRONG[sort]
             values += [None] if field.default is not None and "None" not in field.type else []
-            allowed = ("", NUL) if field.name in FREE_TEXT else ()
+            allowed = ("", NUL, HALF) if field.name in FREE_TEXT else ()
             for value in values:
                 if not (isinstance(value, str) and value in allowed):
                     name = f"{kind.__name__}.{field.name}={ascii(value).partition(' at 0x')[0]}"

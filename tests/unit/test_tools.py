@@ -250,12 +250,8 @@ def test_a_result_with_more_to_it() -> None:
     assert wire == {"textResultForLlm": "t", "resultType": "denied", "sessionLog": "l", "toolTelemetry": {"a": 1}}
 
 
-@pytest.mark.parametrize("junk", [object(), {1, object()}, float, lambda: 1, "\ud800", {"a": object()}])
+@pytest.mark.parametrize("junk", [object(), {1, object()}, float, lambda: 1, {"a": object()}])
 def test_what_is_no_json_is_refused(junk: object) -> None:
-    if isinstance(junk, str):
-        with pytest.raises(ValueError):
-            msgspec.json.encode(result_to_wire(junk))
-        return
     with pytest.raises(InvalidOption, match="no JSON"):
         result_to_wire(junk)
 

@@ -118,4 +118,5 @@ async def execute(desk: Desk, event: Event) -> None:
         error_text = f"the command failed with {type(error).__name__}"
     desk.running.forget(call.request_id)
     # No member at all is what says that it went well.
-    await desk.reply(_REPLY, call.request_id, "error", msgspec.UNSET if error_text is None else error_text, "failed")
+    answer = msgspec.UNSET if error_text is None else error_text
+    await desk.reply(_REPLY, call.request_id, "error", answer, "failed", source=f"the command {call.name!r}")

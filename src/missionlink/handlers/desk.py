@@ -50,11 +50,13 @@ class Desk(msgspec.Struct, eq=False):
         answering.set(self.session_id)
         return await self.pool.call(function, *arguments, **named)
 
-    async def reply(self, method: str, request_id: str, member: str, answer: object, neutral: object) -> None:
+    async def reply(
+        self, method: str, request_id: str, member: str, answer: object, neutral: object, *, source: str
+    ) -> None:
         """Answer what came as an event.
 
-        ``UNSET`` leaves the member out. An answer that JSON cannot carry is replaced by the neutral one, so that nobody
-        waits for ever.
+        ``UNSET`` leaves the member out. An answer that JSON cannot carry is replaced by the neutral one, so that every
+        request is answered; the program then gets an error that names ``source``, what made the answer.
         """
         params: dict[str, Any] = {"sessionId": self.session_id, "requestId": request_id}
         if answer is not UNSET:
@@ -63,7 +65,7 @@ class Desk(msgspec.Struct, eq=False):
             try:
                 await self.answers.request(method, params, timeout=_ANSWER_TIMEOUT_SECONDS)
             except InvalidOption as error:
-                self.failed(method, error)
+                self.failed(source, error)
                 await self.answers.request(method, {**params, member: neutral}, timeout=_ANSWER_TIMEOUT_SECONDS)
         except RequestRejected as error:
             _log.warning("the runtime did not take an answer in session %r: %s", self.session_id, error)

@@ -187,7 +187,8 @@ class EventAnswers:
             question = self._read(event, kind)
         except ValueError:
             if (request_id := read_request_id(event.data_raw)) is not None:
-                await desk.reply(kind.reply, request_id, kind.reply_member, kind.neutral, kind.neutral)
+                neutral = kind.neutral
+                await desk.reply(kind.reply, request_id, kind.reply_member, neutral, neutral, source=event.type)
             return
         if question is None:
             return
@@ -215,7 +216,8 @@ class EventAnswers:
                     raise
                 desk.failed(event.type, error)
         desk.running.forget(question.request_id)
-        await desk.reply(kind.reply, question.request_id, kind.reply_member, answer, kind.neutral)
+        source = f"{event.type} ({kind.option})"
+        await desk.reply(kind.reply, question.request_id, kind.reply_member, answer, kind.neutral, source=source)
 
     def _unhandled(self, kind: Kind) -> object:
         if kind is not PERMISSION:

@@ -26,6 +26,7 @@ from missionlink.handlers.hook_outputs import (
 )
 from missionlink.handlers.hooks import HOOK_KINDS, HookKind, Hooks, Registered
 from missionlink.handlers.tool_results import result_to_wire
+from missionlink.protocol.json_text import encode_json
 
 if TYPE_CHECKING:
     from missionlink._wire.calls import Call
@@ -173,7 +174,7 @@ class HookRunner:
                 raise InvalidOption("output", f"the hook returned {type(said).__name__}, not {wanted} or None")
             if said is not None:
                 # What JSON cannot carry, and words that are unknown, must be found here, where a gate still denies.
-                msgspec.json.decode(msgspec.json.encode(_to_wire(said)), type=one.kind.output)
+                msgspec.json.decode(encode_json(_to_wire(said)), type=one.kind.output)
             return said
         except KeyboardInterrupt:
             raise
@@ -223,11 +224,11 @@ def _undecided(call: Call) -> object:
 
 def _key(members: dict[str, Any]) -> bytes:
     arguments = members.get("arguments")
-    return msgspec.json.encode((members.get("serverName"), members.get("toolName"), arguments), order="sorted")
+    return encode_json((members.get("serverName"), members.get("toolName"), arguments), order="sorted")
 
 
 def _key_of(asked: PreMcpToolCallInput) -> bytes:
-    return msgspec.json.encode((asked.server_name, asked.tool_name, asked.arguments), order="sorted")
+    return encode_json((asked.server_name, asked.tool_name, asked.arguments), order="sorted")
 
 
 def _denies(output: HookOutput) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.tool_results import Binary
+from missionlink.protocol.json_text import encode_json
 
 __all__ = ("read_mcp_result",)
 
@@ -59,7 +60,7 @@ def read_mcp_result(result: object) -> tuple[str, tuple[Binary, ...], bool]:
         for block in read.content:
             _take(block, texts, binary)
         if not read.content and read.structured_content is not None:
-            texts.append(msgspec.json.encode(read.structured_content).decode())
+            texts.append(encode_json(read.structured_content).decode())
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidOption("result", f"is no result of an MCP tool: {error}") from error
     return "\n".join(texts), tuple(binary), read.is_error

@@ -14,6 +14,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption, RequestRefused
 from missionlink.handlers.kinds import BY_NAME, Kind, KindName
+from missionlink.protocol.json_text import encode_json
 from missionlink.protocol.results import Success, read_result
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class PendingQuestion:
         if self._book is not None:
             # Usually the runtime has said so already. Where it has not, a request may wait for the answer too.
             told = {"response": wire} if isinstance(wire, str) else wire
-            self._book.settle(self.request_id, msgspec.Raw(msgspec.json.encode(told)))
+            self._book.settle(self.request_id, msgspec.Raw(encode_json(told)))
 
 
 def _kind(name: str) -> Kind:

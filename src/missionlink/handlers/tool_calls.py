@@ -109,7 +109,7 @@ class ToolRunner:
             return
         if self.find(named.tool_name) is not None:
             answer = failure(f"The call of {named.tool_name} cannot be read.")
-            await self._desk.reply(TOOL_CALL.reply, named.request_id, TOOL_CALL.reply_member, answer, TOOL_CALL.neutral)
+            await self._send(named.request_id, named.tool_name, answer)
 
     async def run(self, tool: Tool[..., Any], call: ToolCall, data: msgspec.Raw) -> None:
         """Run a tool and send what it returned."""
@@ -130,7 +130,11 @@ class ToolRunner:
         await self._reply(call, result)
 
     async def _reply(self, call: ToolCall, result: dict[str, Any]) -> None:
-        await self._desk.reply(TOOL_CALL.reply, call.request_id, TOOL_CALL.reply_member, result, TOOL_CALL.neutral)
+        await self._send(call.request_id, call.tool_name, result)
+
+    async def _send(self, request_id: str, tool_name: str, result: dict[str, Any]) -> None:
+        kind, source = TOOL_CALL, f"the tool {tool_name!r}"
+        await self._desk.reply(kind.reply, request_id, kind.reply_member, result, kind.neutral, source=source)
 
     async def _outcome(self, tool: Tool[..., Any], context: ToolContext, raw_arguments: bytes) -> dict[str, Any]:
         function, limit = tool.function, asyncio.timeout(tool.timeout)

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast, get_args
 import msgspec
 
 from missionlink.errors import InvalidOption
+from missionlink.protocol.json_text import encode_json
 
 __all__ = ("Binary", "ToolResult", "failure", "image_type", "result_to_wire")
 
@@ -139,7 +140,7 @@ def result_to_wire(result: object) -> dict[str, Any]:
     if isinstance(result, Binary):
         return ToolResult(text=f"({result.type}, {len(result.data)} bytes)", binary=(result,)).to_wire()
     try:
-        return ToolResult(text=msgspec.json.encode(result, enc_hook=_encode_other).decode()).to_wire()
+        return ToolResult(text=encode_json(result, enc_hook=_encode_other).decode()).to_wire()
     except (TypeError, ValueError, RecursionError, NotImplementedError) as error:
         raise InvalidOption("result", f"a tool returned {type(result).__name__}, which is no JSON: {error}") from error
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from missionlink.errors import InvalidOption
+from missionlink.protocol.json_text import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,11 +45,10 @@ async def _section(desk: Desk, name: str, content: str) -> str:
         changed = await desk.pool.call(function, content)
         if not isinstance(changed, str):
             raise InvalidOption("content", f"a transform returned {type(changed).__name__}, not a str")
-        changed.encode()
     except Exception as error:
         desk.failed(f"the transform of {name!r}", error)
         return content
-    return changed
+    return well_formed(changed)
 
 
 async def provider_token(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:

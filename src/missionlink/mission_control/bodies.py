@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from missionlink.events import decode_json, encode_json
 from missionlink.mission_control.state import format_timestamp
 
 if TYPE_CHECKING:
@@ -84,7 +85,13 @@ async def read_body(request: Request, shape: type[_Body], most_bytes: int) -> _B
     except ClientDisconnect as error:
         raise HTTPException(400, "the client went away before the end of its request") from error
     try:
-        return msgspec.json.decode(content, type=shape)
+        try:
+            return msgspec.json.decode(content, type=shape)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            # Senders that count texts in UTF-16 cut within pairs of surrogates: that costs them one character.
+            return msgspec.convert(decode_json(bytes(content)), shape)
     except msgspec.ValidationError as error:
         raise HTTPException(422, f"the request's body does not fit: {error}") from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -120,7 +127,7 @@ def echoes(request: Request) -> bool | None:
 
 def json_reply(value: object, status: int = 200) -> Response:
     """Make a reply out of a value."""
-    return reply(msgspec.json.encode(value), status)
+    return reply(bytes(encode_json(value)), status)
 
 
 def error_reply(status: int, message: str) -> Response:

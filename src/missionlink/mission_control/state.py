@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from missionlink.errors import TaskRefused
+from missionlink.events import encode_json
 from missionlink.mission_control.commands import UserMessage
 from missionlink.mission_control.records import Call, Changes, Draft, Event, Outcome, Steering
 
@@ -109,7 +108,7 @@ class Task:
         """
         self._make_room("steer")
         if isinstance(command, UserMessage):
-            size = len(msgspec.json.encode(command.content))
+            size = len(bytes(encode_json(command.content)))
             if size > self.limits.max_event_bytes - _BYTES_BESIDE_PROMPT:
                 raise TaskRefused("invalid", f"a prompt of {size} bytes does not fit into an event of this task")
         self.work_count += 1
@@ -201,7 +200,7 @@ class Task:
         if draft.agent_id is not None:
             members["agentId"] = draft.agent_id
         try:
-            body = msgspec.json.encode(members)
+            body = bytes(encode_json(members))
         except (TypeError, ValueError) as error:
             raise TaskRefused("invalid", f"event {draft.type!r} cannot be written as JSON: {error}") from error
         if len(body) > self.limits.max_event_bytes:

@@ -17,7 +17,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption, UnsupportedByRuntime
 from missionlink.handlers.tool_results import image_type
-from missionlink.options.checks import check_text
+from missionlink.options.checks import check_content, check_text
 
 __all__ = ("Attachment", "attachments_to_wire")
 
@@ -98,7 +98,7 @@ class Attachment(msgspec.Struct, frozen=True):
             end: Line and character behind its end.
             name: What people see; the file's name if not given.
         """
-        check_text("text", text, allow_none=False)
+        check_content("text", text, allow_none=False)
         full = _absolute("path", path)
         first, last = _pair("start", start, least=0), _pair("end", end, least=0)
         if last < first:
@@ -150,8 +150,8 @@ class Attachment(msgspec.Struct, frozen=True):
             state: State of an issue or pull request, for example ``"open"``.
         """
         check_text("url", url, allow_none=False)
-        check_text("title", title, allow_none=False, allow_empty=True)
-        check_text("state", state, allow_none=False, allow_empty=True)
+        check_content("title", title, allow_none=False, allow_empty=True)
+        check_content("state", state, allow_none=False, allow_empty=True)
         try:
             parts = urlsplit(url)
             is_address = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
@@ -245,7 +245,7 @@ def _is_bytes(data: object) -> bool:
 
 
 def _name(name: str | None, otherwise: str) -> str:
-    check_text("name", name)
+    check_content("name", name)
     return name or otherwise
 
 

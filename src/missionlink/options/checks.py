@@ -15,6 +15,7 @@ __all__ = (
     "can_be_named",
     "check_callable",
     "check_choice",
+    "check_content",
     "check_flag",
     "check_functions",
     "check_headers",
@@ -32,15 +33,20 @@ __all__ = (
 _Options = TypeVar("_Options")
 
 
-def check_text(option: str, value: object, *, allow_none: bool = True, allow_empty: bool = False) -> None:
-    """Refuse what is no text."""
+def check_content(option: str, value: object, *, allow_none: bool = True, allow_empty: bool = False) -> None:
+    """Refuse what is no text; halves of surrogate pairs pass, since sending replaces them."""
     if value is None and allow_none:
         return
     if not isinstance(value, str):
         raise InvalidOption(option, f"must be a str, not {type(value).__name__}")
     if not value and not allow_empty:
         raise InvalidOption(option, "must not be empty; leave it out instead")
-    if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+
+
+def check_text(option: str, value: object, *, allow_none: bool = True, allow_empty: bool = False) -> None:
+    """Refuse what is no text, or names something and holds half of a surrogate pair: another name is another thing."""
+    check_content(option, value, allow_none=allow_none, allow_empty=allow_empty)
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
         raise InvalidOption(option, "holds half of a surrogate pair, which cannot be sent")
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from missionlink.errors import InvalidOption
 from missionlink.options.checks import (
     check_choice,
+    check_content,
     check_headers,
     check_members,
     check_positive,
@@ -87,7 +88,7 @@ class SystemMessage:
 
     def __post_init__(self) -> None:
         check_choice("mode", self.mode, ("append", "replace", "customize"), allow_none=False)
-        check_text("content", self.content, allow_none=self.mode == "customize", allow_empty=True)
+        check_content("content", self.content, allow_none=self.mode == "customize", allow_empty=True)
         check_members("sections", self.sections, of_objects=True)
 
     @classmethod

@@ -16,6 +16,7 @@ import msgspec
 
 from missionlink.protocol.broken import fish_session_id, read_head, without_lone_surrogates
 from missionlink.protocol.envelope import NO_JSON, EventNotification
+from missionlink.protocol.json_text import encode_json
 
 __all__ = (
     "EVENT_PREFIX",
@@ -128,7 +129,7 @@ _envelope = msgspec.json.Decoder(_Envelope)
 _session_key = msgspec.json.Decoder(_SessionKey)
 _text = msgspec.json.Decoder(str)
 _error = msgspec.json.Decoder(ErrorObject)
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
 
 _event_notification = msgspec.json.Decoder(EventNotification)
 decode_event_notification: Callable[[bytes | bytearray], EventNotification] = _event_notification.decode
@@ -248,31 +249,39 @@ def session_id_of(params: msgspec.Raw) -> str | None:
 
 
 def encode_request(identity: bytes, method: str, params: object) -> bytes:
-    """Encode a request; ``params`` of ``None`` are left out.
+    """Encode a request; ``params`` of ``None`` are left out, and halves of surrogate pairs cost one character each.
 
     Raises:
         TypeError, ValueError, RecursionError: ``params`` hold what JSON cannot carry.
     """
-    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (identity, _encoder.encode(method), _params(params))
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (identity, _encode(method), _params(params))
 
 
 def encode_notification(method: str, params: object) -> bytes:
     """Encode a notification; ``params`` of ``None`` are left out. Raises as ``encode_request`` does."""
-    return b'{"jsonrpc":"2.0","method":%b%b}' % (_encoder.encode(method), _params(params))
+    return b'{"jsonrpc":"2.0","method":%b%b}' % (_encode(method), _params(params))
 
 
 def encode_result(identity: bytes, result: object) -> bytes:
     """Encode the good answer to a request. Raises as ``encode_request`` does."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (identity, _encoder.encode(result))
+    try:
+        body = _encode(result)
+    except UnicodeEncodeError:
+        body = encode_json(result)
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (identity, body)
 
 
 def encode_error(identity: bytes, code: int, message: str) -> bytes:
     """Encode the bad answer to a request."""
     # Texts may quote what came from outside, lone surrogates included; an answer must always be possible.
-    text = message.encode("utf-8", "replace").decode()
-    error = {"code": code, "message": text}
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (identity, _encoder.encode(error))
+    error = {"code": code, "message": message.encode("utf-8", "replace").decode()}
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (identity, _encode(error))
 
 
 def _params(params: object) -> bytes:
-    return b"" if params is None else b',"params":%b' % _encoder.encode(params)
+    if params is None:
+        return b""
+    try:
+        return b',"params":%b' % _encode(params)
+    except UnicodeEncodeError:
+        return b',"params":%b' % encode_json(params)

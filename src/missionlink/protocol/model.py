@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar, get
 import msgspec
 from msgspec import Raw
 
+from missionlink.protocol import json_text
+from missionlink.protocol.broken import without_lone_surrogates
+
 __all__ = (
     "JsonObject",
     "Maybe",
@@ -119,21 +122,27 @@ def decoder_for(kind: Any) -> Callable[[Raw | bytes], Any]:
 
 
 def decode_json(raw: Raw | bytes) -> Any:
-    """Return opaque JSON as plain Python values.
+    """Return opaque JSON as plain Python values; half a surrogate pair becomes U+FFFD.
 
     Raises:
         ValueError: The bytes are no valid JSON.
     """
-    return msgspec.json.decode(raw)
+    try:
+        return msgspec.json.decode(raw)
+    except ValueError:
+        mended = without_lone_surrogates(bytes(raw))
+        if mended is None:
+            raise
+        return msgspec.json.decode(mended)
 
 
 def encode_json(value: object) -> Raw:
-    """Return plain Python values as opaque JSON, for the fields that hold it.
+    """Return plain Python values as opaque JSON, for the fields that hold it; half a surrogate pair becomes U+FFFD.
 
     Raises:
         TypeError: The value holds what JSON cannot carry.
     """
-    return Raw(msgspec.json.encode(value))
+    return Raw(json_text.encode_json(value))
 
 
 _resolvers: dict[type, tuple[tuple[str, _Resolver], ...]] = {}

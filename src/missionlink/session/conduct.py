@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import msgspec
 
 from missionlink.errors import InvalidOption, RequestRefused, UnsupportedByRuntime
-from missionlink.options.checks import check_flag, check_positive, check_text
+from missionlink.options.checks import check_content, check_flag, check_positive
 from missionlink.protocol.results import read_result
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Conduct:
             InvalidOption: The text is none; nothing was sent.
             UnsupportedByRuntime: The session is in the cloud; nothing was sent.
         """
-        check_text("text", text, allow_none=False, allow_empty=True)
+        check_content("text", text, allow_none=False, allow_empty=True)
         self._check_local("session.plan.update")
         await self._core.call("session.plan.update", {"sessionId": self._core.id, "content": text})
 
@@ -109,7 +109,7 @@ class Conduct:
             UnsupportedByRuntime: The session is in the cloud; nothing was sent.
             RequestFailed: The model did not answer.
         """
-        check_text("question", question, allow_none=False)
+        check_content("question", question, allow_none=False)
         check_positive("timeout", timeout)
         self._check_local("session.ui.ephemeralQuery")
         params = {"sessionId": self._core.id, "question": question}
@@ -128,7 +128,7 @@ class Conduct:
         Raises:
             InvalidOption: An argument is wrong; nothing was sent.
         """
-        check_text("message", message, allow_none=False)
+        check_content("message", message, allow_none=False)
         check_flag("ephemeral", ephemeral, allow_none=False)
         if level not in get_args(LogLevel):
             raise InvalidOption("level", f"{level!r} is none of {', '.join(get_args(LogLevel))}")

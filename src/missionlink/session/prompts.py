@@ -91,7 +91,7 @@ class Prompts(Conduct):
         await wait_until_taken(self._core)
         tracker = self._core.track_turns()
         # People, and the events of older runtimes, see this in place of the prompt.
-        shown = str(params.get("displayPrompt") or prompt)
+        shown = str(params.get("displayPrompt") or params["prompt"])
         state = TurnState(self._core.id, shown, EventQueue(self._core.id, self._core.link.connection))
         turn = Turn(state, TurnControl(self._core, tracker))
         tracker.add(state)

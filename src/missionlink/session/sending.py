@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from missionlink.errors import InvalidOption, RequestRefused, RequestRejected, SessionClosed, UnsupportedByRuntime
-from missionlink.options.checks import check_headers, check_members, check_text
+from missionlink.options.checks import check_content, check_headers, check_members
+from missionlink.protocol.json_text import well_formed
 from missionlink.protocol.results import Success, read_result
 
 if TYPE_CHECKING:
@@ -32,9 +33,8 @@ def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> d
     """
     if not isinstance(prompt, str):
         raise InvalidOption("prompt", f"must be a str, not {type(prompt).__name__}")
-    # The encoder knows no classes of texts.
-    prompt = str.__str__(prompt)
-    check_text("prompt", prompt, allow_empty=True)
+    # The encoder knows no subclasses of str; and what the runtime repeats must equal what this program remembers.
+    prompt = well_formed(str.__str__(prompt))
     for option, member, choices in (
         ("mode", "mode", ("enqueue", "immediate")),
         ("agent_mode", "agentMode", get_args(AgentMode)),
@@ -42,7 +42,10 @@ def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> d
         value = members.get(member)
         if value is not None and value not in choices:
             raise InvalidOption(option, f"{value!r} is none of {', '.join(choices)}")
-    check_text("display_prompt", members.get("displayPrompt"))
+    display_prompt = members.get("displayPrompt")
+    check_content("display_prompt", display_prompt)
+    if display_prompt is not None:
+        members["displayPrompt"] = well_formed(str.__str__(display_prompt))
     headers = members.get("requestHeaders")
     if headers is not None:
         check_headers("request_headers", headers)
@@ -152,7 +155,7 @@ class TurnControl:
         core.check_open()
         if turn.done.done():
             raise RequestRefused("session.send", "the turn has ended; send a new prompt instead", None)
-        steering = self._tracker.steering
+        steering, prompt = self._tracker.steering, params["prompt"]
         steering.sent(prompt)
         try:
             await core.call("session.send", params, timeout=_STEER_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_text
+from missionlink.options.checks import check_content
 from missionlink.session.turn import check_limits
 
 __all__ = ("check_single_prompt",)
@@ -20,7 +20,7 @@ def check_single_prompt(
         InvalidOption: Something is wrong.
     """
     check_limits(timeout, idle_timeout, "abort")
-    check_text("prompt", prompt, allow_none=False, allow_empty=True)
+    check_content("prompt", prompt, allow_none=False, allow_empty=True)
     if attachments not in ((), []):
         from missionlink.options.attachments import attachments_to_wire
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 import msgspec
 
 from missionlink.errors import InvalidOption, UnexpectedResult, UnsupportedByRuntime
+from missionlink.protocol.json_text import well_formed
 from missionlink.protocol.results import read_result
 
 if TYPE_CHECKING:
@@ -56,13 +57,15 @@ class Ui:
         """Ask for one of several texts."""
         if isinstance(choices, str) or not choices or not all(isinstance(one, str) for one in choices):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("choices", "must be a list of str with at least one entry")
-        content = await self._ask(message, _object(answer={"type": "string", "enum": list(choices)}), timeout)
+        # The answer comes back as it was shown, and JSON cannot carry every text of Python.
+        shown = {well_formed(one): one for one in choices}
+        content = await self._ask(message, _object(answer={"type": "string", "enum": list(shown)}), timeout)
         if content is None:
             return None
         answer = self._checked(content.get("answer"), str)
-        if answer not in choices:
+        if answer not in shown:
             raise UnexpectedResult(_METHOD, msgspec.json.encode(content), f"{answer!r} is none of the choices")
-        return answer
+        return shown[answer]
 
     async def input(self, message: str, *, default: str | None = None, timeout: float | None = None) -> str | None:
         """Ask for a text."""
