@@ -69,7 +69,7 @@ class Sessions(ABC):
         from missionlink.session.local import LocalCreation
         from missionlink.session.opening import Opening
 
-        wanted = session_options(options, fields)
+        wanted = session_options(options, fields, also=("session_id", "timeout"))
         name = checked_id(session_id) if session_id is not None else new_session_id()
         return Opening(self._running_link, lambda link: LocalCreation(link, wanted, name), self._limit(timeout))
 
@@ -96,7 +96,10 @@ class Sessions(ABC):
         from missionlink.session.local import Resumption
         from missionlink.session.opening import Opening
 
-        wanted, name = session_options(options, fields), checked_id(session_id)
+        wanted, name = (
+            session_options(options, fields, also=("continue_pending", "quiet", "timeout")),
+            checked_id(session_id),
+        )
 
         def make(link: Link) -> Resumption:
             return Resumption(link, wanted, name, continue_pending=continue_pending, quiet=quiet)
@@ -126,7 +129,7 @@ class Sessions(ABC):
         """
         if "session_id" in fields:
             raise InvalidOption("session_id", "the runtime assigns the id of a cloud session")
-        wanted = session_options(options, fields)
+        wanted = session_options(options, fields, also=("repository", "cloud", "timeout"))
         from missionlink.options.cloud import CloudOptions, Repository
         from missionlink.options.encode import check_cloud
         from missionlink.session.cloud import CloudCreation
@@ -168,7 +171,7 @@ class Sessions(ABC):
         from missionlink.session.cloud import CloudResumption
         from missionlink.session.opening import Opening
 
-        wanted, name = session_options(options, fields), checked_id(session_id)
+        wanted, name = session_options(options, fields, also=("cloud", "history", "timeout")), checked_id(session_id)
         check_cloud(wanted)
         settings = options_of(CloudOptions, cloud)
 

@@ -9,7 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from missionlink._io.head_start import HeadStart
-from missionlink.errors import ConnectionLost, MissionlinkError, RequestRejected, RuntimeStartFailed
+from missionlink.errors import (
+    AuthenticationFailed,
+    ConnectionLost,
+    MissionlinkError,
+    RequestRejected,
+    RuntimeStartFailed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -195,6 +201,12 @@ async def _shake_hands(connection: Connection, token: str | None) -> Handshake:
 
     try:
         result = await connection.request("connect", {"token": token} if token else {})
+    except AuthenticationFailed as error:
+        hint = "connection_token is not the token that the runtime was started with"
+        if not token:
+            hint = "connection_token is not set, and the runtime was started with a token"
+        text = f"{error.message}; {hint}" if error.message else hint
+        raise AuthenticationFailed(error.method, error.code, text, error.data) from error
     except RequestRejected as error:
         if error.code != METHOD_NOT_FOUND:
             raise

@@ -418,6 +418,7 @@ async def test_a_wrong_connection_token_is_an_authentication_failure(runtime: Re
             with pytest.raises(errors.AuthenticationFailed) as refused:
                 await stranger.start()
             assert "wrong-token" not in str(refused.value)
+            assert "connection_token" in str(refused.value)
             assert stranger.state == "closed"
         assert (await owner.status())["protocolVersion"] == 3
 

@@ -318,7 +318,9 @@ async def test_a_wrong_connection_token_is_refused(family: str) -> None:
         host, port = await fake.listen()
         for token in ("wrong", None):
             client = AsyncClient(ClientOptions(url=f"{host}:{port}", connection_token=token))
-            with pytest.raises(errors.AuthenticationFailed):
+            with pytest.raises(
+                errors.AuthenticationFailed, match="connection_token is not " + ("the token" if token else "set")
+            ):
                 await client.start()
         async with AsyncClient(ClientOptions(url=f"{host}:{port}", connection_token="right")) as client:
             assert await client.ping() >= 0

@@ -71,7 +71,9 @@ SESSION_PLACES: dict[str, Callable[[str], Mapping[str, Any]]] = {
     "provider.api_key": lambda token: {"provider": Provider(base_url="http://127.0.0.1:1", api_key=token)},
     "provider.bearer_token": lambda token: {"provider": Provider(base_url="http://127.0.0.1:1", bearer_token=token)},
     "provider.headers": lambda token: {"provider": Provider(base_url="http://127.0.0.1:1", headers={"X-Key": token})},
-    "mcp_servers.headers": lambda token: {"mcp_servers": {"a": {"type": "http", "headers": {"Authorization": token}}}},
+    "mcp_servers.headers": lambda token: {
+        "mcp_servers": {"a": {"url": "http://h", "headers": {"Authorization": token}}}
+    },
     "mcp_servers.env": lambda token: {"mcp_servers": {"a": {"command": "x", "env": {"API_KEY": token}}}},
     "mcp_servers.args": lambda token: {"mcp_servers": {"a": {"command": "x", "args": ["--api-key", token]}}},
     "mcp_servers.url": lambda token: {"mcp_servers": {"a": {"type": "http", "url": f"https://u:{token}@host/mcp"}}},

@@ -12,6 +12,7 @@ from missionlink._wire.held_limits import HeldLimits
 from missionlink.blocking.client import Client
 from missionlink.client import AsyncClient
 from missionlink.errors import InvalidOption
+from missionlink.handlers.tools import tool
 from missionlink.options.client import ClientOptions, parse_address
 from missionlink.options.cloud import CloudOptions, Repository
 from missionlink.options.encode import check_cloud, cloud_params, lean, session_params, unserved
@@ -472,7 +473,7 @@ def test_what_cannot_be_served_from_events_is_named():
     [
         ClientOptions(github_token=SECRET, connection_token=SECRET, env={"TOKEN": SECRET}),
         SessionOptions(github_token=SECRET, extra={"token": SECRET}),
-        SessionOptions(mcp_servers={"s": {"headers": {"Authorization": SECRET}, "env": {"KEY": SECRET}}}),
+        SessionOptions(mcp_servers={"s": {"url": "http://h", "headers": {"Authorization": SECRET}}}),
         SessionOptions(
             provider=Provider(base_url="http://x", api_key=SECRET, bearer_token=SECRET, headers={"A": SECRET})
         ),
@@ -533,3 +534,51 @@ def test_a_client_takes_its_options_as_keywords_over_an_object(kind: Any) -> Non
         kind(given, base_dir="here")
     with pytest.raises(InvalidOption, match="start_timeout"):
         kind(start_timeout=-1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("modle", "model"),
+        ("workingDirectory", "working_directory"),
+        ("mcpServers", "mcp_servers"),
+        ("on_permission_request", "on_permission"),
+        ("available_tool", "available_tools"),
+        ("working_dir", "working_directory"),
+    ],
+)
+def test_an_unknown_option_of_a_session_names_the_one_that_is_meant(wrong: str, meant: str) -> None:
+    client: Any = AsyncClient()
+    makers = [
+        client.create_session,
+        lambda **given: client.resume_session("s", **given),
+        client.create_cloud_session,
+        lambda **given: client.resume_cloud_session("s", **given),
+        SessionOptions,
+        SessionOptions().replace,
+    ]
+    for make in makers:
+        with pytest.raises(InvalidOption, match=f"^{wrong}: .*did you mean '{meant}'") as caught:
+            make(**{wrong: "x"})
+        assert caught.value.option == wrong
+
+
+def test_an_unknown_option_of_anything_else_names_the_one_that_is_meant() -> None:
+    kinds: list[tuple[Any, str, str]] = [
+        (AsyncClient, "github_tokn", "github_token"),
+        (Client, "base_dir", "base_directory"),
+        (ClientOptions, "loglevel", "log_level"),
+        (CloudOptions, "readyTimeout", "ready_timeout"),
+        (Provider, "baseURL", "base_url"),
+        (tool, "desciption", "description"),
+        (lambda **given: AsyncClient().create_session(**given), "sesion_id", "session_id"),
+        (lambda **given: AsyncClient().resume_session("s", **given), "continuePending", "continue_pending"),
+    ]
+    for make, wrong, meant in kinds:
+        with pytest.raises(InvalidOption, match=f"did you mean '{meant}'") as caught:
+            make(**{wrong: "x"})
+        assert caught.value.option == wrong
+    with pytest.raises(InvalidOption, match="goes into extra"):
+        SessionOptions(infinite_sessions={})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with pytest.raises(TypeError):
+        Provider()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

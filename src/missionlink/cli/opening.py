@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from missionlink import AsyncClient, ClientOptions, Provider
+from missionlink import AsyncClient, ClientOptions, Provider, SessionOptions
 from missionlink.errors import InvalidOption
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
-    from missionlink import Opening, Repository, SessionOptions
+    from missionlink import Opening, Repository
 
 __all__ = ("Place", "mcp_servers_of", "provider_of")
 
@@ -76,15 +76,31 @@ def provider_of(url: str | None, key_variable: str | None) -> Provider | None:
     return Provider(base_url=url, api_key=key)
 
 
-def mcp_servers_of(path: str | None) -> dict[str, dict[str, Any]] | None:
-    """Return the MCP servers that a file names, in the form of the runtime's own ``mcp-config.json``."""
-    if path is None:
+def mcp_servers_of(given: str | None) -> dict[str, dict[str, Any]] | None:
+    """Return the MCP servers of ``--mcp-config``.
+
+    Args:
+        given: JSON, or the path of a file that holds it: the runtime's own form, ``{"mcpServers": {NAME: {...}}}``, or
+            the servers alone, ``{NAME: {...}}``.
+
+    Raises:
+        InvalidOption: It cannot be read, or an entry is wrong.
+    """
+    if given is None:
         return None
+    is_inline = given.lstrip().startswith("{")
+    # What stands on the command line may hold secrets.
+    shown = "the JSON" if is_inline else repr(given)
     try:
-        found: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidOption("--mcp-config", f"{path!r} cannot be read: {error}") from error
-    servers = cast("Any", found).get("mcpServers") if isinstance(found, dict) else None
+        found: Any = json.loads(given if is_inline else Path(given).expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, RuntimeError) as error:
+        raise InvalidOption("--mcp-config", f"{shown} cannot be read: {error}") from error
+    servers = cast("Any", found).get("mcpServers", cast("Any", found)) if isinstance(found, dict) else None
     if not isinstance(servers, dict) or not all(isinstance(one, dict) for one in cast("Any", servers).values()):
-        raise InvalidOption("--mcp-config", f'{path!r} does not hold {{"mcpServers": {{NAME: {{...}}, ...}}}}')
-    return cast("dict[str, dict[str, Any]]", servers)
+        raise InvalidOption("--mcp-config", f'{shown} does not hold {{"mcpServers": {{NAME: {{...}}, ...}}}}')
+    try:
+        checked = SessionOptions(mcp_servers=cast("dict[str, dict[str, Any]]", servers))
+    except InvalidOption as error:
+        problem = str(error).removeprefix(f"{error.option}: ")
+        raise InvalidOption("--mcp-config", f"{shown}: {problem}") from error
+    return cast("dict[str, dict[str, Any]]", checked.mcp_servers)

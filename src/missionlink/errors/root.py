@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = (
     "HandlerFailed",
     "InvalidOption",
@@ -9,6 +14,7 @@ __all__ = (
     "MissionlinkError",
     "WouldDeadlock",
     "WrongEventLoop",
+    "did_you_mean",
     "with_reason",
     "worded",
 )
@@ -28,6 +34,19 @@ def _rebuild(cls: type[MissionlinkError], args: tuple[object, ...], state: dict[
 def worded(text: object, otherwise: str) -> str:
     """Return the text, or another where it is empty; an end without words is cut off."""
     return ("" if text is None else str(text).strip().rstrip(_NO_END)) or otherwise
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'model'?"`` for a misspelt name, or an empty text where no known name is like it."""
+    # Imported here: it is needed for mistakes only.
+    import difflib
+
+    plain = {one.replace("_", "").lower(): one for one in known}
+    wanted = str(name).replace("_", "").replace("-", "").lower()
+    close = difflib.get_close_matches(wanted, plain, n=1, cutoff=0.65)
+    begun = [one for one in plain if len(wanted) > 2 and one.startswith(wanted)]
+    found = close or (begun if len(begun) == 1 else [])
+    return f"; did you mean {plain[found[0]]!r}?" if found else ""
 
 
 def with_reason(text: str, reason: object) -> str:

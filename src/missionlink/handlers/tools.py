@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack,
 import msgspec
 
 from missionlink.errors import InvalidOption
+from missionlink.errors.root import did_you_mean
 from missionlink.handlers.tool_context import ToolCall, ToolContext, ToolError
 from missionlink.handlers.tool_schema import (
     Signature,
@@ -181,8 +182,10 @@ def tool(function: Callable[..., Any] | None = None, /, **settings: Unpack[ToolS
     Raises:
         InvalidOption: The signature or a setting makes no sense.
     """
-    if unknown := set(settings) - set(ToolSettings.__annotations__):
-        raise InvalidOption(", ".join(sorted(unknown)), "is no setting of a tool")
+    known = ToolSettings.__annotations__
+    for name in settings:
+        if name not in known:
+            raise InvalidOption(name, f"is no setting of a tool{did_you_mean(name, known)}")
     if function is None:
         return functools.partial(_made, settings=settings)
     return _made(function, settings)

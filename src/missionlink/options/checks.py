@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from missionlink.errors import InvalidOption
+from missionlink.errors.root import did_you_mean
 from missionlink.protocol.json_values import check_json
 
 __all__ = (
@@ -27,10 +29,13 @@ __all__ = (
     "check_texts",
     "check_word",
     "freeze",
+    "named_fields",
+    "refuse_unknown",
     "with_fields",
 )
 
 _Options = TypeVar("_Options")
+_Class = TypeVar("_Class", bound=type[Any])
 
 
 def check_content(option: str, value: object, *, allow_none: bool = True, allow_empty: bool = False) -> None:
@@ -173,7 +178,43 @@ def check_functions(option: str, value: object) -> Mapping[str, Callable[..., An
     return cast("Mapping[str, Callable[..., Any]]", dict(functions))
 
 
-def with_fields(options: _Options, fields: Mapping[str, Any]) -> _Options:
+def refuse_unknown(kind: type[Any], names: Iterable[str], *, also: Sequence[str] = ()) -> None:
+    """Refuse a name that is no field of a class of options.
+
+    Args:
+        kind: The class.
+        names: What was given.
+        also: Further names that the caller takes, for the hint.
+
+    Raises:
+        InvalidOption: A name is unknown; the error names the field that is spelt like it.
+    """
+    known = [one.name for one in dataclasses.fields(kind)]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, (*known, *also))
+            if not hint and "extra" in known:
+                hint = "; what has no field goes into extra, in wire spelling"
+            raise InvalidOption(name, f"is no field of {kind.__name__}{hint}")
+
+
+def named_fields(kind: _Class) -> _Class:
+    """Let the constructor of a class of options say which field an unknown keyword may mean; a decorator."""
+    construct = kind.__init__
+
+    @functools.wraps(construct)
+    def checked(self: object, *args: Any, **fields: Any) -> None:
+        try:
+            construct(self, *args, **fields)
+        except TypeError:
+            refuse_unknown(kind, fields)
+            raise
+
+    kind.__init__ = checked
+    return kind
+
+
+def with_fields(options: _Options, fields: Mapping[str, Any], *, also: Sequence[str] = ()) -> _Options:
     """Return the options with some fields changed.
 
     Raises:
@@ -181,9 +222,6 @@ def with_fields(options: _Options, fields: Mapping[str, Any]) -> _Options:
     """
     if not fields:
         return options
-    known = {one.name for one in dataclasses.fields(options)}  # type: ignore[arg-type]
-    for name in fields:
-        if name not in known:
-            raise InvalidOption(name, f"is no field of {type(options).__name__}")
+    refuse_unknown(type(options), fields, also=also)
     changed: Any = dataclasses.replace(options, **fields)  # type: ignore[type-var]
     return changed  # type: ignore[no-any-return]

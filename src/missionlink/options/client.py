@@ -21,6 +21,7 @@ from missionlink.options.checks import (
     check_texts,
     check_word,
     freeze,
+    named_fields,
 )
 
 __all__ = ("ClientOptions", "ErrorHandler", "HeldLimits", "parse_address")
@@ -31,6 +32,7 @@ ErrorHandler = Callable[[HandlerFailed], Any]
 _LOG_LEVELS = ("none", "error", "warning", "info", "debug", "all", "default")
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions:
     """How a client finds, starts and speaks to its runtime."""

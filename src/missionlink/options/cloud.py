@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_flag, check_positive, check_word
+from missionlink.options.checks import check_flag, check_positive, check_word, named_fields
 
 __all__ = ("CloudOptions", "Repository")
 
 _SHORT_FORM = re.compile(r"(?P<owner>[^/@\s]+)/(?P<name>[^/@\s]+?)(@(?P<branch>[^\s]+))?")
 
 
+@named_fields
 @dataclass(frozen=True, slots=True)
 class Repository:
     """A GitHub repository that a cloud session works on."""
@@ -49,6 +50,7 @@ class Repository:
         return cls(found["owner"], found["name"], found["branch"])
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudOptions:
     """How a cloud session is created and awaited."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_text
+from missionlink.options.checks import check_text, with_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from missionlink.options.session import SessionOptions
 
@@ -35,8 +35,10 @@ def options_of(kind: type[_Options], options: _Options | None) -> _Options:
     return options
 
 
-def session_options(options: SessionOptions | None, fields: Mapping[str, Any]) -> SessionOptions:
-    """Return session options with keywords put over them.
+def session_options(
+    options: SessionOptions | None, fields: Mapping[str, Any], *, also: Sequence[str] = ()
+) -> SessionOptions:
+    """Return session options with keywords put over them; ``also`` are further keywords of the caller.
 
     Raises:
         InvalidOption: A keyword is no field, or a value is wrong.
@@ -45,7 +47,7 @@ def session_options(options: SessionOptions | None, fields: Mapping[str, Any]) -
     from missionlink.options.session import SessionOptions
 
     wanted = options_of(SessionOptions, options)
-    return wanted.replace(**fields) if fields else wanted
+    return with_fields(wanted, fields, also=also)
 
 
 def checked_id(session_id: object) -> str:

@@ -15,11 +15,13 @@ from missionlink.options.checks import (
     check_positive,
     check_text,
     check_word,
+    named_fields,
 )
 
 __all__ = ("Provider", "SystemMessage")
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """A model server of your own (bring your own key)."""

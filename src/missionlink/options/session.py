@@ -24,6 +24,7 @@ from missionlink.options.checks import (
     check_texts,
     check_word,
     freeze,
+    named_fields,
     with_fields,
 )
 from missionlink.protocol.envelope import Event
@@ -41,6 +42,7 @@ EventHandler = Callable[[Event], Any]
 """Takes an event; a plain function must not block, a coroutine function is awaited before the next event."""
 
 
+@named_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOptions:
     """Everything that a session can be opened with. A field that is not set is not sent."""
@@ -74,7 +76,9 @@ class SessionOptions:
     excluded_tools: Sequence[str] | None = None
     """Names of tools that the agent may not use, also of those in ``available_tools``."""
     mcp_servers: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
-    """MCP servers by name, in wire spelling."""
+    """MCP servers by name, in wire spelling: ``{"type": "local", "command": …, "args": […], "env": {…}}`` for a
+    program, ``{"type": "http", "url": …, "headers": {…}}`` for a remote one. ``"tools": ["*"]`` offers all of its
+    tools, which runtimes up to 1.0.71 do not without it; ``timeout`` is in milliseconds."""
 
     github_token: str | None = field(default=None, repr=False)
     """A token for this session alone."""
@@ -176,14 +180,24 @@ class SessionOptions:
             kind: type = getattr(model, name)
             if not isinstance(value, kind):
                 raise InvalidOption(option, f"must be a {kind.__name__}, not {type(value).__name__}")
-        check_members("mcp_servers", self.mcp_servers, of_objects=True)
         if not isinstance(self.extra, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("extra", f"must be a mapping, not {type(self.extra).__name__}")
         check_members("extra", self.extra)
+        self._check_mcp_servers()
         for member in ("sessionId", "cloud"):
             if member in self.extra:
                 hint = "; create_cloud_session() opens a cloud session" if member == "cloud" else ""
                 raise InvalidOption("extra", f"{member!r} is set by the method that opens the session{hint}")
+
+    def _check_mcp_servers(self) -> None:
+        if self.mcp_servers is None and not {"mcpServers", "customAgents"} & self.extra.keys():
+            return
+        # Imported here: most programs have no MCP servers.
+        from missionlink.options.mcp import check_agents, check_servers
+
+        check_servers("mcp_servers", self.mcp_servers)
+        check_servers("extra", self.extra.get("mcpServers"), is_open=True)
+        check_agents("extra", self.extra.get("customAgents"))
 
     def replace(self, **changes: Unpack[SessionFields]) -> SessionOptions:
         """Return a copy with some fields changed.

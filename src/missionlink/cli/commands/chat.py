@@ -32,7 +32,7 @@ __all__ = ("chat",)
 @click.option("--model", help="Name of the model.")
 @click.option("--provider-url", metavar="URL", help="A model server of your own that speaks OpenAI's protocol.")
 @click.option("--provider-key-env", metavar="NAME", help="Environment variable with the key for --provider-url.")
-@click.option("--mcp-config", metavar="FILE", help="JSON file with MCP servers, like the runtime's mcp-config.json.")
+@click.option("--mcp-config", metavar="FILE|JSON", help="MCP servers, in the form of the runtime's mcp-config.json.")
 @click.option("--allow-all", is_flag=True, help="Give every permission that the agent asks for.")
 @click.option("--runtime", metavar="PATH", help="The runtime's program, instead of searching for it.")
 def chat(  # noqa: PLR0913 - one parameter for each option of the command line
