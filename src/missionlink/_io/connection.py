@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from asyncio import get_running_loop
 from typing import TYPE_CHECKING
 
 from missionlink._io.coalescing import Coalescer
@@ -76,6 +77,7 @@ class Connection:
         self.resume: Gate = self._outlet.resume
         self.writable_again: Callable[[], None] = self._outlet.writable_again
         self._loop = asyncio.get_running_loop()
+        self._create_future = self._loop.create_future
         self._ended: MissionlinkError | None = None
         self._end_known = asyncio.Event()
 
@@ -141,14 +143,15 @@ class Connection:
         """
         if self._ended is not None:
             raise copy.copy(self._ended)
-        self.check_loop()
+        if get_running_loop() is not self._loop:
+            self.check_loop()
+        future: asyncio.Future[msgspec.Raw] = self._create_future()
+        waiter = Waiter(future, method, on_response)
         if timeout is not None:
             check_seconds("timeout", timeout)
             if timeout <= 0:
                 raise RequestTimeout(method, timeout)
-        future: asyncio.Future[msgspec.Raw] = self._loop.create_future()
-        if timeout is not None:
-            self._deadlines.watch(future, method, timeout)
+            self._deadlines.watch(waiter, timeout)
         identity = b""
         try:
             if self._outlet.is_crowded:
@@ -158,7 +161,7 @@ class Connection:
                 if future.done():
                     return future.result()
             try:
-                identity, message = self._calls.request(method, params, Waiter(future, method, on_response))
+                identity, message = self._calls.request(method, params, waiter)
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidOption("params", f"{method} cannot be sent: {error}") from error
             self._outlet.send(message)
@@ -170,8 +173,7 @@ class Connection:
                 # Runtimes quote what they were given.
                 self.secrets.learn_from(params)
                 self.secrets.clean(error)
-            # Nobody waits any more: a deadline must not settle it later.
-            future.cancel()
+            waiter.future = None
             self._calls.forget(identity)
             raise
 
@@ -232,9 +234,8 @@ class Connection:
         self._end_known.set()
         waiters, unanswered = self._calls.close()
         for waiter in waiters:
-            if not waiter.future.done():
-                # A copy each: a raised exception gathers the traceback of its own waiter.
-                waiter.future.set_exception(copy.copy(error))
+            # A copy each: a raised exception gathers the traceback of its own waiter.
+            waiter.fail(copy.copy(error))
         if self._coalescer is not None:
             self._coalescer.read_on()
         self._outlet.close()

@@ -8,57 +8,57 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from missionlink.errors import RequestTimeout
 
 if TYPE_CHECKING:
-    _Entry = tuple[float, asyncio.Future[Any], str]
+    from missionlink._io.waiter import Waiter
 
 __all__ = ("Deadlines",)
 
-# One request that stays open must not keep the settled ones behind it for ever.
+# One request that stays open must not keep the settled ones behind it.
 _SWEEP_ABOVE = 4096
 
 
 class Deadlines:
-    """Fails futures with ``RequestTimeout`` when their time is up."""
+    """Fails requests with ``RequestTimeout`` when their time is up."""
 
-    __slots__ = ("_loop", "_queues", "_timers")
+    __slots__ = ("_loop", "_now", "_queues", "_timers")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._queues: dict[float, deque[_Entry]] = {}
+        self._now = self._loop.time
+        self._queues: dict[float, deque[Waiter]] = {}
         self._timers: dict[float, asyncio.TimerHandle] = {}
 
-    def watch(self, future: asyncio.Future[Any], method: str, timeout: float) -> None:
-        """Give a future ``timeout`` seconds from now."""
+    def watch(self, waiter: Waiter, timeout: float) -> None:
+        """Give a request ``timeout`` seconds from now."""
+        waiter.deadline = self._now() + timeout
         queue = self._queues.get(timeout)
         if queue is None:
-            queue = self._queues[timeout] = deque()
-        while queue and queue[0][1].done():
+            self._queues[timeout] = deque((waiter,))
+            self._timers[timeout] = self._loop.call_at(waiter.deadline, self._expire, timeout)
+            return
+        while queue and queue[0].future is None:
             queue.popleft()
-        if len(queue) > _SWEEP_ABOVE and queue[len(queue) // 2][1].done():
-            queue = self._queues[timeout] = deque(entry for entry in queue if not entry[1].done())
-        deadline = self._loop.time() + timeout
-        queue.append((deadline, future, method))
-        if timeout not in self._timers:
-            self._timers[timeout] = self._loop.call_at(deadline, self._expire, timeout)
+        if len(queue) > _SWEEP_ABOVE and not queue[len(queue) // 2].is_waiting:
+            queue = self._queues[timeout] = deque(waiter for waiter in queue if waiter.is_waiting)
+        queue.append(waiter)
 
     def _expire(self, timeout: float) -> None:
-        del self._timers[timeout]
         queue = self._queues[timeout]
-        now = self._loop.time()
+        now = self._now()
         while queue:
-            deadline, future, method = queue[0]
-            if not future.done():
-                if deadline > now:
-                    self._timers[timeout] = self._loop.call_at(deadline, self._expire, timeout)
-                    return
-                future.set_exception(RequestTimeout(method, timeout))
+            waiter = queue[0]
+            if waiter.is_waiting and waiter.deadline > now:
+                self._timers[timeout] = self._loop.call_at(waiter.deadline, self._expire, timeout)
+                return
             queue.popleft()
+            waiter.fail(RequestTimeout(waiter.method, timeout))
         # Limits that a program computes are all different: an empty queue must not stay.
         del self._queues[timeout]
+        del self._timers[timeout]
 
     def close(self) -> None:
         """Watch nothing any more."""

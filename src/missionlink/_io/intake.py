@@ -20,9 +20,11 @@ from missionlink.protocol.messages import (
     Notification,
     Request,
     Response,
+    decode_envelope,
     decode_event_notification,
     decode_message,
     encode_error,
+    message_of,
     session_id_of,
 )
 
@@ -121,7 +123,7 @@ class Intake:
                     else:
                         self._inbound.unclaimed_event(message.params.session_id, event)
                     continue
-            self._take(decode_message(body), len(body))
+            self._take_any(body)
             items = self._batches.items
         if self._coalescer is not None and len(data) < SMALL_READ_BYTES:
             self._coalescer.small_read(len(bodies), items)
@@ -133,6 +135,23 @@ class Intake:
             self._batches.items.append((session, event))
         else:
             self._inbound.unclaimed_event(session_id, event)
+
+    def _take_any(self, body: bytes | bytearray) -> None:
+        """Take a message in any spelling; a good response to a request of ours costs least."""
+        try:
+            envelope = decode_envelope(body)
+        except (ValueError, RecursionError):
+            self._take(decode_message(body), len(body))
+            return
+        if envelope.method is NO_JSON and envelope.error is NO_JSON and envelope.result is not NO_JSON:
+            waiter = self._calls.forget(bytes(envelope.id))
+            if waiter is not None:
+                self._batches.before_answer()
+                if not waiter.resolve(envelope.result):
+                    # Timed out or cancelled in this very round of the event loop, and about to be forgotten.
+                    self._counts.late_responses += 1
+                return
+        self._take(message_of(envelope, body), len(body))
 
     def _take(self, message: object, size: int) -> None:
         if isinstance(message, Response):

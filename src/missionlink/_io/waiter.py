@@ -20,40 +20,60 @@ _AUTHENTICATION_CODES = (-32001, -32002)
 
 
 class Waiter:
-    """Turns a response into a result or an error for whoever waits.
+    """A pending request: turns its response into a result or an error for the caller.
 
     Args:
-        future: Where the result goes.
+        future: Receives the result.
         method: Wire name, for errors.
-        on_response: Called with the result in the reader; what it raises is the request's error.
+        on_response: Called with the result in the reader; an error that it raises is the request's error.
     """
 
-    __slots__ = ("future", "method", "on_response")
+    __slots__ = ("deadline", "future", "method", "on_response")
 
     def __init__(
         self, future: asyncio.Future[msgspec.Raw], method: str, on_response: Callable[[msgspec.Raw], None] | None
     ) -> None:
-        self.future = future
+        self.future: asyncio.Future[msgspec.Raw] | None = future
+        """``None`` once the request is settled: a large result is not kept as long as its time limit."""
         self.method = method
         self.on_response = on_response
+        self.deadline = 0.0
+        """Time of the event loop at which the request times out; set by ``Deadlines``."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the caller still waits."""
+        return self.future is not None and not self.future.done()
+
+    def resolve(self, result: msgspec.Raw) -> bool:
+        """Take a good response; false if the caller no longer waits."""
+        future, self.future = self.future, None
+        if future is None or future.done():
+            return False
+        if self.on_response is not None:
+            try:
+                self.on_response(result)
+            except MissionlinkError as error:
+                future.set_exception(error)
+                return True
+        future.set_result(result)
+        return True
+
+    def fail(self, error: MissionlinkError) -> bool:
+        """End the request with an error; false if the caller no longer waits."""
+        future, self.future = self.future, None
+        if future is None or future.done():
+            return False
+        future.set_exception(error)
+        return True
 
     def settle(self, response: Response) -> bool:
-        """Take the response; false if nobody waits any more."""
-        if self.future.done():
-            return False
+        """Take any response; false if the caller no longer waits."""
+        if response.result is not None:
+            return self.resolve(response.result)
         if response.problem:
-            error = ProtocolError(f"{self.method}: {response.problem}", session_id=response.session_id)
-            self.future.set_exception(error)
-        elif response.error is not None:
-            said = response.error
-            kind = AuthenticationFailed if said.code in _AUTHENTICATION_CODES else RequestRejected
-            self.future.set_exception(kind(self.method, said.code, said.message, said.decode_data()))
-        elif response.result is not None:
-            try:
-                if self.on_response is not None:
-                    self.on_response(response.result)
-            except MissionlinkError as refused:
-                self.future.set_exception(refused)
-            else:
-                self.future.set_result(response.result)
-        return True
+            return self.fail(ProtocolError(f"{self.method}: {response.problem}", session_id=response.session_id))
+        said = response.error
+        assert said is not None
+        kind = AuthenticationFailed if said.code in _AUTHENTICATION_CODES else RequestRejected
+        return self.fail(kind(self.method, said.code, said.message, said.decode_data()))

@@ -26,18 +26,21 @@ __all__ = (
     "METHOD_NOT_FOUND",
     "PARSE_ERROR",
     "REQUEST_CANCELLED",
+    "Envelope",
     "ErrorObject",
     "Malformed",
     "Message",
     "Notification",
     "Request",
     "Response",
+    "decode_envelope",
     "decode_event_notification",
     "decode_message",
     "encode_error",
     "encode_notification",
     "encode_request",
     "encode_result",
+    "message_of",
     "session_id_of",
 )
 
@@ -113,7 +116,9 @@ class Malformed(msgspec.Struct, frozen=True):
 Message = EventNotification | Notification | Request | Response | Malformed
 
 
-class _Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct):
+    """The members of a message, raw; ``NO_JSON`` where one is absent."""
+
     id: msgspec.Raw = NO_JSON
     method: msgspec.Raw = NO_JSON
     params: msgspec.Raw = NO_JSON
@@ -125,7 +130,12 @@ class _SessionKey(msgspec.Struct, rename="camel"):
     session_id: str
 
 
-_envelope = msgspec.json.Decoder(_Envelope)
+decode_envelope: Callable[[bytes | bytearray], Envelope] = msgspec.json.Decoder(Envelope).decode
+"""Decodes the members of a message.
+
+Raises:
+    ValueError, RecursionError: It is no JSON object; ``decode_message`` says what it is.
+"""
 _session_key = msgspec.json.Decoder(_SessionKey)
 _text = msgspec.json.Decoder(str)
 _error = msgspec.json.Decoder(ErrorObject)
@@ -155,7 +165,7 @@ def decode_message(body: bytes | bytearray) -> Message:
                 event.size = len(body)
                 return message
     try:
-        envelope = _envelope.decode(body)
+        envelope = decode_envelope(body)
     except RecursionError:
         return _unreadable("the message is nested too deeply", body)
     except msgspec.ValidationError:
@@ -170,6 +180,11 @@ def decode_message(body: bytes | bytearray) -> Message:
             # Ids go back as they came.
             return msgspec.structs.replace(whole, id=head.id)
         return whole
+    return message_of(envelope, body)
+
+
+def message_of(envelope: Envelope, body: bytes | bytearray) -> Message:
+    """Return the message that has these members."""
     identity = bytes(envelope.id)
     if envelope.method is NO_JSON:
         return _decode_response(envelope, identity, body)
@@ -185,7 +200,7 @@ def _unreadable(problem: str, body: bytes | bytearray) -> Response | Malformed:
     return _malformed(problem, body, PARSE_ERROR, head.id if answerable else b"null")
 
 
-def _decode_call(envelope: _Envelope, identity: bytes, body: bytes | bytearray) -> Message:
+def _decode_call(envelope: Envelope, identity: bytes, body: bytes | bytearray) -> Message:
     has_id = bool(identity)
     id_is_legal = has_id and _is_legal_id(identity)
     try:
@@ -200,7 +215,7 @@ def _decode_call(envelope: _Envelope, identity: bytes, body: bytes | bytearray) 
     return Request(identity, method, envelope.params)
 
 
-def _decode_response(envelope: _Envelope, identity: bytes, body: bytes | bytearray) -> Message:
+def _decode_response(envelope: Envelope, identity: bytes, body: bytes | bytearray) -> Message:
     has_result = envelope.result is not NO_JSON
     has_error = envelope.error is not NO_JSON and bytes(envelope.error) != b"null"
     if not identity:
