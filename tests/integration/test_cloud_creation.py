@@ -225,23 +225,6 @@ async def test_a_local_creation_that_is_answered_with_another_id_names_both(conn
         await ended
 
 
-async def test_a_response_that_contradicts_an_adopted_id_is_reported_and_ended(connect: Connect) -> None:
-    """P17: the id that a request named was served; the response names another one."""
-    async with FakeRuntime(family="1.0.60") as fake:
-        creation = fake.expect("session.create")
-        ended = _ended(fake, "task-other")
-        client = await connect(fake, adoption_patience=0.01)
-        task = creating(client, on_user_input=lambda question: "yes")
-        received = await creation
-        answer = await fake.ask("userInput.request", {"sessionId": TASK, "question": "?", "allowFreeform": True})
-        assert answer.result == {"answer": "yes", "wasFreeform": True}
-        received.reply(created("task-other"))
-        with pytest.raises(errors.SessionIdMismatch) as failed:
-            await task
-        assert (failed.value.expected, failed.value.returned) == (TASK, "task-other")
-        await ended
-
-
 # P12: ready.
 
 

@@ -206,7 +206,7 @@ async def test_the_oldest_item_falls_out_at_128_and_a_request_among_them_is_answ
 
 
 async def test_ten_thousand_unknown_ids_take_a_bounded_place(connect: Connect) -> None:
-    """P4: 64 ids are held; every request among the rest is answered, and the creation goes on."""
+    """P4: the first ids are held; each later one costs itself, is answered or reported, and the creation goes on."""
     count = 10_000
     async with FakeRuntime() as fake:
         quiet(fake)
@@ -214,22 +214,95 @@ async def test_ten_thousand_unknown_ids_take_a_bounded_place(connect: Connect) -
         client = await connect(fake, adoption_patience=60)
         task = creating(client)
         call = await creation
+        fake.emit(TASK, "test.mine")
         asked: list[Asked] = []
         for number in range(count):
             if number % 100 == 0:
                 asked.append(fake.ask("hooks.invoke", {"sessionId": f"other-{number}", "hookType": "x", "input": {}}))
             fake.emit(f"other-{number}", "test.event")
-        fake.emit(TASK, "test.mine")
+        fake.emit(TASK, "test.mine_too")
         await taken(fake, client)
         dropped = [question for question in asked if question.answers]
-        assert len(dropped) >= len(asked) - 64
+        assert len(dropped) >= len(asked) - 66
         assert {answer.code for question in dropped for answer in question.answers} == {-32603}
+        assert client.counts.events_lost == count - 65
         call.reply(created())
         session = await task
-        assert await next_types(session, 1) == ["test.mine"]
+        assert await next_types(session, 2) == ["test.mine", "test.mine_too"]
         for question in asked:
             assert (await question).code == -32603
         await session.disconnect()
+
+
+async def test_an_id_that_found_no_room_reports_its_losses_when_it_is_registered(connect: Connect) -> None:
+    """P4: its first event came behind a flood of strangers."""
+    async with FakeRuntime() as fake:
+        quiet(fake)
+        creation = fake.expect("session.create")
+        client = await connect(fake)
+        task = creating(client)
+        call = await creation
+        for number in range(100):
+            fake.emit(f"other-{number}", "test.event")
+        fake.emit(TASK, "test.mine")
+        call.reply(created())
+        session = await task
+        fake.emit(TASK, "test.later")
+        events = session.events()
+        lost = (await next_event(events)).data
+        assert isinstance(lost, EventsLost)
+        assert lost.count == 1
+        assert (await next_event(events)).type == "test.later"
+
+
+@pytest.mark.parametrize("count", [64, 65, 200])
+async def test_any_number_of_creations_at_once_loses_nothing_of_their_early_traffic(
+    connect: Connect, count: int
+) -> None:
+    """P4, P3: two events and a question for each id, before the first response."""
+    async with FakeRuntime() as fake:
+        quiet(fake)
+        creation = fake.expect("session.create", times=count)
+        client = await connect(fake)
+        tasks = [creating(client, on_user_input=lambda question: "yes") for _ in range(count)]
+        calls = [await creation for _ in range(count)]
+        for number in range(count):
+            fake.emit(f"task-{number}", "test.first")
+        asked = [
+            fake.ask("userInput.request", {"sessionId": f"task-{number}", "question": "?"}) for number in range(count)
+        ]
+        for number in range(count):
+            fake.emit(f"task-{number}", "test.second")
+        await taken(fake, client)
+        for number, call in enumerate(calls):
+            call.reply(created(f"task-{number}"))
+        sessions = await asyncio.gather(*tasks)
+        async with asyncio.timeout(PATIENCE_S):
+            assert {(await question).code for question in asked} == {None}
+        for session in sessions:
+            assert await next_types(session, 2) == ["test.first", "test.second"]
+        assert client.counts.events_lost == 0
+
+
+async def test_a_flood_for_one_stranger_costs_that_stranger_only(connect: Connect) -> None:
+    """P4: 16 MiB in all; the id that takes most pays."""
+    async with FakeRuntime() as fake:
+        quiet(fake)
+        creation = fake.expect("session.create")
+        client = await connect(fake, adoption_patience=60)
+        task = creating(client, on_user_input=lambda question: "yes")
+        call = await creation
+        fake.emit(TASK, "test.mine")
+        asked = fake.ask("userInput.request", {"sessionId": TASK, "question": "?"})
+        await fake.faults.flood(40, "stranger", size=1_000_000)
+        await fake.peer.drained()
+        await taken(fake, client)
+        assert asked.is_open
+        assert client.counts.events_lost == 40 - 16
+        call.reply(created())
+        session = await task
+        assert await next_types(session, 1) == ["test.mine"]
+        assert (await asked).code is None
 
 
 async def test_the_total_of_held_bytes_is_bounded(connect: Connect) -> None:

@@ -18,7 +18,16 @@ from missionlink.protocol.envelope import Event
 from missionlink.protocol.messages import Request
 
 PATIENCE = 0.25
-session_ids = st.sampled_from(["a", "b", "c", "d", "e"])
+session_ids = st.sampled_from(["a", "b", "c", "d", "e", "f", "g"])
+
+
+@dataclass
+class Guard:
+    """What the model knows of one creation."""
+
+    pending: bool = True
+    wanted: bool = True
+    adopted: bool = False
 
 
 @dataclass(eq=False)
@@ -31,6 +40,8 @@ class Entry:
     guards: frozenset[int]
     """The guards that were open when it came: only their creations can claim it."""
     time: float
+    alone: int | None
+    """The guard that was the only pending one when it came."""
 
     @property
     def is_event(self) -> bool:
@@ -45,10 +56,15 @@ class RoutesMachine(RuleBasedStateMachine):
         self.limits = HeldLimits(items_per_session=items, sessions=sessions, total_bytes=total)
         self.routes: Routes[object] = Routes(self.limits)
         self.now = 100.0
-        self.guards: dict[int, bool] = {}
+        self.guards: dict[int, Guard] = {}
+        self.newest = 0
         self.held: list[Entry] = []
-        # Ids that hold something, by the time of their first item.
-        self.order: list[str] = []
+        # Ids that hold something, with the guards that were open when the first item came.
+        self.first: dict[str, frozenset[int]] = {}
+        self.doubtful: set[str] = set()
+        # Ids without an owner that were met: the newest guard at that time.
+        self.left: dict[str, int] = {}
+        self.heard: dict[str, int] = {}
         self.owners: dict[str, object] = {}
         self.losses: dict[str, int] = {}
         self.sent = 0
@@ -62,7 +78,8 @@ class RoutesMachine(RuleBasedStateMachine):
     def _leave(self, entry: Entry) -> None:
         self.held.remove(entry)
         if not self._of(entry.session_id):
-            self.order.remove(entry.session_id)
+            del self.first[entry.session_id]
+            self.doubtful.discard(entry.session_id)
 
     def _fall(self, entries: list[Entry]) -> list[tuple[str, Event | Call]]:
         for entry in entries:
@@ -70,24 +87,71 @@ class RoutesMachine(RuleBasedStateMachine):
             self.losses[entry.session_id] = self.losses.get(entry.session_id, 0) + entry.is_event
         return [(entry.session_id, entry.item) for entry in entries]
 
+    def _end(self, entries: list[Entry]) -> list[tuple[str, Event | Call]]:
+        for entry in entries:
+            if not entry.is_event:
+                self._note_left(entry.session_id)
+        return self._fall(entries)
+
+    def _note_left(self, session_id: str) -> None:
+        self.heard.pop(session_id, None)
+        self.left.setdefault(session_id, self.newest)
+
+    def _note_heard(self, session_id: str) -> None:
+        if session_id not in self.left:
+            self.heard.setdefault(session_id, self.newest)
+
     def _hold(self, entry: Entry) -> list[tuple[str, Event | Call]]:
         fallen: list[tuple[str, Event | Call]] = []
-        if entry.session_id not in self.order:
-            if len(self.order) >= self.limits.sessions:
-                fallen += self._fall(self._of(self.order[0]))
-            self.order.append(entry.session_id)
+        if entry.session_id not in self.first:
+            self._note_heard(entry.session_id)
+            if len(self.first) >= self.limits.sessions + 2 * len(self.guards):
+                self.losses[entry.session_id] = self.losses.get(entry.session_id, 0) + entry.is_event
+                return [(entry.session_id, entry.item)]
+            self.first[entry.session_id] = entry.guards
         self.held.append(entry)
         if len(self._of(entry.session_id)) > self.limits.items_per_session:
             fallen += self._fall(self._of(entry.session_id)[:1])
         while sum(one.size for one in self.held) > self.limits.total_bytes:
-            fallen += self._fall(self.held[:1])
+            bytes_of = {name: sum(one.size for one in self._of(name)) for name in self.first}
+            payer = next(one for one in self.held if bytes_of[one.session_id] == max(bytes_of.values()))
+            fallen += self._fall([payer])
         return fallen
 
+    @property
+    def pending(self) -> list[int]:
+        return [number for number, one in self.guards.items() if one.pending]
+
+    def _claimed(self, entry: Entry) -> bool:
+        return any(one in self.guards and self.guards[one].pending and self.guards[one].wanted for one in entry.guards)
+
     def _due(self) -> tuple[float, str] | None:
-        if len(self.guards) != 1 or not next(iter(self.guards.values())):
+        if len(self.pending) != 1:
             return None
-        waiting = [(e.time, e.session_id) for e in self.held if isinstance(e.item, Call) and e.item.is_open]
+        guard = self.pending[0]
+        if self.guards[guard].adopted or not self.guards[guard].wanted:
+            return None
+        waiting = [
+            (e.time, e.session_id)
+            for e in self.held
+            if isinstance(e.item, Call)
+            and e.item.is_open
+            and e.alone == guard
+            and e.session_id not in self.doubtful
+            and not self._is_older(e.session_id, guard)
+        ]
         return min(waiting, default=None)
+
+    def _is_older(self, session_id: str, guard: int) -> bool:
+        met = self.left.get(session_id, self.heard.get(session_id))
+        return met is not None and met < guard
+
+    def _unwanted(self) -> list[Entry]:
+        return [e for e in self.held if isinstance(e.item, Call) and e.item.is_open and not self._claimed(e)]
+
+    def _no_longer_alone(self) -> None:
+        for entry in self.held:
+            entry.alone = None
 
     # The rules.
 
@@ -98,21 +162,41 @@ class RoutesMachine(RuleBasedStateMachine):
     @rule()
     def creation_begins(self) -> None:
         guard = self.routes.open_guard()
-        assert guard not in self.guards
-        self.guards[guard] = True
+        assert guard > self.newest
+        self.newest = guard
+        self.guards[guard] = Guard()
+        self._no_longer_alone()
+
+    @precondition(lambda self: self.guards)
+    @rule(data=st.data())
+    def creation_is_abandoned(self, data: st.DataObject) -> None:
+        guard = data.draw(st.sampled_from(sorted(self.guards)))
+        self.routes.abandon_guard(guard)
+        self.guards[guard].wanted = False
+
+    @precondition(lambda self: self.guards)
+    @rule(data=st.data())
+    def response_comes(self, data: st.DataObject) -> None:
+        guard = data.draw(st.sampled_from(sorted(self.guards)))
+        self.routes.settle_guard(guard)
+        if self.guards[guard].pending:
+            self._no_longer_alone()
+        self.guards[guard].pending = False
 
     @precondition(lambda self: self.guards)
     @rule(data=st.data())
     def creation_ends(self, data: st.DataObject) -> None:
         guard = data.draw(st.sampled_from(sorted(self.guards)))
-        del self.guards[guard]
+        if self.guards.pop(guard).pending:
+            self._no_longer_alone()
+            self.doubtful |= {name for name, guards in self.first.items() if guard in guards}
         nobody_left = [entry for entry in self.held if not entry.guards & set(self.guards)]
         let_go = self.routes.close_guard(guard)
         assert {id(item) for _, item in let_go} == {id(entry.item) for entry in nobody_left}
         for session_id in {entry.session_id for entry in nobody_left}:
             expected = [entry.item for entry in nobody_left if entry.session_id == session_id]
             assert [item for owner, item in let_go if owner == session_id] == expected
-        self._fall(nobody_left)
+        self._end(nobody_left)
         self.reported += [item for _, item in let_go]
         if not self.guards:
             self.losses.clear()
@@ -131,7 +215,8 @@ class RoutesMachine(RuleBasedStateMachine):
             with pytest.raises(LocalProtocolError):
                 self.routes.hold(session_id, item, size, self.now)
             return
-        expected = self._hold(Entry(session_id, item, size, frozenset(self.guards), self.now))
+        alone = self.pending[0] if len(self.pending) == 1 else None
+        expected = self._hold(Entry(session_id, item, size, frozenset(self.guards), self.now, alone))
         fallen = self.routes.hold(session_id, item, size, self.now)
         assert fallen == expected
         self.reported += [one for _, one in fallen]
@@ -150,6 +235,8 @@ class RoutesMachine(RuleBasedStateMachine):
             assert self.routes.find(session_id) is self.owners[session_id]
             return
         owner = self.owners[session_id] = object()
+        self.left.pop(session_id, None)
+        self.heard.pop(session_id, None)
         entries = self._of(session_id)
         lost, items = self.routes.register(session_id, owner)
         assert items == [(entry.item, entry.size) for entry in entries]
@@ -160,8 +247,26 @@ class RoutesMachine(RuleBasedStateMachine):
 
     @rule(session_id=session_ids)
     def session_is_forgotten(self, session_id: str) -> None:
-        assert self.routes.unregister(session_id) is self.owners.pop(session_id, None)
+        owner = self.owners.pop(session_id, None)
+        assert self.routes.unregister(session_id) is owner
         assert self.routes.find(session_id) is None
+        if owner is not None:
+            self._note_left(session_id)
+
+    @rule(session_id=session_ids)
+    def session_is_heard_of(self, session_id: str) -> None:
+        self.routes.hear(session_id)
+        if session_id not in self.owners:
+            self._note_heard(session_id)
+
+    @rule(session_id=session_ids)
+    def session_is_given_up(self, session_id: str) -> None:
+        entries = self._of(session_id)
+        if session_id not in self.owners:
+            self._note_left(session_id)
+        evicted = self.routes.give_up(session_id)
+        assert evicted == self._end(entries)
+        self.reported += [item for _, item in evicted]
 
     @precondition(lambda self: any(not entry.is_event for entry in self.held))
     @rule(data=st.data())
@@ -178,21 +283,38 @@ class RoutesMachine(RuleBasedStateMachine):
         if due is None or self.now < due[0] + PATIENCE:
             assert found is None
             return
-        guard = next(iter(self.guards))
+        guard = self.pending[0]
         assert found == (guard, due[1])
-        self.guards[guard] = False
+        self.guards[guard].adopted = True
         self.session_is_registered(due[1])
+
+    @rule()
+    def patience_is_over(self) -> None:
+        unwanted = self._unwanted()
+        first = min((entry.time for entry in unwanted), default=None)
+        assert self.routes.next_unwanted(PATIENCE) == (None if first is None else first + PATIENCE)
+        over = [entry for entry in unwanted if self.now >= entry.time + PATIENCE]
+        last = {entry.session_id: entry for entry in over}
+        ended: list[Entry] = []
+        for session_id, entry in last.items():
+            mine = self._of(session_id)
+            ended += mine[: mine.index(entry) + 1]
+        evicted = self.routes.unwanted_due(self.now, PATIENCE)
+        assert {id(item) for _, item in evicted} == {id(entry.item) for entry in ended}
+        self._end(ended)
+        self.reported += [item for _, item in evicted]
 
     @rule()
     def connection_ends(self) -> None:
         let_go = self.routes.clear()
         assert {id(item) for _, item in let_go} == {id(entry.item) for entry in self.held}
-        for session_id in set(self.order):
+        for session_id in set(self.first):
             expected = [entry.item for entry in self._of(session_id)]
             assert [item for owner, item in let_go if owner == session_id] == expected
         self.reported += [item for _, item in let_go]
         self.held.clear()
-        self.order.clear()
+        self.first.clear()
+        self.doubtful.clear()
         self.guards.clear()
         self.owners.clear()
         self.losses.clear()
@@ -204,8 +326,8 @@ class RoutesMachine(RuleBasedStateMachine):
         if not hasattr(self, "routes"):
             return
         assert self.routes.held_bytes == sum(entry.size for entry in self.held) <= self.limits.total_bytes
-        assert len(self.order) <= self.limits.sessions
-        assert all(len(self._of(one)) <= self.limits.items_per_session for one in self.order)
+        assert all(len(self._of(one)) <= self.limits.items_per_session for one in self.first)
+        assert all(self.routes.known.has_left(one) is (one in self.left) for one in ("a", "b", "c", "d", "e"))
 
     @invariant()
     def nothing_leaves_unreported_or_twice(self) -> None:

@@ -43,7 +43,7 @@ WRONG_CLIENT = [
     ("close_timeout", [0, -1, "5", None]),
     ("max_frame_bytes", [0, -1, 1.5, "5", None, True]),
     ("held", [None, 5, {"sessions": 1}]),
-    ("adoption_patience", [0, -1, "5", None]),
+    ("adoption_patience", [0, -1, "5", True]),
     ("handler_threads", [0, -1, 1.5, None, True]),
     ("on_error", [3, "print"]),
 ]

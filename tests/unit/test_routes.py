@@ -10,6 +10,7 @@ import pytest
 
 from missionlink._wire.calls import Call
 from missionlink._wire.held_limits import HeldLimits
+from missionlink._wire.known_ids import KnownIds
 from missionlink._wire.routes import Routes
 from missionlink.errors import InvalidOption, LocalProtocolError
 from missionlink.protocol.envelope import Event
@@ -104,30 +105,46 @@ def test_at_128_items_the_oldest_falls_out_whatever_it_is():
     assert [item for item, _ in held] == kept + newer
 
 
-def test_at_64_ids_the_oldest_id_is_let_go_with_all_it_has():
-    """P4: the default bound; what falls out is named, oldest first."""
+def test_at_the_bound_of_ids_the_newest_stranger_is_dropped_and_nothing_else():
+    """P4: 64 ids and two for each pending creation; the loss of one never becomes a loss of all."""
     routes = Routes[Port]()
     routes.open_guard()
-    oldest = [_event(), _call(), _event()]
-    for item in oldest:
-        routes.hold("id-0", item, 1, 0)
-    for number in range(1, 64):
+    for number in range(66):
         assert routes.hold(f"id-{number}", _event(), 1, 0) == []
-    fallen = routes.hold("id-64", _event(), 1, 0)
-    assert fallen == [("id-0", item) for item in oldest]
+    request, event = _call(), _event()
+    assert routes.hold("id-66", request, 1, 0) == [("id-66", request)]
+    assert routes.hold("id-67", event, 1, 0) == [("id-67", event)]
+    for number in range(66):
+        assert routes.hold(f"id-{number}", _event(), 1, 0) == []
+    assert [routes.register(f"id-{number}", Port("p"))[0] for number in range(66)] == [0] * 66
 
 
-def test_an_id_that_was_let_go_is_told_what_it_missed_when_it_comes_after_all():
+@pytest.mark.parametrize("pending", [2, 65, 500])
+def test_the_bound_of_ids_grows_with_the_pending_creations(pending: int):
+    """P4: each creation may have an id of its own and one that it never names."""
+    routes = Routes[Port]()
+    for _ in range(pending):
+        routes.open_guard()
+    room = 64 + 2 * pending
+    assert not any(routes.hold(f"id-{number}", _event(), 1, 0) for number in range(room))
+    assert len(routes.hold("one-more", _event(), 1, 0)) == 1
+
+
+def test_an_id_that_was_turned_away_reports_what_it_missed_when_it_is_registered_after_all():
     """P4: the loss is reported in its place, in front of what came later."""
     routes = _routes(sessions=1)
-    routes.open_guard()
-    routes.hold("a", _event(), 1, 0)
-    routes.hold("a", _event(), 1, 0)
-    routes.hold("b", _event(), 1, 0)
+    guard = routes.open_guard()
+    other = routes.open_guard()
+    for name in ("a", "b", "c", "d", "e"):
+        assert routes.hold(name, _event(), 1, 0) == []
+    turned_away = [_event(), _event()]
+    assert [routes.hold("z", item, 1, 0) for item in turned_away] == [[("z", item)] for item in turned_away]
+    routes.register("a", Port("a"))
     later = _event()
-    assert len(routes.hold("a", later, 1, 0)) == 1
-    assert routes.register("a", Port("a")) == (2, [(later, 1)])
-    assert routes.register("b", Port("b")) == (1, [])
+    assert routes.hold("z", later, 1, 0) == []
+    assert routes.register("z", Port("z")) == (2, [(later, 1)])
+    assert routes.close_guard(guard) == []
+    assert len(routes.close_guard(other)) == 4
 
 
 def test_at_16_mib_in_all_the_oldest_of_all_ids_falls_out():
@@ -143,15 +160,28 @@ def test_at_16_mib_in_all_the_oldest_of_all_ids_falls_out():
     assert routes.held_bytes == 16 * 1024 * 1024
 
 
-def test_an_item_larger_than_all_room_falls_out_itself():
+def test_an_item_larger_than_all_room_is_dropped_and_nothing_else():
     """P4."""
     routes = _routes(total_bytes=100)
     routes.open_guard()
     small, huge = _event(), _call()
     routes.hold("a", small, 50, 0)
-    assert _items(routes.hold("b", huge, 101, 0)) == [small, huge]
-    assert routes.held_bytes == 0
+    assert _items(routes.hold("b", huge, 101, 0)) == [huge]
+    assert routes.held_bytes == 50
     assert routes.register("b", Port("b")) == (0, [])
+
+
+def test_a_flood_for_one_id_costs_that_id_only():
+    """P4: at the bound of bytes the id that takes most pays."""
+    routes = _routes(total_bytes=1000)
+    routes.open_guard()
+    mine = [_event(), _call()]
+    for item in mine:
+        routes.hold("mine", item, 100, 0)
+    flood = [_event() for _ in range(50)]
+    evicted = [one for item in flood for one in routes.hold("flood", item, 100, 0)]
+    assert evicted == [("flood", item) for item in flood[:-8]]
+    assert [item for item, _ in routes.register("mine", Port("p"))[1]] == mine
 
 
 def test_the_end_of_the_last_guard_lets_everything_go():
@@ -229,8 +259,8 @@ def test_ten_thousand_unknown_ids_take_no_more_room_than_the_bounds():
     fallen = 0
     for number in range(10_000):
         fallen += len(routes.hold(f"id-{number}", _event("x"), 100, 0))
-    assert fallen == 10_000 - 64
-    assert routes.held_bytes == 64 * 100
+    assert fallen == 10_000 - 66
+    assert routes.held_bytes == 66 * 100
 
 
 def test_a_request_that_has_waited_is_adopted_by_the_only_creation():
@@ -256,14 +286,132 @@ def test_a_creation_adopts_one_id_only():
     assert routes.next_adoption(0.25) is None
 
 
-def test_with_several_creations_pending_nothing_is_adopted():
-    """P17: nobody can tell whose it is; the time-out is the way out."""
+def test_a_request_that_came_while_two_creations_were_pending_is_never_adopted():
+    """P17 (a): only a creation that has been the only one since before the request came."""
     routes = _routes()
     first, second = routes.open_guard(), routes.open_guard()
     routes.hold("s", _call(), 1, 0)
     assert routes.adoption_due(100, 0.25) is None
+    routes.settle_guard(first)
     routes.close_guard(first)
-    assert routes.adoption_due(100, 0.25) == (second, "s")
+    assert routes.adoption_due(100, 0.25) is None
+    routes.hold("t", _call(), 1, 200)
+    assert routes.adoption_due(300, 0.25) == (second, "t")
+
+
+def test_a_request_that_waits_while_another_creation_comes_and_goes_is_not_adopted():
+    """P17 (a)."""
+    routes = _routes()
+    routes.open_guard()
+    routes.hold("s", _call(), 1, 0)
+    short = routes.open_guard()
+    routes.settle_guard(short)
+    routes.close_guard(short)
+    assert routes.adoption_due(100, 0.25) is None
+
+
+def test_an_id_that_may_be_a_refused_creations_is_not_adopted_by_another():
+    """P17: it was heard of while both were pending, and one ended without naming its session."""
+    routes = _routes()
+    routes.open_guard()
+    refused = routes.open_guard()
+    routes.hold("s", _event(), 1, 0)
+    routes.close_guard(refused)
+    routes.hold("s", _call(), 1, 1)
+    assert routes.adoption_due(100, 0.25) is None
+
+
+@pytest.mark.parametrize("how", ["left", "refused", "heard", "seen"])
+def test_an_id_that_was_known_before_the_creation_is_not_adopted(how: str):
+    """P17 (b): left or refused here, named by a listing or a notification, or seen with an event."""
+    routes = _routes()
+    if how == "left":
+        routes.register("s", Port("p"))
+        routes.unregister("s")
+    elif how == "refused":
+        routes.leave("s")
+    elif how == "heard":
+        routes.hear("s")
+    else:
+        older = routes.open_guard()
+        routes.hold("s", _event(), 1, 0)
+        routes.close_guard(older)
+    guard = routes.open_guard()
+    assert routes.known.is_older("s", guard)
+    assert routes.known.has_left("s") is (how in ("left", "refused"))
+    routes.hold("s", _call(), 1, 0)
+    assert routes.adoption_due(100, 0.25) is None
+
+
+def test_an_id_that_was_announced_after_the_creation_was_sent_is_no_stranger():
+    """P17 (b): runtimes up to 1.0.71 announce the new session before the response."""
+    routes = _routes()
+    guard = routes.open_guard()
+    routes.hear("s")
+    routes.hold("s", _call(), 1, 0)
+    assert routes.adoption_due(100, 0.25) == (guard, "s")
+
+
+def test_a_session_that_is_taken_up_again_is_known_as_left_no_longer():
+    """P17: leaving, resuming, leaving."""
+    routes = _routes()
+    for _ in range(2):
+        routes.register("s", Port("p"))
+        assert not routes.known.has_left("s")
+        routes.unregister("s")
+        assert routes.known.has_left("s")
+
+
+def test_the_memory_of_known_ids_is_bounded():
+    """P17: the oldest are forgotten."""
+    known = KnownIds(most_left=3, most_heard=2)
+    for number in range(10):
+        known.leave(f"left-{number}", 0)
+        known.hear(f"heard-{number}", 0)
+    assert len(known) == 5
+    assert [known.has_left(f"left-{number}") for number in (6, 7, 9)] == [False, True, True]
+    assert [known.is_older(f"heard-{number}", 1) for number in (7, 8, 9)] == [False, True, True]
+
+
+def test_what_only_an_abandoned_creation_could_claim_is_due_also_with_others_pending():
+    """P17: after the patience, with the events before it; what another one may own stays."""
+    routes = _routes()
+    gone = routes.open_guard()
+    event, request = _event(), _call()
+    routes.hold("x", event, 1, 0)
+    routes.hold("x", request, 1, 1)
+    routes.open_guard()
+    shared = _call()
+    routes.hold("y", shared, 1, 2)
+    assert routes.next_unwanted(0.25) is None
+    routes.abandon_guard(gone)
+    assert routes.next_unwanted(0.25) == 1.25
+    assert routes.unwanted_due(1.2, 0.25) == []
+    assert routes.unwanted_due(1.25, 0.25) == [("x", event), ("x", request)]
+    assert routes.unwanted_due(100, 0.25) == []
+    assert routes.register("y", Port("p")) == (0, [(shared, 1)])
+
+
+def test_an_abandoned_creation_adopts_nothing():
+    """P17, P10."""
+    routes = _routes()
+    guard = routes.open_guard()
+    routes.abandon_guard(guard)
+    routes.hold("s", _call(), 1, 0)
+    assert routes.adoption_due(100, 0.25) is None
+
+
+def test_what_is_held_for_an_id_that_is_given_up_comes_back_at_once():
+    """P7: the late response of an abandoned creation names it."""
+    routes = _routes()
+    routes.open_guard()
+    routes.open_guard()
+    items = [_event(), _call()]
+    for item in items:
+        routes.hold("x", item, 5, 0)
+    assert routes.give_up("x") == [("x", item) for item in items]
+    assert routes.held_bytes == 0
+    assert routes.known.has_left("x")
 
 
 def test_of_several_ids_the_one_whose_request_waits_longest_is_adopted():

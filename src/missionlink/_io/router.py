@@ -1,7 +1,8 @@
 """From the connection to the sessions: finds the owner of each message, and answers for those that have none.
 
 While a session whose id the runtime assigns is being created, traffic for unknown ids is held (see
-``_wire.routes``); registering the session replays it before anything that stands behind the response.
+``_wire.routes``); registering the session replays it before anything that stands behind the response. Traffic for an
+id that was left, deleted or refused here is never held.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from missionlink._io.inbound import Taker
 from missionlink._wire.calls import Call
 from missionlink._wire.held_limits import HeldLimits
 from missionlink._wire.routes import HELD_ENDED, HELD_OVERFLOW, Routes
-from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
+from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, session_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ("ClientPort", "Router", "SessionPort")
 
 _log = logging.getLogger("missionlink.router")
+
+# A request that only abandoned creations could claim waits this long where early requests wait without a limit.
+_UNWANTED_SECONDS = 0.25
 
 # Requests that belong to a session and therefore must name it, by the part before the last dot.
 _SESSION_NAMESPACES = frozenset(
@@ -89,16 +93,18 @@ class Router:
     Args:
         client: Takes what concerns no session.
         limits: Bounds of what is held for unknown ids.
-        adoption_patience: Seconds that an early request waits before the only pending creation answers it.
+        adoption_patience: Seconds that an early request waits before the only pending creation answers it; ``None``
+            if it waits for the response.
     """
 
-    def __init__(self, client: ClientPort, limits: HeldLimits, *, adoption_patience: float) -> None:
+    def __init__(self, client: ClientPort, limits: HeldLimits, *, adoption_patience: float | None) -> None:
         self._client = client
         self._routes: Routes[SessionPort] = Routes(limits)
         # Asked for each event: the table's own method spares a call.
         self.find: Callable[[str], SessionPort | None] = self._routes.find
         """Return the session with an id, or ``None``."""
         self._patience = adoption_patience
+        self._unwanted_patience = _UNWANTED_SECONDS if adoption_patience is None else adoption_patience
         self._adopt: dict[int, Callable[[str], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._connection: Connection | None = None
@@ -139,51 +145,88 @@ class Router:
         """Hold traffic for unknown ids until the guard is closed.
 
         Args:
-            adopt: Called with an id whose request has waited long enough, if this is the only creation pending.
+            adopt: Called with an id whose request has waited long enough, if it can only be this creation's.
         """
         guard = self._routes.open_guard()
         self._adopt[guard] = adopt
+        self._watch()
         return guard
 
+    def abandon_guard(self, guard: int) -> None:
+        """Learn that no caller waits for the creation any more: requests that only it could claim end soon."""
+        self._routes.abandon_guard(guard)
+        self._watch()
+
+    def settle_guard(self, guard: int) -> None:
+        """Learn that the response of the creation has come, whatever it says."""
+        self._routes.settle_guard(guard)
+        self._watch()
+
     def close_guard(self, guard: int) -> None:
-        """Let go what only this guard's creation could have claimed. Closing twice is nothing."""
+        """Evict what only this guard's creation could have claimed. Closing twice is a no-op."""
         self._adopt.pop(guard, None)
-        self._let_go(self._routes.close_guard(guard), HELD_ENDED)
-        self._watch_adoption()
+        self._evict(self._routes.close_guard(guard), HELD_ENDED)
+        self._watch()
 
-    def _watch_adoption(self) -> None:
-        due = self._routes.next_adoption(self._patience)
-        if due is None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-        elif self._timer is None:
-            self._timer = self._loop.call_at(due, self._adopt_due)
+    # Ids that can be no new session's.
 
-    def _adopt_due(self) -> None:
+    def give_up(self, session_id: str) -> None:
+        """Answer what is held for an id, and refuse what comes for it from now on."""
+        self._evict(self._routes.give_up(session_id), HELD_ENDED)
+
+    def leave(self, *session_ids: str) -> None:
+        """Refuse what comes for ids without an owner from now on: they were deleted or ended here."""
+        for session_id in session_ids:
+            self._routes.leave(session_id)
+
+    def hear(self, *session_ids: str) -> None:
+        """Note ids that a response or a listing has named."""
+        for session_id in session_ids:
+            self._routes.hear(session_id)
+
+    def is_older(self, session_id: str, guard: int) -> bool:
+        """Say whether an id was known before a guard was opened."""
+        return self._routes.known.is_older(session_id, guard)
+
+    # Requests that wait for a response which may wait for them.
+
+    def _watch(self) -> None:
+        """Wake up when the next of the held requests has waited long enough."""
+        unwanted = self._routes.next_unwanted(self._unwanted_patience)
+        adoption = None if self._patience is None else self._routes.next_adoption(self._patience)
+        due = min((one for one in (unwanted, adoption) if one is not None), default=None)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if due is None else self._loop.call_at(due, self._patience_over)
+
+    def _patience_over(self) -> None:
         self._timer = None
-        found = self._routes.adoption_due(self._loop.time(), self._patience)
+        now = self._loop.time()
+        self._evict(self._routes.unwanted_due(now, self._unwanted_patience), HELD_ENDED)
+        found = None if self._patience is None else self._routes.adoption_due(now, self._patience)
         if found is not None:
             guard, session_id = found
             _log.info("session %r is served before its creation was answered: a request waits for it", session_id)
             self._adopt[guard](session_id)
-        self._watch_adoption()
+        self._watch()
 
-    def _let_go(self, items: list[tuple[str, Event | Call]], reason: str) -> None:
+    def _evict(self, items: list[tuple[str, Event | Call]], reason: str) -> None:
         for session_id, item in items:
             if isinstance(item, Call):
                 self.connection.refuse(item, INTERNAL_ERROR, reason)
             else:
                 self.connection.counts.events_lost += 1
-                _log.warning("event %s for unknown session %r was let go: %s", item.type, session_id, reason)
+                _log.warning("event %s for unknown session %r was dropped: %s", item.type, session_id, reason)
 
     # Called by the connection.
 
     def unclaimed_event(self, session_id: str | None, event: Event) -> None:
-        """Hold an event for a session that may come, or count it as nobody's."""
-        if session_id is not None and self._routes.is_guarded:
-            self._hold(session_id, event, event.size)
-            return
+        """Hold an event for a session that may come, or count it as one of another client."""
+        if session_id is not None and not self._routes.known.has_left(session_id):
+            if self._routes.is_guarded:
+                self._hold(session_id, event, event.size)
+                return
+            self._routes.hear(session_id)
         self.connection.counts.events_unclaimed += 1
         _log.debug("event %s is for session %r, which is not ours", event.type, session_id)
 
@@ -202,18 +245,28 @@ class Router:
         port = self._routes.find(session_id)
         if port is not None:
             return port
-        if self._routes.is_guarded:
+        if self._routes.is_guarded and self._routes.known.was_held(session_id):
+            self.connection.refuse(call, INTERNAL_ERROR, HELD_ENDED)
+        elif self._routes.known.has_left(session_id):
+            self.connection.refuse(call, INVALID_PARAMS, f"session {session_id} is not open here any more")
+        elif self._routes.is_guarded:
             self._hold(session_id, call, call.size)
-            self._watch_adoption()
+            if self._timer is None and self._routes.can_be_due:
+                self._watch()
         else:
             self.connection.refuse(call, INVALID_PARAMS, f"session {session_id} is not known")
+            self._routes.leave(session_id)
         return None
 
     def _hold(self, session_id: str, item: Event | Call, size: int) -> None:
-        self._let_go(self._routes.hold(session_id, item, size, self._loop.time()), HELD_OVERFLOW)
+        self._evict(self._routes.hold(session_id, item, size, self._loop.time()), HELD_OVERFLOW)
 
     def notification_received(self, notification: Notification) -> None:
         """Hand a notification to the client."""
+        if notification.method == "session.lifecycle":
+            named = session_id_of(notification.params)
+            if named is not None:
+                self._routes.hear(named)
         self._client.notification_received(notification)
 
     def connection_ended(self, error: MissionlinkError, unanswered: list[Call]) -> None:

@@ -16,7 +16,7 @@ class HeldLimits:
     items_per_session: int = 128
     """Most events and requests for one id."""
     sessions: int = 64
-    """Most unknown ids at once."""
+    """Most unknown ids at once, besides two for each creation that is under way."""
     total_bytes: int = 16 * 1024 * 1024
     """Most bytes for all ids together."""
 

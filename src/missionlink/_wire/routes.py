@@ -2,51 +2,49 @@
 
 While a session whose id the runtime assigns is being created, a *guard* is open. Traffic for unknown ids that
 comes while any guard is open is *held*: one first-in-first-out buffer per id, events and requests together.
-Registering the id hands the buffer over; the end of the guards that were open when an item came lets the item go.
+Registering the id returns the buffer; the end of the guards that were open when an item came evicts the item.
 
 Guards are numbered in the order in which they were opened. An item remembers the newest guard of its arrival: once
 every guard up to that number has ended, nobody can claim the item any more, whatever other guards are open.
 
-What is let go is returned to the caller, who answers the requests and reports the events: nothing disappears here.
+What is evicted is returned to the caller, who answers the requests and reports the events: nothing disappears here.
 
-Cost: constant per message; letting the oldest of all items go looks at each held id (64 by default).
+Cost: constant per message. Evicting at the bound of all bytes, and looking for what is due, read each held id once.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 import msgspec
 
 from missionlink._wire.calls import Call
+from missionlink._wire.held import Held, HeldTraffic, Item, Waiting
 from missionlink._wire.held_limits import HeldLimits
+from missionlink._wire.known_ids import KnownIds
 from missionlink.errors import LocalProtocolError
-from missionlink.protocol.envelope import Event
 
-__all__ = ("HELD_ENDED", "HELD_OVERFLOW", "Held", "Routes")
+__all__ = ("HELD_ENDED", "HELD_OVERFLOW", "Routes")
 
 HELD_OVERFLOW = "request dropped: pending session buffer overflow before session.create response"
 HELD_ENDED = "request dropped: pending session routing ended before session was registered"
 
-# Losses of ids that have been let go entirely are remembered for this many ids, so that a session that is
-# registered after all can still be told how much it missed.
-_REMEMBERED_LOSSES = 1024
+# Each pending creation may bring one id of its own, and one that it never names.
+_IDS_PER_GUARD = 2
 
 _Target = TypeVar("_Target")
-Item = Event | Call
 
 
-class Held(msgspec.Struct):
-    """Traffic for one id, oldest first."""
+class _Guard(msgspec.Struct):
+    """A creation under way."""
 
-    items: deque[tuple[Item, int, int, int, float]]
-    """Item, bytes, newest guard at its arrival, running number, time of arrival."""
-    lost: int = 0
-    """Events that fell out in front of the first item."""
-    requests: deque[tuple[float, Call]] = msgspec.field(default_factory=deque[tuple[float, Call]])
-    """The requests among the items with their times of arrival; answered ones are skipped when they are met."""
+    is_pending: bool = True
+    """Whether its response is still to come."""
+    is_wanted: bool = True
+    """Whether a caller still waits for its session."""
+    has_adopted: bool = False
 
 
 class Routes(Generic[_Target]):
@@ -56,21 +54,24 @@ class Routes(Generic[_Target]):
         limits: Bounds of the held traffic.
     """
 
-    __slots__ = ("_adopters", "_arrivals", "_bytes", "_held", "_last_guard", "_losses", "_targets", "find", "limits")
+    __slots__ = (
+        "_alone_since", "_guards", "_held", "_last_guard", "_targets", "find", "known", "limits",
+    )  # fmt: skip
 
     def __init__(self, limits: HeldLimits | None = None) -> None:
         self.limits = limits or HeldLimits()
+        self.known = KnownIds()
+        """Ids that this connection has met and that have no owner."""
         self._targets: dict[str, _Target] = {}
         # Asked for each event: the dictionary's own method spares a call.
         self.find: Callable[[str], _Target | None] = self._targets.get
         """Return what owns an id, or ``None``."""
-        self._held: dict[str, Held] = {}
-        self._bytes = 0
-        self._arrivals = 0
+        self._held = HeldTraffic(self.limits)
         self._last_guard = 0
-        # Open guards in the order of opening, each with whether its creation can still adopt an id.
-        self._adopters: dict[int, bool] = {}
-        self._losses: dict[str, int] = {}
+        # Open guards in the order of opening.
+        self._guards: dict[int, _Guard] = {}
+        # The running number after which all items came while the only pending guard was the only one.
+        self._alone_since = 0
 
     # Known sessions.
 
@@ -87,143 +88,173 @@ class Routes(Generic[_Target]):
         if session_id in self._targets:
             raise LocalProtocolError(f"session {session_id!r} is already registered", session_id=session_id)
         self._targets[session_id] = target
-        held = self._held.pop(session_id, None)
-        lost = self._losses.pop(session_id, 0)
-        if held is None:
-            return lost, []
-        items = [(entry[0], entry[1]) for entry in held.items]
-        self._bytes -= sum(size for _, size in items)
-        return lost + held.lost, items
+        self.known.open(session_id)
+        return self._held.take(session_id)
 
     def unregister(self, session_id: str) -> _Target | None:
-        """Forget the owner of an id; traffic for it is unknown from now on."""
-        return self._targets.pop(session_id, None)
+        """Forget the owner of an id; the id is known as left from now on."""
+        target = self._targets.pop(session_id, None)
+        if target is not None:
+            self.leave(session_id)
+        return target
+
+    def leave(self, session_id: str) -> None:
+        """Note that an id without an owner was left, deleted or refused here."""
+        if session_id not in self._targets:
+            self.known.leave(session_id, self._last_guard)
+
+    def hear(self, session_id: str) -> None:
+        """Note that something other than the session's own opening has named an id."""
+        if session_id not in self._targets:
+            self.known.hear(session_id, self._last_guard)
 
     # Guards.
 
     @property
     def is_guarded(self) -> bool:
-        """Whether any creation is pending."""
-        return bool(self._adopters)
+        """Whether traffic for unknown ids is held."""
+        return bool(self._guards)
 
     @property
     def held_bytes(self) -> int:
         """Bytes held for all unknown ids."""
-        return self._bytes
+        return self._held.bytes
 
     def open_guard(self) -> int:
         """Start holding traffic for unknown ids; return the guard's number."""
         self._last_guard += 1
-        self._adopters[self._last_guard] = True
+        self._guards[self._last_guard] = _Guard()
+        self._alone_since = self._held.arrivals
         return self._last_guard
+
+    def abandon_guard(self, guard: int) -> None:
+        """Note that no caller waits for the creation's session any more; its response is still to come."""
+        if (one := self._guards.get(guard)) is not None:
+            one.is_wanted = False
+
+    def settle_guard(self, guard: int) -> None:
+        """Note that the creation's response has come: the guard claims nothing more, and holds traffic until closed."""
+        one = self._guards.get(guard)
+        if one is not None and one.is_pending:
+            one.is_pending = False
+            self._alone_since = self._held.arrivals
 
     def close_guard(self, guard: int) -> list[tuple[str, Item]]:
         """End a guard; return the items that nobody can claim any more, with their session ids."""
-        if self._adopters.pop(guard, None) is None:
+        closed = self._guards.pop(guard, None)
+        if closed is None:
             return []
-        oldest_open = next(iter(self._adopters), self._last_guard + 1)
-        let_go: list[tuple[str, Item]] = []
-        for session_id in list(self._held):
-            held = self._held[session_id]
-            while held.items and held.items[0][2] < oldest_open:
-                item = self._take_first(held)
-                held.lost += isinstance(item, Event)
-                let_go.append((session_id, item))
-            if not held.items:
-                self._drop_id(session_id)
-        if not self._adopters:
-            self._losses.clear()
-        return let_go
+        if closed.is_pending:
+            # It ended without naming a session: what came while it was open may be its own.
+            self._alone_since = self._held.arrivals
+            for held in self._held.by_id.values():
+                held.is_doubtful |= held.first_guard >= guard
+        oldest_open = next(iter(self._guards), self._last_guard + 1)
+        evicted: list[tuple[str, Item]] = []
+        for session_id, held in list(self._held.by_id.items()):
+            count = sum(1 for _ in takewhile(lambda entry: entry[2] < oldest_open, held.items))
+            evicted += self._end(session_id, count)
+        if not self._guards:
+            self._held.forget_losses()
+        return evicted
+
+    # Held traffic.
 
     def hold(self, session_id: str, item: Item, size: int, now: float) -> list[tuple[str, Item]]:
-        """Keep an item for an unknown id while a guard is open; return what had to fall out for it, oldest first.
+        """Keep an item for an unknown id while a guard is open; return what was evicted for it, oldest first.
 
         Raises:
             LocalProtocolError: No guard is open.
         """
-        if not self._adopters:
+        if not self._guards:
             raise LocalProtocolError("traffic is held only while a creation is pending", session_id=session_id)
-        fallen: list[tuple[str, Item]] = []
-        held = self._held.get(session_id)
-        if held is None:
-            if len(self._held) >= self.limits.sessions:
-                oldest = next(iter(self._held))
-                fallen.extend(self._let_go_first(oldest, len(self._held[oldest].items)))
-            held = self._held[session_id] = Held(deque(), self._losses.pop(session_id, 0))
-        self._arrivals += 1
-        held.items.append((item, size, self._last_guard, self._arrivals, now))
-        self._bytes += size
-        if isinstance(item, Call):
-            held.requests.append((now, item))
-        if len(held.items) > self.limits.items_per_session:
-            fallen.extend(self._let_go_first(session_id, 1))
-        while self._bytes > self.limits.total_bytes:
-            oldest = min(self._held, key=lambda key: self._held[key].items[0][3])
-            fallen.extend(self._let_go_first(oldest, 1))
-        return fallen
+        if session_id not in self._held.by_id:
+            self.known.hear(session_id, self._last_guard)
+        most_ids = self.limits.sessions + _IDS_PER_GUARD * len(self._guards)
+        return self._held.hold(session_id, item, size, guard=self._last_guard, now=now, most_ids=most_ids)
+
+    def give_up(self, session_id: str) -> list[tuple[str, Item]]:
+        """Forget what is held for an id, which is known as left from now on; return it."""
+        self.leave(session_id)
+        held = self._held.by_id.get(session_id)
+        return [] if held is None else self._end(session_id, len(held.items))
 
     # A response may be held back until an early request has been answered.
 
     def adoption_due(self, now: float, patience: float) -> tuple[int, str] | None:
         """Return the guard and the id that it should adopt now, or ``None``.
 
-        With exactly one creation pending, an unknown id with a request that has waited ``patience`` seconds can
-        belong to that creation only. Each creation adopts at most one id.
+        A request for an unknown id that has waited ``patience`` seconds can be the pending creation's own only if
+        that creation has been the only one since before the request came, the id was not known before the creation
+        was sent, and the creation has adopted no other.
         """
-        found = self._oldest_request()
+        found = self._oldest_adoptable()
         if found is None or now < found[0] + patience:
             return None
-        guard = next(iter(self._adopters))
-        self._adopters[guard] = False
-        return guard, found[1]
+        _, guard, session_id = found
+        self._guards[guard].has_adopted = True
+        return guard, session_id
 
     def next_adoption(self, patience: float) -> float | None:
-        """Return when ``adoption_due`` should be asked next, or ``None`` if nothing waits for it."""
-        found = self._oldest_request()
+        """Return when ``adoption_due`` should be called next, or ``None`` if nothing waits for it."""
+        found = self._oldest_adoptable()
         return None if found is None else found[0] + patience
 
-    def _oldest_request(self) -> tuple[float, str] | None:
-        if len(self._adopters) != 1 or not next(iter(self._adopters.values())):
+    def _oldest_adoptable(self) -> tuple[float, int, str] | None:
+        pending = (number for number, one in self._guards.items() if one.is_pending)
+        guard = next(pending, None)
+        if guard is None or next(pending, None) is not None:
             return None
-        waiting: list[tuple[float, str]] = []
-        for session_id, held in self._held.items():
-            while held.requests and not held.requests[0][1].is_open:
-                held.requests.popleft()
-            if held.requests:
-                waiting.append((held.requests[0][0], session_id))
+        if self._guards[guard].has_adopted or not self._guards[guard].is_wanted:
+            return None
+        waiting: list[tuple[float, int, str]] = []
+        for session_id, held in self._held.by_id.items():
+            if held.is_doubtful or self.known.is_older(session_id, guard):
+                continue
+            for one in held.requests:
+                if one.number > self._alone_since and one.call.is_open:
+                    waiting.append((one.time, guard, session_id))
+                    break
         return min(waiting, default=None)
+
+    # What only abandoned creations could claim need not wait for them.
+
+    def unwanted_due(self, now: float, patience: float) -> list[tuple[str, Item]]:
+        """Return the items up to each request that waited ``patience`` seconds and that no wanted creation can own."""
+        evicted: list[tuple[str, Item]] = []
+        for session_id, held in list(self._held.by_id.items()):
+            last = max((one.number for one in self._unwanted(held) if now >= one.time + patience), default=0)
+            evicted += self._end(session_id, sum(1 for entry in held.items if entry[3] <= last))
+        return evicted
+
+    def next_unwanted(self, patience: float) -> float | None:
+        """Return when ``unwanted_due`` should be called next, or ``None`` if nothing waits for it."""
+        firsts = (next(iter(self._unwanted(held)), None) for held in self._held.by_id.values())
+        return min((one.time + patience for one in firsts if one is not None), default=None)
+
+    @property
+    def can_be_due(self) -> bool:
+        """Whether a request that comes now may have to be answered before a response has come."""
+        pending = (one for one in self._guards.values() if one.is_pending)
+        first, second = next(pending, None), next(pending, None)
+        return second is None or not (second.is_wanted or (first is not None and first.is_wanted))
+
+    def _unwanted(self, held: Held) -> list[Waiting]:
+        wanted = (number for number, one in self._guards.items() if one.is_pending and one.is_wanted)
+        oldest_wanted = next(wanted, self._last_guard + 1)
+        while held.requests and not held.requests[0].call.is_open:
+            held.requests.popleft()
+        return [one for one in held.requests if one.guard < oldest_wanted and one.call.is_open]
 
     def clear(self) -> list[tuple[str, Item]]:
         """Forget all owners and guards; return what was held."""
-        let_go = [(session_id, entry[0]) for session_id, held in self._held.items() for entry in held.items]
-        self._held.clear()
         self._targets.clear()
-        self._adopters.clear()
-        self._losses.clear()
-        self._bytes = 0
-        return let_go
+        self._guards.clear()
+        return self._held.clear()
 
-    def _take_first(self, held: Held) -> Item:
-        item, size, *_ = held.items.popleft()
-        self._bytes -= size
-        if held.requests and held.requests[0][1] is item:
-            held.requests.popleft()
-        return item
-
-    def _let_go_first(self, session_id: str, count: int) -> list[tuple[str, Item]]:
-        held = self._held[session_id]
-        let_go: list[tuple[str, Item]] = []
-        for _ in range(count):
-            item = self._take_first(held)
-            held.lost += isinstance(item, Event)
-            let_go.append((session_id, item))
-        if not held.items:
-            self._drop_id(session_id)
-        return let_go
-
-    def _drop_id(self, session_id: str) -> None:
-        held = self._held.pop(session_id)
-        if held.lost and self._adopters:
-            self._losses[session_id] = held.lost
-            if len(self._losses) > _REMEMBERED_LOSSES:
-                del self._losses[next(iter(self._losses))]
+    def _end(self, session_id: str, count: int) -> list[tuple[str, Item]]:
+        """Evict items that nobody can claim; a request among them makes the id a refused one."""
+        evicted = self._held.evict(session_id, count) if count else []
+        if any(isinstance(item, Call) for _, item in evicted):
+            self.known.leave(session_id, self._last_guard, was_held=True)
+        return evicted

@@ -29,18 +29,28 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  ├─ SessionNotFound
     │  ├─ SessionClosed
     │  ├─ SessionIdMismatch
+    │  │  └─ SessionAlreadyOpen
     │  ├─ CloudSessionFailed
     │  │  ├─ CloudPolicyRefused
     │  │  ├─ CloudValidationFailed
     │  │  ├─ CloudNotAuthorised
     │  │  ├─ CloudNotStarted
     │  │  ├─ CloudUnreachable
-    │  │  └─ CloudNotReady (also TimeoutError)
+    │  │  ├─ CloudNotReady (also TimeoutError)
+    │  │  ├─ CloudTimeout (also RequestTimeout)
+    │  │  ├─ CloudResponseInvalid (also ProtocolError)
+    │  │  ├─ CloudIdMismatch (also SessionIdMismatch)
+    │  │  ├─ CloudSessionNotFound (also SessionNotFound)
+    │  │  ├─ CloudUnsupported (also UnsupportedByRuntime)
+    │  │  ├─ CloudConnectionLost (also ConnectionLost)
+    │  │  ├─ CloudConnectionClosed (also ConnectionClosed)
+    │  │  └─ CloudConnectionBroken (also RemoteProtocolError)
     │  ├─ TurnFailed
     │  │  ├─ OutputInvalid
     │  │  └─ TurnTimeout (also TimeoutError)
     │  └─ ConsumerOverflow
     ├─ HandlerFailed
+    │  └─ RequestMisdirected
     ├─ MissionControlError
     │  ├─ MissionControlStartFailed
     │  └─ TaskRefused
@@ -51,6 +61,16 @@ Each error keeps its facts in attributes, says what to do in its text, and survi
 
 from __future__ import annotations
 
+from missionlink.errors.cloud import (
+    CloudConnectionBroken,
+    CloudConnectionClosed,
+    CloudConnectionLost,
+    CloudIdMismatch,
+    CloudResponseInvalid,
+    CloudSessionNotFound,
+    CloudTimeout,
+    CloudUnsupported,
+)
 from missionlink.errors.exchange import (
     AuthenticationFailed,
     LocalProtocolError,
@@ -78,6 +98,7 @@ from missionlink.errors.root import (
     InvalidOption,
     MissingExtra,
     MissionlinkError,
+    RequestMisdirected,
     WouldDeadlock,
     WrongEventLoop,
 )
@@ -91,6 +112,7 @@ from missionlink.errors.sessions import (
     CloudValidationFailed,
     ConsumerOverflow,
     OutputInvalid,
+    SessionAlreadyOpen,
     SessionClosed,
     SessionError,
     SessionIdMismatch,
@@ -107,12 +129,20 @@ from missionlink.errors.tools import (
 
 __all__ = (
     "AuthenticationFailed",
+    "CloudConnectionBroken",
+    "CloudConnectionClosed",
+    "CloudConnectionLost",
+    "CloudIdMismatch",
     "CloudNotAuthorised",
     "CloudNotReady",
     "CloudNotStarted",
     "CloudPolicyRefused",
+    "CloudResponseInvalid",
     "CloudSessionFailed",
+    "CloudSessionNotFound",
+    "CloudTimeout",
     "CloudUnreachable",
+    "CloudUnsupported",
     "CloudValidationFailed",
     "ConnectionClosed",
     "ConnectionFailed",
@@ -129,6 +159,7 @@ __all__ = (
     "ProtocolError",
     "RemoteProtocolError",
     "RequestFailed",
+    "RequestMisdirected",
     "RequestRefused",
     "RequestRejected",
     "RequestTimeout",
@@ -138,6 +169,7 @@ __all__ = (
     "RuntimeStartFailed",
     "RuntimeUnavailable",
     "ScriptMismatch",
+    "SessionAlreadyOpen",
     "SessionClosed",
     "SessionError",
     "SessionIdMismatch",

@@ -12,6 +12,7 @@ __all__ = (
     "InvalidOption",
     "MissingExtra",
     "MissionlinkError",
+    "RequestMisdirected",
     "WouldDeadlock",
     "WrongEventLoop",
     "did_you_mean",
@@ -131,3 +132,18 @@ class HandlerFailed(MissionlinkError):
         )
         self.what = what
         self.session_id = session_id
+
+
+class RequestMisdirected(HandlerFailed):
+    """A handler answered a request of another session than the one that it was given for.
+
+    Handed to the client's ``on_error``. The runtime held a cloud creation back; the only creation under way answered
+    a request that came meanwhile, and then the response named another session.
+    """
+
+    def __init__(self, what: str, session_id: str | None, named: str) -> None:
+        super().__init__(what, session_id)
+        text = f"the request {what} of session {session_id!r} was answered by handlers that were given for session"
+        self.args = (f"{text} {named!r}: the response of the creation named that one",)
+        self.named = named
+        """The session that the handlers were given for."""

@@ -14,6 +14,7 @@ __all__ = (
     "CloudValidationFailed",
     "ConsumerOverflow",
     "OutputInvalid",
+    "SessionAlreadyOpen",
     "SessionClosed",
     "SessionError",
     "SessionIdMismatch",
@@ -63,15 +64,31 @@ class SessionIdMismatch(SessionError):
         self.returned = returned
 
 
+class SessionAlreadyOpen(SessionIdMismatch):
+    """A session with this id is open in this client already; nothing was sent."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            session_id,
+            session_id,
+            f"session {session_id!r} is open already in this client: use that object, or disconnect it first",
+        )
+
+
 class CloudSessionFailed(SessionError):
     """A cloud session could not be created, resumed or used."""
 
-    def __init__(self, problem: str, *, session_id: str | None = None, runtime_text: str = "") -> None:
+    def __init__(
+        self, problem: str, *, session_id: str | None = None, runtime_text: str = "", code: int | None = None
+    ) -> None:
         problem = worded(problem, "the cloud session cannot be used, and the runtime does not say why")
-        super().__init__(problem + (f" (session {session_id!r})" if session_id else ""))
+        # Not the next class: where the error is of a second kind too, that one has arguments of its own.
+        MissionlinkError.__init__(self, problem + (f" (session {session_id!r})" if session_id else ""))
         self.session_id = session_id
         self.runtime_text = runtime_text
         """The runtime's own text, empty when there was none."""
+        self.code = code
+        """JSON-RPC error code; ``None`` where the runtime did not answer with an error."""
 
 
 class CloudPolicyRefused(CloudSessionFailed):

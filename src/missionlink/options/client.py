@@ -85,8 +85,8 @@ class ClientOptions:
     """
     held: HeldLimits = field(default_factory=HeldLimits)
     """Bounds of what is held for cloud sessions that are being created."""
-    adoption_patience: float = 0.25
-    """Seconds after which an early request is answered by the only creation that is pending."""
+    adoption_patience: float | None = 0.25
+    """Seconds after which an early request is answered by the only creation that is pending; ``None``: it waits."""
     handler_threads: int = 8
     """Threads for plain functions that answer the runtime."""
     on_error: ErrorHandler | None = None
@@ -104,10 +104,9 @@ class ClientOptions:
             raise InvalidOption("held", f"must be HeldLimits, not {type(self.held).__name__}")
         check_choice("channel", self.channel, ("stdio", "tcp"), allow_none=False)
         check_choice("log_level", self.log_level, _LOG_LEVELS, allow_none=False)
-        for option in ("start_timeout", "request_timeout", "create_timeout"):
+        for option in ("start_timeout", "request_timeout", "create_timeout", "adoption_patience"):
             check_positive(option, getattr(self, option))
-        for option in ("close_timeout", "adoption_patience"):
-            check_positive(option, getattr(self, option), allow_none=False)
+        check_positive("close_timeout", self.close_timeout, allow_none=False)
         for option in ("max_frame_bytes", "handler_threads"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
         check_callable("on_error", self.on_error)

@@ -53,7 +53,7 @@ class ClientFields(TypedDict, total=False):
     max_frame_bytes: int
     coalesce_reads: bool
     held: HeldLimits
-    adoption_patience: float
+    adoption_patience: float | None
     handler_threads: int
     on_error: ErrorHandler | None
 

@@ -7,8 +7,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from missionlink.errors import (
+    CloudSessionFailed,
     ConnectionClosed,
-    LocalProtocolError,
+    MissionlinkError,
     ProtocolError,
     RequestRejected,
     SessionIdMismatch,
@@ -17,7 +18,8 @@ from missionlink.errors import (
 )
 from missionlink.options.encode import cloud_params, lean, not_passed_on, unserved
 from missionlink.protocol.messages import METHOD_NOT_FOUND
-from missionlink.session.cloud_errors import cloud_error
+from missionlink.session.adopted import AdoptedCore
+from missionlink.session.cloud_errors import opening_error
 from missionlink.session.conversation import WENT_AWAY, ConversationBase, as_ours, decode_opened, register_new
 from missionlink.session.core import SessionCore
 
@@ -45,13 +47,25 @@ class CloudCreation(ConversationBase):
         self._cloud = cloud
         self._params = cloud_params(options, repository, cloud)
         link.connection.secrets.learn_from(self._params)
+        self._guard = 0
         self._session: SessionCore | None = None
+        # A session that is served before the response; it may be another one.
+        self._adopted: AdoptedCore | None = None
         self._is_lean = False
         self._late_id: str | None = None
         self._catching_up: asyncio.Task[None] | None = None
 
+    def abandon(self) -> None:
+        """Serve the session no longer, and let nothing wait for it that only it could own."""
+        super().abandon()
+        self.link.router.abandon_guard(self._guard)
+
+    def failure(self, error: MissionlinkError) -> MissionlinkError:
+        """Return the error as one of a cloud session."""
+        return opening_error(error, self.session_id)
+
     def _served(self) -> SessionCore | None:
-        return self._session
+        return self._session or self._adopted
 
     async def run(self) -> SessionCore:
         """Create the session; a guard holds traffic for unknown ids until it is registered or the attempt is over."""
@@ -61,16 +75,19 @@ class CloudCreation(ConversationBase):
                 "the agent of a cloud session works without %s: runtimes take such options and do not pass them on",
                 ", ".join(ignored),
             )
-        guard = self.link.router.open_guard(self._adopt)
+        self._guard = self.link.router.open_guard(self._adopt)
+        if self.abandoned:
+            self.link.router.abandon_guard(self._guard)
         try:
             await self._create()
         except BaseException as error:
-            await self._clean_up(error)
-            if isinstance(error, RequestRejected) and not isinstance(error, UnsupportedByRuntime):
-                raise cloud_error(error, self.session_id) from error
+            failed = self.failure(error) if isinstance(error, MissionlinkError) else error
+            await self._clean_up(failed)
+            if failed is not error:
+                raise failed from error
             raise
         finally:
-            self.link.router.close_guard(guard)
+            self.link.router.close_guard(self._guard)
         session = self._session
         assert session is not None
         assert self._catching_up is not None
@@ -96,65 +113,84 @@ class CloudCreation(ConversationBase):
                 self.link.runtime_version,
             )
             self._is_lean = True
-            if self._session is not None:
-                self._session.handlers.serve_from_events()
+            if self._adopted is not None:
+                self._adopted.handlers.serve_from_events()
             await request(self.method, small, on_response=self._response_received)
 
     def _adopt(self, session_id: str) -> None:
         """Serve an id before the response confirms it: a request for it cannot wait."""
-        self._session = self._register(session_id)
-        if self.abandoned:
-            # The request is refused, and the runtime can go on to its response.
-            self.abandon()
-            return
+        session = self._adopted = AdoptedCore(session_id, self.link, self._options, cloud=self._cloud)
+        self._register(session)
         # Its history is not to be had before the response, and the response may wait for what the request asks.
-        self._session.dispatcher.release()
+        session.dispatcher.release()
 
-    def _register(self, session_id: str) -> SessionCore:
-        session = SessionCore(session_id, self.link, self._options, cloud=self._cloud)
+    def _register(self, session: SessionCore) -> None:
         if self._is_lean:
             session.handlers.serve_from_events()
         # The history may know events that stand before those on the wire.
         session.dispatcher.keep_back()
-        self.link.router.register(session_id, session.dispatcher)
-        self.session_id: str | None = session_id
-        return session
+        self.link.router.register(session.id, session.dispatcher)
 
     def _response_received(self, result: msgspec.Raw) -> None:
         """Register the session; runs in the reader, before the next message is looked at."""
         opened = decode_opened(result, self.method)
-        self.session_id = opened.session_id
+        named = self.session_id = opened.session_id
+        self.link.router.settle_guard(self._guard)
+        adopted = self._adopted
         if self.abandoned:
-            self._late_id = opened.session_id
+            self._late_id = named
+            self._give_up_others(named)
+            if self.link.router.find(named) is None:
+                self.link.router.give_up(named)
             raise ConnectionClosed(WENT_AWAY)
-        session = self._session
-        if session is None:
-            if self.link.router.find(opened.session_id) is not None:
-                raise SessionIdMismatch(
-                    opened.session_id,
-                    opened.session_id,
-                    f"the runtime answered a creation with {opened.session_id!r}, a session that is in use already",
-                )
-            session = self._session = self._register(opened.session_id)
-        elif session.id != opened.session_id:
-            self._late_id = opened.session_id
-            raise SessionIdMismatch(session.id, opened.session_id)
+        if adopted is not None and adopted.id == named:
+            adopted.confirm()
+            session: SessionCore = adopted
+        else:
+            self._give_up_others(named)
+            if self.link.router.find(named) is not None:
+                text = f"the runtime answered a creation with {named!r}, a session that is in use already"
+                raise SessionIdMismatch(named, named, text)
+            session = SessionCore(named, self.link, self._options, cloud=self._cloud)
+            self._register(session)
+        self._session = session
         session.facts.opened(opened)
         self._catching_up = self.link.tasks.start(session.catch_up(self._cloud.catch_up_timeout))
 
+    def _give_up_others(self, named: str) -> None:
+        """Let go of the adopted id if the response names another one: that one is the session."""
+        adopted = self._adopted
+        if adopted is not None and adopted.id != named:
+            _log.warning(
+                "the runtime created session %r; %r, which was served for it, is another one", named, adopted.id
+            )
+            adopted.give_up(named)
+
     async def _clean_up(self, error: BaseException) -> None:
-        """Leave nothing behind at the runtime and nobody waiting here."""
-        named = error.session_id if isinstance(error, ProtocolError) else None
-        left = self._late_id or named
+        """Leave nothing behind at the runtime and no request waiting here."""
+        named = getattr(error, "session_id", None)
+        left = self._late_id or (named if isinstance(error, CloudSessionFailed) else None)
+        router = self.link.router
         if left is not None:
-            owner = self.link.router.find(left)
+            router.settle_guard(self._guard)
+            owner = router.find(left)
             # A broken answer may name a session that is in use: that one is not this creation's to end.
-            if owner is None or (self._session is not None and owner is self._session.dispatcher):
+            is_own = owner is None or (self._adopted is not None and owner is self._adopted.dispatcher)
+            if (
+                isinstance(error, ProtocolError | ConnectionClosed)
+                and is_own
+                and not router.is_older(left, self._guard)
+            ):
                 await self.destroy(left)
-        elif isinstance(error, ProtocolError) and not isinstance(error, LocalProtocolError):
+            if owner is None:
+                router.give_up(left)
+        elif isinstance(error, ProtocolError):
             _log.warning("a cloud session may be left behind: its id could not be read from the response")
-        if self._session is not None:
-            self._session.close_here(as_ours(error))
+        if self._adopted is not None:
+            self._adopted.give_up(left if left != self._adopted.id else None)
+        served = self._served()
+        if served is not None:
+            served.close_here(as_ours(error))
 
 
 class CloudResumption(ConversationBase):
@@ -175,6 +211,10 @@ class CloudResumption(ConversationBase):
         self._session.dispatcher.keep_back()
         register_new(link, self._session)
 
+    def failure(self, error: MissionlinkError) -> MissionlinkError:
+        """Return the error as one of a cloud session."""
+        return opening_error(error, self.session_id)
+
     def _served(self) -> SessionCore:
         return self._session
 
@@ -185,13 +225,16 @@ class CloudResumption(ConversationBase):
             await self.link.connection.request(self.method, {"sessionId": session.id})
         except RequestRejected as error:
             session.close_here(as_ours(error))
+            failed: MissionlinkError = error
             if "no remote session found" in error.message.lower():
-                raise SessionNotFound(session.id, error.message) from error
-            if error.code == METHOD_NOT_FOUND:
-                raise UnsupportedByRuntime(self.method, self.link.runtime_version) from error
-            raise cloud_error(error, session.id) from error
+                failed = SessionNotFound(session.id, error.message)
+            elif error.code == METHOD_NOT_FOUND:
+                failed = UnsupportedByRuntime(self.method, self.link.runtime_version)
+            raise self.failure(failed) from error
         except BaseException as error:
             session.close_here(as_ours(error))
+            if isinstance(error, MissionlinkError):
+                raise self.failure(error) from error
             raise
         if self.abandoned:
             await self.discard(session)

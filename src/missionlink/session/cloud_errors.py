@@ -1,7 +1,8 @@
-"""From the texts with which runtimes report a failed cloud session to typed errors.
+"""From what goes wrong when a cloud session is opened to a ``CloudSessionFailed``.
 
-All such failures have the code -32603, no data, and Mission Control's own message or a text of the runtime: the
-HTTP status is lost on the way. So the texts must do; what fits none of them is a plain ``CloudSessionFailed``.
+All failures that runtimes report have the code -32603, no data, and Mission Control's own message or a text of the
+runtime: the HTTP status is lost on the way. So the texts must do; what fits none of them is a plain
+``CloudSessionFailed``. Failures of other kinds, for example a time-out, are of both kinds.
 
 Source: observed on runtimes 1.0.60 and 1.0.102.
 """
@@ -12,18 +13,48 @@ import re
 from typing import TYPE_CHECKING
 
 from missionlink.errors import (
+    AuthenticationFailed,
+    CloudConnectionBroken,
+    CloudConnectionClosed,
+    CloudConnectionLost,
+    CloudIdMismatch,
     CloudNotAuthorised,
     CloudNotStarted,
     CloudPolicyRefused,
+    CloudResponseInvalid,
     CloudSessionFailed,
+    CloudSessionNotFound,
+    CloudTimeout,
     CloudUnreachable,
+    CloudUnsupported,
     CloudValidationFailed,
+    ConnectionClosed,
+    ConnectionLost,
+    ProtocolError,
+    RemoteProtocolError,
+    RequestRejected,
+    RequestTimeout,
+    SessionIdMismatch,
+    SessionNotFound,
+    UnsupportedByRuntime,
 )
 
 if TYPE_CHECKING:
-    from missionlink.errors import RequestRejected
+    from missionlink.errors import MissionlinkError
 
-__all__ = ("cloud_error",)
+__all__ = ("cloud_error", "opening_error")
+
+# Of two that fit the more special one stands first.
+_ALSO: tuple[tuple[type[Exception], type[CloudSessionFailed]], ...] = (
+    (RequestTimeout, CloudTimeout),
+    (RemoteProtocolError, CloudConnectionBroken),
+    (ProtocolError, CloudResponseInvalid),
+    (SessionIdMismatch, CloudIdMismatch),
+    (SessionNotFound, CloudSessionNotFound),
+    (UnsupportedByRuntime, CloudUnsupported),
+    (ConnectionLost, CloudConnectionLost),
+    (ConnectionClosed, CloudConnectionClosed),
+)
 
 _WRAPPED = re.compile(r"^Request \S+ failed with message: ")
 _TASK = re.compile(r"for task (\S+?)\.?(?:\s|$)")
@@ -80,7 +111,33 @@ def cloud_error(error: RequestRejected, session_id: str | None = None) -> CloudS
     named = _TASK.search(text)
     if named is not None and named[1] != "undefined":
         session_id = named[1]
-    for pattern, kind, meaning in _KINDS:
-        if re.search(pattern, lowered):
-            return kind(f"{meaning}: {text}", session_id=session_id, runtime_text=text)
-    return CloudSessionFailed(f"the cloud session failed: {text}", session_id=session_id, runtime_text=text)
+    found = next(((kind, meaning) for pattern, kind, meaning in _KINDS if re.search(pattern, lowered)), None)
+    if isinstance(error, AuthenticationFailed):
+        found = CloudNotAuthorised, "the credentials were not accepted; check the token"
+    kind, meaning = found or (CloudSessionFailed, "the cloud session failed")
+    return kind(f"{meaning}: {text}", session_id=session_id, runtime_text=text, code=error.code)
+
+
+def opening_error(error: MissionlinkError, session_id: str | None = None) -> MissionlinkError:
+    """Return an error of opening a cloud session as a ``CloudSessionFailed`` that is what it was, too.
+
+    Errors of the call itself, for example ``InvalidOption``, are returned as they are.
+    """
+    if isinstance(error, CloudSessionFailed):
+        return error
+    for base, kind in _ALSO:
+        if isinstance(error, base):
+            return _of_both_kinds(kind, error, session_id)
+    return cloud_error(error, session_id) if isinstance(error, RequestRejected) else error
+
+
+def _of_both_kinds(
+    kind: type[CloudSessionFailed], error: MissionlinkError, session_id: str | None
+) -> CloudSessionFailed:
+    # The constructors of the two kinds take different arguments, and all facts are here already.
+    made = kind.__new__(kind, *error.args)
+    made.args = error.args
+    made.session_id, made.runtime_text, made.code = session_id, getattr(error, "message", ""), None
+    made.__dict__.update(error.__dict__)
+    made.session_id = made.session_id or session_id
+    return made

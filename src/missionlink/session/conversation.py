@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from missionlink.errors import ConnectionClosed, MissionlinkError, ProtocolError, SessionIdMismatch
+from missionlink.errors import ConnectionClosed, MissionlinkError, ProtocolError, SessionAlreadyOpen
 from missionlink.protocol.broken import fish_session_id
 from missionlink.session.facts import OpenedResult
 
@@ -50,6 +50,10 @@ class ConversationBase(ABC):
         if (session := self._served()) is not None:
             session.close_here(ConnectionClosed(WENT_AWAY), is_on_its_way=True)
 
+    def failure(self, error: MissionlinkError) -> MissionlinkError:
+        """Return an error of the opening as the caller gets it."""
+        return error
+
     @abstractmethod
     def _served(self) -> SessionCore | None:
         """Return the session that is opened, if it is registered already."""
@@ -71,12 +75,10 @@ def register_new(link: Link, session: SessionCore) -> None:
     """Make a session with a known id reachable before it is asked for.
 
     Raises:
-        SessionIdMismatch: The id is open already in this client.
+        SessionAlreadyOpen: The id is open already in this client.
     """
     if link.router.find(session.id) is not None:
-        raise SessionIdMismatch(
-            session.id, session.id, f"session {session.id!r} is open already in this client; use that object"
-        )
+        raise SessionAlreadyOpen(session.id)
     link.router.register(session.id, session.dispatcher)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRuntime
 from missionlink.protocol.messages import METHOD_NOT_FOUND
+from missionlink.protocol.naming import ENDING, NAMING, ids_in, named_ids
 from missionlink.protocol.results import read_result
 from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
@@ -47,11 +48,21 @@ class Link(msgspec.Struct, eq=False):
         """
         limit = self.options.request_timeout if isinstance(timeout, Default) else timeout
         try:
-            return await self.connection.request(method, params, timeout=limit)
+            result = await self.connection.request(method, params, timeout=limit)
+            if method in NAMING or method.startswith("sessions."):
+                self._note_ids(method, params, result)
+            return result
         except RequestRejected as error:
             if error.code == METHOD_NOT_FOUND and not isinstance(error, UnsupportedByRuntime):
                 raise UnsupportedByRuntime(method, self.runtime_version) from error
             raise
+
+    def _note_ids(self, method: str, params: object, result: msgspec.Raw) -> None:
+        """Let the router know which sessions exist beside those that are being created."""
+        if method in ENDING:
+            self.router.leave(*named_ids(params))
+        else:
+            self.router.hear(*ids_in(result))
 
     async def read(self, method: str, kind: type[_Result]) -> _Result:
         """Send a request without parameters and decode its result.
@@ -66,12 +77,21 @@ class Link(msgspec.Struct, eq=False):
         """Log a failure of the program's code and hand it to the client's ``on_error``."""
         report_failure(self.options.on_error, what, session_id, error)
 
+    def report_error(self, error: HandlerFailed) -> None:
+        """Log at warning what went wrong around the program's code and hand it to the client's ``on_error``."""
+        _log.warning("%s", error)
+        _hand_over(self.options.on_error, error)
+
 
 def report_failure(on_error: ErrorHandler | None, what: str, session_id: str | None, error: BaseException) -> None:
     """Log a failure of the program's code and hand it to its ``on_error``."""
     failure = HandlerFailed(what, session_id)
     failure.__cause__ = error
     _log.error("%s", failure, exc_info=error)
+    _hand_over(on_error, failure)
+
+
+def _hand_over(on_error: ErrorHandler | None, failure: HandlerFailed) -> None:
     if on_error is not None:
         try:
             on_error(failure)

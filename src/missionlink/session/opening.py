@@ -15,6 +15,7 @@ from missionlink.session.session import Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
+    from missionlink.errors import MissionlinkError
     from missionlink.session.core import SessionCore
     from missionlink.session.link import Link
 
@@ -39,6 +40,10 @@ class Conversation(Protocol):
 
     def run(self) -> Coroutine[Any, Any, SessionCore]:
         """Speak with the runtime; when it was abandoned meanwhile, leave nothing behind and raise."""
+        ...
+
+    def failure(self, error: MissionlinkError) -> MissionlinkError:
+        """Return an error of the opening as the caller gets it."""
         ...
 
     async def discard(self, session: SessionCore) -> None:
@@ -103,7 +108,7 @@ async def _converse(conversation: Conversation, link: Link, opened: asyncio.Futu
     except asyncio.CancelledError:
         # Only the client's own end cancels the conversation.
         if not opened.done():
-            opened.set_exception(link.connection.ended_error())
+            opened.set_exception(conversation.failure(link.connection.ended_error()))
         raise
     except BaseException as error:
         if opened.done():
@@ -121,7 +126,8 @@ def _expire(
     conversation: Conversation, task: asyncio.Task[None], opened: asyncio.Future[SessionCore], timeout: float
 ) -> None:
     if not opened.done():
-        opened.set_exception(RequestTimeout(conversation.method, timeout, session_id=conversation.session_id))
+        error = RequestTimeout(conversation.method, timeout, session_id=conversation.session_id)
+        opened.set_exception(conversation.failure(error))
         _abandon(conversation, task)
 
 

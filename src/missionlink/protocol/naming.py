@@ -1,0 +1,66 @@
+"""Methods whose results name sessions, and methods that end them.
+
+Source: rpc of runtimes 1.0.60 and 1.0.102; each method of the namespace ``sessions`` counts as one that names some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+__all__ = ("ENDING", "NAMING", "ids_in", "named_ids")
+
+ENDING: Final = frozenset(
+    {
+        "session.delete",
+        "session.destroy",
+        "session.detach",
+        "sessions.bulkDelete",
+        "sessions.close",
+        "sessions.delete",
+    }
+)
+"""After these a session is gone, or this client has left it."""
+NAMING: Final = ENDING | {
+    "session.create",
+    "session.getForeground",
+    "session.getLastId",
+    "session.getMetadata",
+    "session.list",
+    "session.resume",
+}
+"""Methods outside of ``sessions.*`` to look at."""
+
+_IDS = frozenset({"remoteSessionId", "remoteSessionIds", "resourceId", "sessionId", "sessionIds", "taskId"})
+
+
+def ids_in(result: msgspec.Raw) -> tuple[str, ...]:
+    """Return the session ids in a result; none if it cannot be read."""
+    try:
+        return named_ids(msgspec.json.decode(result))
+    except (ValueError, RecursionError):
+        return ()
+
+
+def named_ids(value: object) -> tuple[str, ...]:
+    """Return the session ids in plain JSON values."""
+    try:
+        return tuple(dict.fromkeys(_ids(value)))
+    except RecursionError:
+        return ()
+
+
+def _ids(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, member in cast("Mapping[Any, object]", value).items():
+            if name not in _IDS:
+                yield from _ids(member)
+            elif isinstance(member, str):
+                yield member
+            elif isinstance(member, list):
+                yield from (one for one in cast("list[object]", member) if isinstance(one, str))
+    elif isinstance(value, list | tuple):
+        for member in cast("list[object]", value):
+            yield from _ids(member)
