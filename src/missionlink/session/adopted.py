@@ -81,7 +81,7 @@ class AdoptedCore(SessionCore):
         return False
 
     async def _deny(self, event: Event) -> None:
-        request_id = read_request_id(event.data_json)
+        request_id = read_request_id(event.data_raw)
         if request_id is None:
             return
         params = {"sessionId": self.id, "requestId": request_id, PERMISSION.reply_member: _DENIAL}
