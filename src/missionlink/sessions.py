@@ -15,6 +15,7 @@ from missionlink.options.merge import checked_id, list_params, options_of, sessi
 from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from missionlink.lifecycle import SessionInfo
@@ -69,7 +70,7 @@ class Sessions(ABC):
         from missionlink.session.local import LocalCreation
         from missionlink.session.opening import Opening
 
-        wanted = session_options(options, fields, also=("session_id", "timeout"))
+        wanted = self._wanted(options, fields, ("session_id", "timeout"))
         name = checked_id(session_id) if session_id is not None else new_session_id()
         return Opening(self._running_link, lambda link: LocalCreation(link, wanted, name), self._limit(timeout))
 
@@ -97,7 +98,7 @@ class Sessions(ABC):
         from missionlink.session.opening import Opening
 
         wanted, name = (
-            session_options(options, fields, also=("continue_pending", "quiet", "timeout")),
+            self._wanted(options, fields, ("continue_pending", "quiet", "timeout")),
             checked_id(session_id),
         )
 
@@ -129,7 +130,7 @@ class Sessions(ABC):
         """
         if "session_id" in fields:
             raise InvalidOption("session_id", "the runtime assigns the id of a cloud session")
-        wanted = session_options(options, fields, also=("repository", "cloud", "timeout"))
+        wanted = self._wanted(options, fields, ("repository", "cloud", "timeout"))
         from missionlink.options.cloud import CloudOptions, Repository
         from missionlink.options.encode import check_cloud
         from missionlink.session.cloud import CloudCreation
@@ -171,7 +172,7 @@ class Sessions(ABC):
         from missionlink.session.cloud import CloudResumption
         from missionlink.session.opening import Opening
 
-        wanted, name = session_options(options, fields, also=("cloud", "history", "timeout")), checked_id(session_id)
+        wanted, name = self._wanted(options, fields, ("cloud", "history", "timeout")), checked_id(session_id)
         check_cloud(wanted)
         settings = options_of(CloudOptions, cloud)
 
@@ -264,21 +265,21 @@ class Sessions(ABC):
     async def list_sessions(
         self,
         *,
-        cwd: str | None = None,
-        git_root: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        git_root: str | os.PathLike[str] | None = None,
         repository: str | None = None,
         branch: str | None = None,
     ) -> list[SessionInfo]:
         """Return the stored local sessions: all, or those that were opened in a certain place.
 
         Args:
-            cwd: Working directory.
-            git_root: Root of the working tree.
+            cwd: Working directory; relative paths count from this program's, and ``~`` is the user's home.
+            git_root: Root of the working tree; likewise.
             repository: ``"owner/name"``.
             branch: Name of the branch.
 
         Raises:
-            InvalidOption: An argument is no text; nothing was sent.
+            InvalidOption: An argument is no path or no text; nothing was sent.
         """
         from missionlink.lifecycle import read_sessions
 
@@ -296,6 +297,11 @@ class Sessions(ABC):
         name = checked_id(session_id)
         result = await self._running_link().call("session.delete", {"sessionId": name})
         check_deleted(name, result, missing_ok=missing_ok)
+
+    def _wanted(
+        self, options: SessionOptions | None, fields: Mapping[str, Any], also: tuple[str, ...]
+    ) -> SessionOptions:
+        return session_options(options, fields, also=also, base=self.options.working_directory)
 
     def _limit(self, timeout: Timeout) -> float | None:
         limit = self.options.create_timeout if isinstance(timeout, Default) else timeout

@@ -90,6 +90,7 @@ async def establish(
         if head_start is not None:
             await _undisturbed(head_start.abandon(options.close_timeout))
         raise
+    link.runs_here = is_ours
     connection = link.connection
     connection.secrets.learn((options.github_token, token))
     connection.secrets.learn_from({**(os.environ if is_ours and options.inherit_env else {}), **(options.env or {})})

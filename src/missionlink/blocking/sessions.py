@@ -10,6 +10,7 @@ from missionlink.options.session import SessionOptions
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from missionlink.blocking.delivery import Deliveries
@@ -230,24 +231,26 @@ class Sessions:
     def list_sessions(
         self,
         *,
-        cwd: str | None = None,
-        git_root: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        git_root: str | os.PathLike[str] | None = None,
         repository: str | None = None,
         branch: str | None = None,
     ) -> list[SessionInfo]:
         """Return the stored local sessions: all, or those that were opened in a certain place.
 
         Args:
-            cwd: Working directory.
-            git_root: Root of the working tree.
+            cwd: Working directory; relative paths count from this program's, and ``~`` is the user's home.
+            git_root: Root of the working tree; likewise.
             repository: ``"owner/name"``.
             branch: Name of the branch.
 
         Raises:
-            InvalidOption: An argument is no text; nothing was sent.
+            InvalidOption: An argument is no path or no text; nothing was sent.
         """
-        place = {"cwd": cwd, "git_root": git_root, "repository": repository, "branch": branch}
-        return self._shared.portal.run(self._inner.list_sessions, **place)
+        list_sessions = self._inner.list_sessions
+        return self._shared.portal.run(
+            lambda: list_sessions(cwd=cwd, git_root=git_root, repository=repository, branch=branch)
+        )
 
     def delete_session(self, session_id: str, *, missing_ok: bool = False) -> None:
         """Remove a stored session that is not open here.

@@ -17,7 +17,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption, UnsupportedByRuntime
 from missionlink.handlers.tool_results import image_type
-from missionlink.options.checks import check_content, check_text
+from missionlink.options.checks import absolute_path, check_content, check_text
 
 __all__ = ("Attachment", "attachments_to_wire")
 
@@ -33,6 +33,8 @@ _LINES = re.compile(r"L(\d+)(?:C\d+)?(?:-L(\d+)(?:C\d+)?)?")
 
 class Attachment(msgspec.Struct, frozen=True):
     """What goes with a prompt; made by ``file``, ``directory``, ``selection``, ``image``, ``blob`` or ``github``.
+
+    Relative paths count from this program's directory, and ``~`` is the user's home.
 
     Raises:
         InvalidOption: What it is made of is wrong, or a file is not there.
@@ -258,9 +260,7 @@ def _pair(option: str, value: object, *, least: int) -> tuple[int, int]:
 
 
 def _absolute(option: str, path: object) -> Path:
-    if not isinstance(path, str | os.PathLike) or not str(cast("object", path)):
-        raise InvalidOption(option, f"must be a path, not {path!r}")
-    return Path(os.path.abspath(cast("str | os.PathLike[str]", path)))
+    return Path(os.path.abspath(absolute_path(option, path)))
 
 
 def _existing(option: str, path: object, *, is_folder: bool) -> Path:

@@ -14,11 +14,13 @@ from missionlink.errors.root import did_you_mean
 from missionlink.protocol.json_values import check_json
 
 __all__ = (
+    "absolute_path",
     "can_be_named",
     "check_callable",
     "check_choice",
     "check_content",
     "check_flag",
+    "check_folder",
     "check_functions",
     "check_headers",
     "check_mapping",
@@ -30,6 +32,7 @@ __all__ = (
     "check_word",
     "freeze",
     "named_fields",
+    "named_path",
     "refuse_unknown",
     "with_fields",
 )
@@ -111,6 +114,59 @@ def check_path(option: str, value: object) -> None:
         path = str(cast("str | os.PathLike[str]", value))
         if not path or not can_be_named(path):
             raise InvalidOption(option, f"{path!r} cannot be a path")
+
+
+def named_path(option: str, value: object) -> str:
+    """Return a path as text, with the user's home in the place of ``~``; it may be relative.
+
+    Raises:
+        InvalidOption: It is no path.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise InvalidOption(option, f"must be a str or os.PathLike, not {type(value).__name__}")
+    given = cast("object", os.fspath(cast("os.PathLike[str]", value)))
+    if not isinstance(given, str):
+        raise InvalidOption(option, "must be a path of str, not bytes; os.fsdecode() makes one of it")
+    if not given or not can_be_named(given):
+        raise InvalidOption(option, f"{given!r} cannot be a path")
+    path = os.path.expanduser(str.__str__(given))
+    if path.startswith("~"):
+        raise InvalidOption(option, f"the home of {path.split('/')[0]!r} is not known; give the whole path")
+    return path
+
+
+def absolute_path(option: str, value: object, base: str | os.PathLike[str] | None = None) -> str:
+    """Return a path as an absolute one.
+
+    Args:
+        option: For the error.
+        value: The path.
+        base: Absolute path from which relative ones count; this program's directory if not given.
+
+    Raises:
+        InvalidOption: It is no path, or cannot be made absolute.
+    """
+    path = named_path(option, value)
+    if os.path.isabs(path):
+        return path
+    if base is not None:
+        path = os.path.join(base, path)
+    try:
+        # Where a link stands before a "..", only the file system knows what is meant.
+        return os.path.realpath(path) if ".." in path.split(os.sep) else os.path.abspath(path)
+    except OSError as error:
+        raise InvalidOption(option, f"{path!r} is relative, and this program's own directory is gone") from error
+
+
+def check_folder(option: str, path: str | os.PathLike[str] | None) -> None:
+    """Refuse a path at which there is no folder.
+
+    Raises:
+        InvalidOption: There is none, or it is something else.
+    """
+    if path is not None and not os.path.isdir(path):
+        what = "is no folder" if os.path.exists(path) else "does not exist"
+        raise InvalidOption(option, f"{os.fspath(path)!r} {what}")
 
 
 def can_be_named(text: str) -> bool:

@@ -12,6 +12,7 @@ from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES
 from missionlink._wire.held_limits import HeldLimits
 from missionlink.errors import HandlerFailed, InvalidOption
 from missionlink.options.checks import (
+    absolute_path,
     can_be_named,
     check_callable,
     check_choice,
@@ -56,9 +57,10 @@ class ClientOptions:
     use_logged_in_user: bool | None = None
     """Whether the runtime may use stored credentials; ``None``: only if there is no token."""
     base_directory: str | os.PathLike[str] | None = None
-    """Where the runtime keeps its state (``COPILOT_HOME``)."""
+    """Where the runtime keeps its state (``COPILOT_HOME``); made if it is not there. Relative paths count from this
+    program's directory, and ``~`` is the user's home."""
     working_directory: str | os.PathLike[str] | None = None
-    """Working directory of the runtime."""
+    """Working directory of the runtime, an existing folder."""
     env: Mapping[str, str] | None = field(default=None, repr=False)
     """Environment variables for the runtime, on top of this program's own."""
     inherit_env: bool = True
@@ -95,8 +97,10 @@ class ClientOptions:
     def __post_init__(self) -> None:
         for option in ("url", "connection_token", "github_token"):
             check_word(option, getattr(self, option))
-        for option in ("runtime", "base_directory", "working_directory"):
-            check_path(option, getattr(self, option))
+        check_path("runtime", self.runtime)
+        for option in ("base_directory", "working_directory"):
+            if (value := getattr(self, option)) is not None:
+                freeze(self, option, absolute_path(option, value))
         check_flag("use_logged_in_user", self.use_logged_in_user)
         check_flag("inherit_env", self.inherit_env, allow_none=False)
         check_flag("coalesce_reads", self.coalesce_reads, allow_none=False)

@@ -70,6 +70,7 @@ _NOT_PASSED_ON = (
     "available_tools",
     "excluded_tools",
     "mcp_servers",
+    "working_directory",
     "additional_directories",
 )
 _NOT_IN_CLOUD_EXTRA = ("provider", "name", "hasSkillProvider", "sessionFs", "managedSettings")

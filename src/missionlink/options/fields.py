@@ -70,7 +70,7 @@ class SessionFields(TypedDict, total=False):
     name: str | None
     client_name: str | None
     working_directory: str | os.PathLike[str] | None
-    additional_directories: Sequence[str] | None
+    additional_directories: Sequence[str | os.PathLike[str]] | None
     config_directory: str | os.PathLike[str] | None
     available_tools: Sequence[str] | None
     excluded_tools: Sequence[str] | None

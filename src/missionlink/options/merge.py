@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.errors import InvalidOption
-from missionlink.options.checks import check_text, with_fields
+from missionlink.options.checks import absolute_path, check_text, with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,9 +37,19 @@ def options_of(kind: type[_Options], options: _Options | None) -> _Options:
 
 
 def session_options(
-    options: SessionOptions | None, fields: Mapping[str, Any], *, also: Sequence[str] = ()
+    options: SessionOptions | None,
+    fields: Mapping[str, Any],
+    *,
+    also: Sequence[str] = (),
+    base: str | os.PathLike[str] | None = None,
 ) -> SessionOptions:
-    """Return session options with keywords put over them; ``also`` are further keywords of the caller.
+    """Return session options with keywords put over them and absolute paths.
+
+    Args:
+        options: As an object; ``None`` for none.
+        fields: The keywords.
+        also: Further keywords of the caller, for hints.
+        base: Where relative paths count from; this program's directory if not given.
 
     Raises:
         InvalidOption: A keyword is no field, or a value is wrong.
@@ -47,7 +58,20 @@ def session_options(
     from missionlink.options.session import SessionOptions
 
     wanted = options_of(SessionOptions, options)
-    return with_fields(wanted, fields, also=also)
+    return _placed(with_fields(wanted, fields, also=also), base)
+
+
+def _placed(options: SessionOptions, base: str | os.PathLike[str] | None) -> SessionOptions:
+    """Return the options with absolute paths: the runtime may count from elsewhere, or refuse relative ones."""
+    changes: dict[str, Any] = {}
+    for option in ("working_directory", "config_directory"):
+        path: str | None = getattr(options, option)
+        if path is not None and not os.path.isabs(path):
+            changes[option] = absolute_path(option, path, base)
+    option = "additional_directories"
+    if any(not os.path.isabs(path) for path in options.additional_directories or ()):
+        changes[option] = [absolute_path(option, path, base) for path in options.additional_directories or ()]
+    return options.replace(**changes) if changes else options
 
 
 def checked_id(session_id: object) -> str:
@@ -61,13 +85,17 @@ def checked_id(session_id: object) -> str:
     return session_id
 
 
-def list_params(*, git_root: str | None, **place: str | None) -> dict[str, Any]:
+def list_params(
+    *, cwd: str | os.PathLike[str] | None, git_root: str | os.PathLike[str] | None, **place: str | None
+) -> dict[str, Any]:
     """Return the parameters of ``session.list`` for the sessions of a certain place.
 
     Raises:
-        InvalidOption: Something is no text.
+        InvalidOption: Something is no path or no text.
     """
-    for name, value in {"git_root": git_root, **place}.items():
+    for name, value in place.items():
         check_text(name, value)
-    wanted = {name: value for name, value in {"gitRoot": git_root, **place}.items() if value is not None}
+    folders = (("cwd", "cwd", cwd), ("git_root", "gitRoot", git_root))
+    wanted = {member: absolute_path(name, folder) for name, member, folder in folders if folder is not None}
+    wanted |= {name: value for name, value in place.items() if value is not None}
     return {"filter": wanted} if wanted else {}

@@ -25,6 +25,7 @@ from missionlink.options.checks import (
     check_word,
     freeze,
     named_fields,
+    named_path,
     with_fields,
 )
 from missionlink.protocol.envelope import Event
@@ -65,9 +66,10 @@ class SessionOptions:
     """Name of your program in the runtime's listings."""
 
     working_directory: str | os.PathLike[str] | None = None
-    """Where the agent works; the runtime's own directory if not set."""
-    additional_directories: Sequence[str] | None = None
-    """Further directories that the agent may use."""
+    """Where the agent works, an existing folder; the runtime's own directory if not set. As with all paths here, ``~``
+    is the user's home, and relative ones count from the client's ``working_directory``, else from this program's."""
+    additional_directories: Sequence[str | os.PathLike[str]] | None = None
+    """Further existing folders that the agent may use."""
     config_directory: str | os.PathLike[str] | None = None
     """Where the runtime reads its configuration for this session, and stores it: resuming it needs the same."""
 
@@ -122,12 +124,13 @@ class SessionOptions:
     def __post_init__(self) -> None:
         for option in ("model", "reasoning_effort", "name", "client_name", "github_token"):
             check_word(option, getattr(self, option))
-        for option in ("additional_directories", "available_tools", "excluded_tools"):
+        for option in ("available_tools", "excluded_tools"):
             freeze(self, option, check_texts(option, getattr(self, option)))
         for option in ("working_directory", "config_directory"):
             value = getattr(self, option)
             if value is not None:
-                freeze(self, option, _path(option, value))
+                freeze(self, option, named_path(option, value))
+        freeze(self, "additional_directories", _paths("additional_directories", self.additional_directories))
         for option in ("streaming", "sub_agent_streaming"):
             if not isinstance(getattr(self, option), bool | None):
                 raise InvalidOption(option, "must be True, False or None")
@@ -219,9 +222,9 @@ HANDLERS = (
 )
 
 
-def _path(option: str, value: object) -> str:
-    if not isinstance(value, str | os.PathLike):
-        raise InvalidOption(option, f"must be a path, not {type(value).__name__}")
-    path = str(os.fspath(cast("os.PathLike[str]", value)))
-    check_word(option, path, allow_none=False)
-    return path
+def _paths(option: str, value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InvalidOption(option, f"must be a list of paths, not {type(value).__name__}")
+    return tuple(named_path(option, entry) for entry in cast("Sequence[object]", value))

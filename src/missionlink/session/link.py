@@ -38,6 +38,8 @@ class Link(msgspec.Struct, eq=False):
     pool: HandlerPool
     options: ClientOptions
     runtime_version: str | None = None
+    runs_here: bool = False
+    """Whether this client has started the runtime, so that both see the same files."""
 
     async def call(self, method: str, params: object = None, *, timeout: Timeout = DEFAULT) -> msgspec.Raw:
         """Send a request with the client's time limit unless another is given.

@@ -13,6 +13,7 @@ from missionlink.errors import (
     SessionIdMismatch,
     SessionNotFound,
 )
+from missionlink.options.checks import check_folder
 from missionlink.options.encode import session_params
 from missionlink.session.conversation import WENT_AWAY, ConversationBase, as_ours, decode_opened, register_new
 from missionlink.session.core import SessionCore
@@ -28,11 +29,20 @@ __all__ = ("LocalCreation", "Resumption")
 _QUESTIONS_HEAD_START_SECONDS = 1.0
 
 
+def _check_folders(options: SessionOptions) -> None:
+    """Refuse folders that are not there: runtimes drop some without a word, and take a file for one."""
+    check_folder("working_directory", options.working_directory)
+    for path in options.additional_directories or ():
+        check_folder("additional_directories", path)
+
+
 class LocalCreation(ConversationBase):
     """``session.create`` with an id of ours: the session is registered before a byte is sent."""
 
     def __init__(self, link: Link, options: SessionOptions, session_id: str) -> None:
         super().__init__(link, session_id)
+        if link.runs_here:
+            _check_folders(options)
         self._session = SessionCore(session_id, link, options)
         self._params = {"sessionId": session_id, **session_params(options)}
         register_new(link, self._session)
