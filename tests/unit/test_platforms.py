@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from missionlink._io import guardian, ownership, process_tree
-from missionlink._io.guardian import guarded
+from missionlink._io import ownership, process_tree
+from missionlink._io.guardian import Guardian
 from missionlink._io.ownership import PosixOwnership, WindowsOwnership, ownership_here
 from missionlink._io.process import ChildProcess
-from missionlink._io.process_tree import descendants, marked
+from missionlink._io.process_tree import descendants, marked, with_mark
 from missionlink._io.tcp import TcpTransport
 from missionlink._io.windows import Job
 
@@ -79,8 +79,8 @@ def test_on_windows_a_child_is_in_a_job_that_ends_with_us() -> None:
     """C4."""
     system = System(Kernel())
     owner = system.owner()
-    command, settings = owner.prepare(["copilot.exe", "--stdio"], None)
-    assert (list(command), settings) == (["copilot.exe", "--stdio"], {"creationflags": 0x200})
+    settings = owner.prepare("copilot.exe", {"A": "b"}, None)
+    assert settings == {"env": {"A": "b"}, "cwd": None, "creationflags": 0x200}
     owner.started(4711)
     assert system.kernel.calls == [
         ("CreateJobObjectW", None, None),
@@ -98,7 +98,7 @@ def test_on_windows_the_end_goes_from_a_console_event_to_the_end_of_the_job() ->
     """C4."""
     system = System(Kernel())
     owner = system.owner()
-    owner.prepare(["copilot.exe"], None)
+    owner.prepare("copilot.exe", {}, None)
     owner.started(4711)
     del system.kernel.calls[:]
     owner.look()
@@ -129,7 +129,7 @@ def test_on_windows_without_a_job_the_tree_is_killed_by_taskkill(
 def test_on_windows_a_missing_folder_is_told_before_the_start() -> None:
     """C5."""
     with pytest.raises(NotADirectoryError, match="no/such/folder"):
-        System(Kernel()).owner().prepare(["copilot.exe"], "no/such/folder")
+        System(Kernel()).owner().prepare("copilot.exe", {}, "no/such/folder")
 
 
 def test_on_windows_nothing_is_killed_before_there_is_a_child() -> None:
@@ -149,23 +149,30 @@ def test_elsewhere_a_child_leads_a_group_and_is_guarded(platform: str) -> None:
     """C4."""
     owner = ownership_here(platform)
     assert isinstance(owner, PosixOwnership)
-    command, settings = owner.prepare([sys.executable, "-c", "pass"], None)
-    assert settings == {"start_new_session": True}
-    assert list(command)[-3:] == [sys.executable, "-c", "pass"]
+    settings = owner.prepare(sys.executable, {"A": "b"}, None)
+    assert settings["start_new_session"]
+    assert settings["env"].items() >= {"A": "b"}.items()
     owner.dismiss()
 
 
-def test_without_proc_the_group_is_named_to_the_guardian_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    """C4: as on macOS; the guardian then ends the group when our end of its pipe goes."""
-    monkeypatch.setattr(guardian.os.path, "isdir", lambda path: False)
+def test_without_proc_a_child_bears_no_mark_and_its_group_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C4: as on macOS; the guardian ends the group when our end of its pipe goes."""
+    monkeypatch.setattr(process_tree.os.path, "isdir", lambda path: False)
+    assert with_mark({"A": "b"}, "mark") == {"A": "b"}
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-    watching, command, _ = guarded(["program"])
-    assert list(command) == ["program"]
-    assert watching.stdin is not None
-    watching.stdin.write(b"%d\n" % child.pid)
-    watching.stdin.close()
+    watching = Guardian()
+    watching.watch(child.pid)
+    _lose(watching)
     assert child.wait(60) < 0
-    watching.wait(60)
+
+
+def _lose(watching: Guardian) -> None:
+    """End our side of the pipe as our end would, and wait until the guardian has done its work."""
+    process, watching._process = watching._process, None
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(60)
 
 
 @pytest.fixture
@@ -181,7 +188,7 @@ def test_the_number_of_a_child_that_has_ended_is_let_alone(
 ) -> None:
     """C4: a client may be closed long after its runtime has died, and numbers come again."""
     owner = PosixOwnership()
-    owner.prepare([sys.executable], None)
+    owner.prepare(sys.executable, {}, None)
     owner.started(stranger.pid)
     with monkeypatch.context() as patch:
         patch.setattr(os, "killpg", lambda *of_the_child: None)
@@ -196,11 +203,10 @@ def test_the_number_of_a_child_that_has_ended_is_let_alone(
 
 def test_a_guardian_lets_the_number_of_a_child_that_has_ended_alone(stranger: subprocess.Popen[bytes]) -> None:
     """C4."""
-    watching, _, _ = guarded([sys.executable])
-    assert watching.stdin is not None
-    watching.stdin.write(b"%d\ngone\n" % stranger.pid)
-    watching.stdin.close()
-    watching.wait(60)
+    watching = Guardian()
+    watching.watch(stranger.pid)
+    watching.forget_group()
+    _lose(watching)
     with pytest.raises(subprocess.TimeoutExpired):
         stranger.wait(0.05)
 

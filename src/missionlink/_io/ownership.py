@@ -15,11 +15,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from missionlink._io.guardian import check_startable, guarded
-from missionlink._io.process_tree import descendants, marked
+from missionlink._io.forks import close_in_forks
+from missionlink._io.guardian import Guardian, check_startable
+from missionlink._io.process_tree import descendants, marked, with_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from missionlink._io.windows import Job
 
@@ -38,12 +39,16 @@ _CTRL_BREAK_EVENT = 1
 class Ownership(Protocol):
     """Owns one child and what it starts; all but ``prepare`` may come twice, and when the child is gone."""
 
-    def prepare(self, argv: Sequence[str], cwd: str | None) -> tuple[Sequence[str], dict[str, Any]]:
-        """Return the command to start, and further arguments for starting it.
+    def prepare(self, program: str, env: Mapping[str, str], cwd: str | None) -> dict[str, Any]:
+        """Return the arguments for ``subprocess.Popen`` with which to start the child, ``env`` and ``cwd`` among them.
 
         Raises:
             OSError: It cannot be started.
         """
+        ...
+
+    def marked(self, env: Mapping[str, str]) -> Mapping[str, str]:
+        """Return an environment that makes further processes part of the child's tree, where that is possible."""
         ...
 
     def started(self, pid: int) -> None:
@@ -72,24 +77,38 @@ class Ownership(Protocol):
 
 
 class PosixOwnership:
-    """A process group, a guardian, and a mark by which the processes are found that have left the group."""
+    """A process group, a guardian, and a mark by which the processes are found that have left the group.
 
-    def __init__(self) -> None:
+    Args:
+        patience: Seconds that the group has between TERM and KILL when this process has gone.
+        scratch: A folder that is removed when this process has gone.
+    """
+
+    def __init__(self, *, patience: float = 2.0, scratch: str | None = None) -> None:
+        self._patience = patience
+        self._scratch = scratch
         self._pid: int | None = None
-        self._guardian: subprocess.Popen[bytes] | None = None
+        self._guardian: Guardian | None = None
         self._mark: str | None = None
         self._strays: list[int] = []
 
-    def prepare(self, argv: Sequence[str], cwd: str | None) -> tuple[Sequence[str], dict[str, Any]]:
-        """Start the guardian; the command announces the child to it before it becomes the program."""
-        check_startable(argv[0], cwd)
-        self._guardian, command, self._mark = guarded(argv)
-        return command, {"start_new_session": True}
+    def prepare(self, program: str, env: Mapping[str, str], cwd: str | None) -> dict[str, Any]:
+        """Start the guardian; the child is watched from its first instant, by the mark in its environment."""
+        check_startable(program, cwd)
+        self._guardian = Guardian(patience=self._patience, scratch=self._scratch)
+        self._mark = self._guardian.mark
+        close_in_forks(self)
+        return {"env": self.marked(env), "cwd": cwd, "start_new_session": True}
+
+    def marked(self, env: Mapping[str, str]) -> Mapping[str, str]:
+        """Return an environment with the mark, once there is one."""
+        return env if self._mark is None else with_mark(env, self._mark)
 
     def started(self, pid: int) -> None:
-        """Name the group to the guardian: where there is no /proc, the child could not."""
+        """Name the group to the guardian, which asks it to end before it kills."""
         self._pid = pid
-        self._tell_guardian(b"%d\n" % pid)
+        if self._guardian is not None:
+            self._guardian.watch(pid)
 
     def look(self) -> None:
         """Remember who left the group, as far as the system tells."""
@@ -113,24 +132,28 @@ class PosixOwnership:
                 break
 
     def ended(self) -> None:
-        """End what is left; the guardian forgets the group too, and goes on to watch over those with the mark."""
+        """End what is left; the guardian forgets the group too, and still watches the marked processes."""
         self.kill()
         self._pid = None
-        self._tell_guardian(b"gone\n")
+        if self._guardian is not None:
+            self._guardian.forget_group()
 
     def dismiss(self) -> None:
         """Tell the guardian that nothing is left to watch."""
-        # The first word is taken for a group if the child never announced itself; a non-number kills nothing.
-        self._tell_guardian(b"done\ndone\n")
         guardian, self._guardian = self._guardian, None
-        if guardian is not None and guardian.stdin is not None:
-            guardian.stdin.close()
-            guardian.wait()
+        if guardian is not None:
+            guardian.dismiss()
 
-    def _tell_guardian(self, words: bytes) -> None:
-        if self._guardian is not None and self._guardian.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._guardian.stdin.write(words)
+    # Called in a process that was forked off.
+
+    def descriptors(self) -> Iterable[int]:
+        """Return nothing: the guardian has the only one."""
+        return ()
+
+    def forked(self) -> None:
+        """Leave the child alone from now on: it belongs to the other process."""
+        self._pid = self._mark = self._guardian = None
+        self._strays = []
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pid is not None:
@@ -160,11 +183,15 @@ class WindowsOwnership:
         self._job: Job | None = None
         self._pid: int | None = None
 
-    def prepare(self, argv: Sequence[str], cwd: str | None) -> tuple[Sequence[str], dict[str, Any]]:
+    def prepare(self, program: str, env: Mapping[str, str], cwd: str | None) -> dict[str, Any]:
         """Give the child a process group, which can be asked to end without us."""
         if cwd is not None and not os.path.isdir(cwd):
             raise NotADirectoryError(f"the working directory {cwd} does not exist")
-        return argv, {"creationflags": _CREATE_NEW_PROCESS_GROUP}
+        return {"env": env, "cwd": cwd, "creationflags": _CREATE_NEW_PROCESS_GROUP}
+
+    def marked(self, env: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the environment as it is: the job knows its processes."""
+        return env
 
     def started(self, pid: int) -> None:
         """Put the child into a job, before it has had the time to start others."""
@@ -206,10 +233,13 @@ class WindowsOwnership:
             job.close()
 
 
-def ownership_here(platform: str = sys.platform) -> Ownership:
-    """Return the way of owning a child that fits the platform."""
+def ownership_here(platform: str = sys.platform, *, patience: float = 2.0, scratch: str | None = None) -> Ownership:
+    """Return the way of owning a child that fits the platform; arguments as for ``PosixOwnership``.
+
+    On Windows nothing of the child is left when this process has gone, and nobody removes ``scratch``.
+    """
     if platform != "win32":
-        return PosixOwnership()
+        return PosixOwnership(patience=patience, scratch=scratch)
     # Imported here: only Windows has what it needs.
     from missionlink._io.windows import Job, kernel
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, cast
+import sys
+from typing import TYPE_CHECKING, Any, cast
 
-from missionlink._io.output_pipe import output_pipe_here
 from missionlink._io.ownership import ownership_here
-from missionlink._io.spawning import spawning
 from missionlink.errors import RuntimeStartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from missionlink._io.output_pipe import OutputPipe
     from missionlink._io.ownership import Ownership
 
 __all__ = ("STDERR_TAIL_BYTES", "ChildProcess")
@@ -58,8 +56,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._stderr_bytes = 0
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
-        # Its standard output; None where asyncio reads it.
-        self._output: OutputPipe | None = None
         self._exited = asyncio.Event()
         # File descriptors of the child that are still connected.
         self._open = {0, 1, 2}
@@ -94,37 +90,46 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """Start the program.
 
         Raises:
-            RuntimeStartFailed: The operating system refused.
+            RuntimeStartFailed: The operating system refused, or the event loop cannot start processes.
         """
         try:
-            await self._spawn(argv, env, cwd)
+            settings = self._ownership.prepare(argv[0], env, cwd)
+            if sys.platform == "win32":
+                # Imported here: only Windows needs it.
+                from missionlink._io.spawning import spawn
+
+                await spawn(self, argv, settings)
+            else:
+                await self._spawn(argv, settings)
         except OSError as error:
-            self._ownership.dismiss()
+            self._give_up()
             raise RuntimeStartFailed(f"{argv[0]!r} cannot be started: {error}") from error
+        except NotImplementedError as error:
+            self._give_up()
+            raise RuntimeStartFailed(_unable(asyncio.get_running_loop())) from error
         except BaseException:
-            # Where the child exists, whoever started it stops it, and it stays watched until then.
-            if self._transport is None:
-                self._ownership.dismiss()
+            self._give_up()
             raise
 
-    async def _spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> None:
-        command, settings = self._ownership.prepare(argv, cwd)
-        self._output = output_pipe_here(self._on_output, lambda: self.pipe_connection_lost(1, None))
-        if self._output is not None:
-            settings["stdout"] = self._output.write_end
-        loop = asyncio.get_running_loop()
-        made = spawning(loop.subprocess_exec(lambda: self, *command, env=env, cwd=cwd, **settings))
+    async def _spawn(self, argv: Sequence[str], settings: dict[str, Any]) -> None:
+        # Imported here: Windows lacks what it needs.
+        from missionlink._io.unix_process import UnixProcess
+
+        process = UnixProcess(self, self._on_output)
         try:
-            await asyncio.shield(made)
-        except asyncio.CancelledError:
-            # Only then is it known what there is to stop.
-            while not made.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait({made})
+            process.start(argv, settings)
+            await process.connect()
+        except BaseException:
+            if self._transport is None:
+                process.close()
             raise
-        finally:
-            if self._output is not None:
-                self._output.handed_over() if self._transport else self._output.close()
+
+    def _give_up(self) -> None:
+        # Where the child exists, the caller stops it, and it stays watched until then.
+        if self._transport is None:
+            # An interruption may have come when there was a child already, and nothing led to it yet.
+            self._ownership.kill()
+            self._ownership.dismiss()
 
     # Called by asyncio.
 
@@ -133,9 +138,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
         # Not by its class: other event loops than asyncio's own have transports of their own.
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._ownership.started(self._transport.get_pid())
-        if self._output is not None:
-            self._output.handed_over()
-            self._output.resume()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Deliver output; keep the beginning and the end of the error stream."""
@@ -188,17 +190,14 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     # Streams.
 
-    def _pipe(self, fd: int) -> asyncio.BaseTransport | None:
-        return self._transport.get_pipe_transport(fd) if self._transport else None
-
     def _input(self) -> asyncio.WriteTransport | None:
         # Kept: it is asked for with every message.
-        if self._stdin is None:
-            self._stdin = cast("asyncio.WriteTransport | None", self._pipe(0))
+        if self._stdin is None and self._transport is not None:
+            self._stdin = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(0))
         return self._stdin
 
     def _stdout(self) -> asyncio.ReadTransport | None:
-        return cast("asyncio.ReadTransport | None", self._pipe(1))
+        return cast("asyncio.ReadTransport | None", self._transport.get_pipe_transport(1)) if self._transport else None
 
     @property
     def unsent_bytes(self) -> int:
@@ -214,18 +213,12 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def pause_reading(self) -> None:
         """Stop taking its output; its standard error is always drained."""
-        if self._output is not None:
-            self._output.pause()
-            return
         stdout = self._stdout()
         if stdout is not None and not stdout.is_closing() and stdout.is_reading():
             stdout.pause_reading()
 
     def resume_reading(self) -> None:
         """Take its output again."""
-        if self._output is not None:
-            self._output.resume()
-            return
         stdout = self._stdout()
         if stdout is not None and not stdout.is_closing() and not stdout.is_reading():
             stdout.resume_reading()
@@ -244,8 +237,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
         finally:
             # Not before the process is reaped: closing polls it, and asyncio's own watcher would find it gone.
             transport.close()
-            if self._output is not None:
-                self._output.close()
 
     async def _end_tree(self, timeout: float, *, ask_first: bool) -> None:
         try:
@@ -269,3 +260,15 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """Wait until the process has ended and is reaped, at most ``timeout`` seconds."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._exited.wait(), timeout)
+
+
+def _unable(loop: asyncio.AbstractEventLoop) -> str:
+    kind = f"{type(loop).__module__}.{type(loop).__qualname__}"
+    if sys.platform == "win32":
+        able = "asyncio.ProactorEventLoop, which is the default, for example asyncio.run(main()) without a policy"
+    else:
+        able = "asyncio.SelectorEventLoop or uvloop, for example with asyncio.Runner(loop_factory=…)"
+    return (
+        f"this event loop ({kind}) cannot start processes; run the program in {able}, use missionlink.Client, which "
+        "brings an event loop of its own, or connect to a runtime that is running already (url=…)"
+    )

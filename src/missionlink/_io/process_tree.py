@@ -12,9 +12,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-__all__ = ("MARK_VARIABLE", "descendants", "marked", "new_mark")
+__all__ = ("MARK_VARIABLE", "descendants", "marked", "new_mark", "with_mark")
 
 MARK_VARIABLE = "MISSIONLINK_TREE"
 """Environment variable with the marks of all trees that a process belongs to."""
@@ -23,6 +23,15 @@ MARK_VARIABLE = "MISSIONLINK_TREE"
 def new_mark() -> str:
     """Return a word that no other process has in its environment; it is no secret."""
     return os.urandom(12).hex()
+
+
+def with_mark(environ: Mapping[str, str], mark: str) -> Mapping[str, str]:
+    """Return an environment with one more mark; unchanged where there is no /proc, and marks cannot be found."""
+    if not os.path.isdir("/proc/self"):
+        return environ
+    # Those that we bear ourselves stay, being below another runtime: its tree goes on in ours.
+    borne = environ.get(MARK_VARIABLE) or os.environ.get(MARK_VARIABLE)
+    return {**environ, MARK_VARIABLE: f"{borne}:{mark}" if borne else mark}
 
 
 def marked(mark: str) -> list[int]:

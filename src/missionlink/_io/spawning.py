@@ -6,14 +6,15 @@ Whoever waits can be cancelled; the making goes on, which takes a few rounds of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import types
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Coroutine, Generator, Mapping, Sequence
 
-__all__ = ("spawning",)
+__all__ = ("spawn", "spawning")
 
 
 class _Undisturbed(asyncio.Task[Any]):
@@ -26,6 +27,30 @@ class _Undisturbed(asyncio.Task[Any]):
     def cancel(self, msg: object = None) -> bool:
         """Go on."""
         return False
+
+
+async def spawn(protocol: asyncio.SubprocessProtocol, argv: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Make a process with the means of the event loop; a cancellation comes through when there is one.
+
+    Args:
+        protocol: Told of the process.
+        argv: Program and arguments.
+        settings: Further arguments of ``subprocess.Popen``.
+
+    Raises:
+        OSError: The operating system refused.
+        NotImplementedError: The event loop cannot start processes.
+    """
+    loop = asyncio.get_running_loop()
+    made = spawning(loop.subprocess_exec(lambda: protocol, *argv, **settings))
+    try:
+        await asyncio.shield(made)
+    except asyncio.CancelledError:
+        # Only then is it known what there is to stop.
+        while not made.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({made})
+        raise
 
 
 def spawning(making: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

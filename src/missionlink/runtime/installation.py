@@ -1,12 +1,14 @@
 """Install a tested release into our cache with npm: pinned, checked by checksum, placed in one step or not at all.
 
 npm fetches and unpacks; we write its ``package.json`` and lock file from the table in ``releases``, watch what it
-says, start the result once and move it into place. What npm gets wrong is caught here: it leaves out an *optional*
-package whose checksum is wrong (so every package is a direct dependency), and it reports success on a full disk.
+says, compare every file with a checksum of our own, start the result once and move it into place. npm makes mistakes
+that are caught here: it leaves out an *optional* package whose checksum is wrong (so every package is a direct
+dependency), it ignores the lock's checksums under some settings, and it reports success on a full disk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,8 +16,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from missionlink._io.ownership import ownership_here
 from missionlink.errors import MissingExtra, RuntimeInstallFailed, RuntimeStartFailed
 from missionlink.runtime.cache import cache_root, program_files, release_folder
+from missionlink.runtime.integrity import check_genuine, is_noted, note_genuine
+from missionlink.runtime.interrupts import ended_in_order
 from missionlink.runtime.location import placed
 from missionlink.runtime.node import Tool, find_npm
 from missionlink.runtime.npm import fault_of, run_npm
@@ -49,7 +54,9 @@ def install(
     """Install one tested release of the runtime into our cache and return its program.
 
     A release that is installed already is returned at once. Several processes may install at the same time: one
-    does it, the others wait. An installation that fails or is killed leaves nothing in place.
+    does it, the others wait. An installation that fails or is killed leaves nothing in place, and no npm running.
+
+    What an earlier version of this package has installed is compared with the checksums once, before it is returned.
 
     Args:
         version: One of the tested versions, ``"newest"`` or ``"oldest"``. ``None`` means the newest.
@@ -73,13 +80,14 @@ def install(
             reason="platform",
         )
     root = cache_root(env)
-    there = placed(root, release.version)
-    if there is not None and not force:
-        return there
     folder = release_folder(root, release, key)
+    there = placed(root, release.version)
     try:
+        if there is not None and not force:
+            _require_checked(folder, release, key)
+            return there
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(folder, timeout):
+        with ended_in_order(), _only_one(folder, timeout):
             # Another process may have done it while we waited.
             there = placed(root, release.version)
             if there is None or force:
@@ -129,6 +137,8 @@ def _install_alone(
     _remove_leftovers(folder)
     _require_room(folder.parent, release)
     staging = Path(tempfile.mkdtemp(prefix=_staging_prefix(folder), dir=folder.parent))
+    # When we are killed, npm is ended and the staging folder is removed all the same.
+    owner = ownership_here(patience=0.0, scratch=str(staging))
     try:
         tree = staging / "tree"
         tree.mkdir()
@@ -136,14 +146,27 @@ def _install_alone(
         (tree / "package.json").write_text(json.dumps(manifest, indent=2))
         (tree / "package-lock.json").write_text(json.dumps(lock, indent=2))
         report(f"fetching runtime {release.version} for {key} with npm {npm.version}")
-        run_npm(npm, tree, environ, timeout)
+        run_npm(npm, tree, environ, timeout, owner)
         report(f"checking runtime {release.version}")
-        _require_working(tree, staging, release, key)
+        _require_files(tree, release, key)
+        check_genuine(tree, release, key)
+        _require_working(tree, staging, release, key, owner.marked(environ))
+        note_genuine(tree, release, key)
         if folder.exists():
             os.replace(folder, staging / "replaced")
         os.replace(tree, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        owner.dismiss()
+
+
+def _require_checked(folder: Path, release: Release, key: str) -> None:
+    """Compare what is installed with the checksums, unless that has been done already."""
+    if not is_noted(folder, release, key):
+        check_genuine(folder, release, key)
+        # A cache that several users share may not be ours to write to; then it is compared each time.
+        with contextlib.suppress(OSError):
+            note_genuine(folder, release, key)
 
 
 def _require_room(parent: Path, release: Release) -> None:
@@ -157,17 +180,20 @@ def _require_room(parent: Path, release: Release) -> None:
         )
 
 
-def _require_working(tree: Path, scratch: Path, release: Release, key: str) -> None:
-    files = program_files(tree, release, key)
-    for file in files:
+def _require_files(tree: Path, release: Release, key: str) -> None:
+    for file in program_files(tree, release, key):
         if not file.is_file():
             raise RuntimeInstallFailed(
                 f"npm ended without an error but left out {file.name!r} of runtime {release.version}; run "
                 "'npm cache clean --force' and try again",
                 reason="npm",
             )
+
+
+def _require_working(tree: Path, scratch: Path, release: Release, key: str, environ: Mapping[str, str]) -> None:
+    argv = [str(file) for file in program_files(tree, release, key)]
     try:
-        said = ask_version([str(file) for file in files], scratch=scratch)
+        said = ask_version(argv, scratch=scratch, environ=environ)
     except RuntimeStartFailed as error:
         raise RuntimeInstallFailed(
             f"runtime {release.version} was fetched and does not run on this machine: {error}",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
-import signal
 import subprocess
 import tempfile
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from missionlink._io.ownership import Ownership
     from missionlink.runtime.node import Tool
 
 __all__ = ("fault_of", "run_npm")
@@ -23,15 +22,32 @@ __all__ = ("fault_of", "run_npm")
 DETAIL_LINES = 12
 """What npm says about one fault fits in these; the rest is its stack trace."""
 
+# Whatever the user's settings, files and variables say about these, the command line counts. What says where packages
+# come from and how they are reached stays theirs: registries, credentials, proxies, certificates, the cache.
 _ARGUMENTS = (
     "ci",
-    # Nothing that is fetched is run before its checksum has been compared and we ask it for its version.
+    # Nothing that is fetched is run before its checksum has been compared.
     "--ignore-scripts",
+    # Others ignore the lock's checksums ("linked"), or put packages where nobody looks for them.
+    "--install-strategy=hoisted",
+    "--no-global-style",
+    "--no-legacy-bundling",
+    # The lock holds the checksums.
+    "--package-lock",
+    "--shrinkwrap",
+    "--no-package-lock-only",
+    "--no-force",
+    "--no-dry-run",
+    # The folder that we have made, and no other one.
+    "--no-global",
+    "--location=project",
+    "--no-workspaces",
     "--no-audit",
     "--no-fund",
     "--no-bin-links",
     # The user's settings may ask for silence; a full disk is told as a warning only.
     "--loglevel=warn",
+    "--no-json",
     "--no-progress",
     "--no-color",
     # The defaults wait for minutes before a missing network is told.
@@ -61,34 +77,39 @@ _ADVICE = {
 }
 
 
-def run_npm(npm: Tool, folder: Path, environ: Mapping[str, str], timeout: float) -> None:
+def run_npm(npm: Tool, folder: Path, environ: Mapping[str, str], timeout: float, owner: Ownership) -> None:
     """Install what the lock file in ``folder`` names; return when it is complete.
 
     npm is ended together with all that it started when this is interrupted or takes too long.
 
+    Args:
+        npm: The program.
+        folder: Has ``package.json`` and ``package-lock.json``.
+        environ: npm's environment.
+        timeout: Seconds.
+        owner: Owns npm and its tree, and goes on to own what is left until it is dismissed.
+
     Raises:
         RuntimeInstallFailed: npm failed, or said that it could not write everything.
+        OSError: npm cannot be started.
     """
+    settings = owner.prepare(npm.argv[0], {**environ, "npm_config_update_notifier": "false"}, str(folder))
     # A file and not a pipe: a process of npm's that outlives it cannot hold us up.
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [*npm.argv, *_ARGUMENTS],
-            cwd=folder,
-            env={**environ, "npm_config_update_notifier": "false"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            # A process group of its own, so that its whole tree can be ended.
-            start_new_session=True,
+            [*npm.argv, *_ARGUMENTS], stdin=subprocess.DEVNULL, stdout=output, stderr=output, **settings
         )
         try:
+            owner.started(process.pid)
             code = process.wait(timeout)
         except subprocess.TimeoutExpired as error:
             raise RuntimeInstallFailed(
                 f"npm took longer than {timeout:g} s and was ended; try again", reason="network"
             ) from error
         finally:
-            _end(process)
+            owner.kill()
+            process.wait()
+            owner.ended()
         output.seek(0)
         said = output.read().decode(errors="replace")
     _judge(code, said)
@@ -138,13 +159,3 @@ def _tail(said: str) -> str:
     lines = [line for line in said.splitlines() if re.match(r"npm (?:ERR!|error|warn)", line)]
     # Addresses of private registries may carry a password.
     return re.sub(r"//[^/\s@]+@", "//***@", "\n".join(lines[:DETAIL_LINES]))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    if os.name == "posix":
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()

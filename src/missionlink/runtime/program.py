@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from missionlink.errors import RuntimeStartFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = ("RuntimeProgram", "ask_version", "read_version")
@@ -53,7 +53,13 @@ def read_version(program: Path) -> str | None:
     return version
 
 
-def ask_version(argv: Sequence[str], *, scratch: Path | None = None, timeout: float = VERSION_TIMEOUT_S) -> str:
+def ask_version(
+    argv: Sequence[str],
+    *,
+    scratch: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    timeout: float = VERSION_TIMEOUT_S,
+) -> str:
     """Start a program with ``--version`` and return the version that it names.
 
     The program gets a home folder of its own, which is removed afterwards: it unpacks about 240 MB there.
@@ -61,6 +67,7 @@ def ask_version(argv: Sequence[str], *, scratch: Path | None = None, timeout: fl
     Args:
         argv: The first words of the command line.
         scratch: An existing folder for that home. ``None`` means the system's folder for temporary files.
+        environ: The rest of its environment. ``None`` means this process's own.
         timeout: Seconds until the program is ended.
 
     Raises:
@@ -68,8 +75,8 @@ def ask_version(argv: Sequence[str], *, scratch: Path | None = None, timeout: fl
     """
     shown = argv[-1]
     with tempfile.TemporaryDirectory(prefix="missionlink-", dir=scratch, ignore_cleanup_errors=True) as home:
-        environ = {
-            **os.environ,
+        whole = {
+            **(os.environ if environ is None else environ),
             "HOME": home,
             "USERPROFILE": home,
             "XDG_CACHE_HOME": os.path.join(home, "cache"),
@@ -82,7 +89,7 @@ def ask_version(argv: Sequence[str], *, scratch: Path | None = None, timeout: fl
                 capture_output=True,
                 timeout=timeout,
                 check=False,
-                env=environ,
+                env=whole,
             )
         except subprocess.TimeoutExpired as error:
             text = f"{shown!r} did not tell its version within {timeout:g} s"
