@@ -88,7 +88,9 @@ WRONG_PROVIDER = [
     ("bearer_token", [3, ""]),
     ("headers", [3, "x", {"A": 1}]),
     ("wire_api", ["grpc"]),
+    ("wire_model", [3, ""]),
     ("model_id", [3, ""]),
+    ("vision", ["yes", 1]),
     ("max_prompt_tokens", [0, 1.5, "5"]),
     ("max_output_tokens", [0, 1.5, "5"]),
     ("api_version", [3, ""]),
@@ -507,6 +509,49 @@ def test_the_defaults_are_those_of_the_contract():
     assert ClientOptions().start_timeout == 30
     assert ClientOptions().adoption_patience == 0.25
     assert ClientOptions().max_frame_bytes == 256 * 1024 * 1024
+
+
+def own() -> None:
+    """Do it."""
+
+
+@pytest.mark.parametrize(
+    ("available", "sent"), [(["view"], ("view", "own")), ([], ("own",)), (["own", "view"], ("own", "view"))]
+)
+def test_the_programs_own_tools_are_available(available: list[str], sent: tuple[str, ...]) -> None:
+    """Who gives tools wants them to be used; what is excluded stays excluded."""
+    assert session_params(SessionOptions(tools=[own], available_tools=available))["availableTools"] == sent
+    both = session_params(SessionOptions(tools=[own], available_tools=available, excluded_tools=["own"]))
+    assert both["toolFilterPrecedence"] == "excluded"
+    assert "availableTools" not in session_params(SessionOptions(tools=[own]))
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "sent"),
+    [
+        (None, {}, {}),
+        ("m", {}, {}),
+        (None, {"model_id": "w"}, {"modelId": "w"}),
+        ("m", {"model_id": "w"}, {"wireModel": "w"}),
+        ("m", {"model_id": "m"}, {"modelId": "m"}),
+        ("m", {"wire_model": "w"}, {"wireModel": "w"}),
+        (None, {"wire_model": "w"}, {"modelId": "w", "wireModel": "w"}),
+        (None, {"model_id": "i", "wire_model": "w"}, {"modelId": "i", "wireModel": "w"}),
+        ("m", {"model_id": "m", "wire_model": "w"}, {"modelId": "m", "wireModel": "w"}),
+    ],
+)
+def test_the_servers_name_of_a_model_is_sent_where_both_families_heed_it(
+    model: str | None, given: dict[str, str], sent: dict[str, str]
+) -> None:
+    provider = Provider(base_url="http://x", **given)
+    params = session_params(SessionOptions(model=model, provider=provider))["provider"]
+    assert params == {"type": "openai", "baseUrl": "http://x", **sent}
+
+
+def test_a_name_of_a_model_that_would_do_nothing_is_refused() -> None:
+    provider = Provider(base_url="http://x", model_id="i", wire_model="w")
+    with pytest.raises(InvalidOption, match="provider: its model_id does nothing"):
+        SessionOptions(model="m", provider=provider)
 
 
 def test_what_is_excluded_stays_excluded_whatever_is_available():

@@ -18,6 +18,7 @@ import msgspec
 from missionlink.errors import InvalidOption, UnsupportedByRuntime
 from missionlink.handlers.tool_results import image_type
 from missionlink.options.checks import absolute_path, check_content, check_text
+from missionlink.protocol.versions import is_older
 
 __all__ = ("Attachment", "attachments_to_wire")
 
@@ -185,7 +186,7 @@ def attachments_to_wire(
     for entry in entries:
         kind = entry["type"]
         is_text = kind == "blob" and not str(entry.get("mimeType", "")).startswith("image/")
-        if (kind in _NEWER or is_text) and _is_older(runtime_version):
+        if (kind in _NEWER or is_text) and is_older(runtime_version, _FIRST_NEWER):
             what = "blobs that are no images" if is_text else f"the type {kind}"
             raise UnsupportedByRuntime("session.send", runtime_version, options=(f"attachments of {what}",))
     return entries or None
@@ -196,11 +197,6 @@ def _entry(attachment: object) -> Mapping[str, Any]:
     if not isinstance(entry, Mapping) or not isinstance(cast("Mapping[str, Any]", entry).get("type"), str):
         raise InvalidOption("attachments", f"has an entry that is no Attachment: {type(attachment).__name__}")
     return cast("Mapping[str, Any]", entry)
-
-
-def _is_older(version: str | None) -> bool:
-    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
-    return found is not None and tuple(int(part) for part in found.groups()) < _FIRST_NEWER
 
 
 def _github(path: str, fragment: str, title: str, state: str) -> dict[str, Any]:

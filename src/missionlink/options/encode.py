@@ -8,15 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from missionlink.errors import InvalidOption
+from missionlink.errors import InvalidOption, UnsupportedByRuntime
+from missionlink.protocol.versions import is_older
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from missionlink.options.cloud import CloudOptions, Repository
+    from missionlink.options.model import Provider
     from missionlink.options.session import SessionOptions
 
-__all__ = ("NOT_IN_CLOUD", "check_cloud", "cloud_params", "lean", "not_passed_on", "session_params", "unserved")
+__all__ = (
+    "NOT_IN_CLOUD",
+    "check_cloud",
+    "check_runtime",
+    "cloud_params",
+    "lean",
+    "not_passed_on",
+    "session_params",
+    "unserved",
+    "with_own_tools",
+)
 
 # Option, member on the wire.
 _PLAIN = (
@@ -83,13 +95,14 @@ def session_params(options: SessionOptions) -> dict[str, Any]:
         value = getattr(options, option)
         if value is not None:
             params[member] = value
-    if options.available_tools is not None and options.excluded_tools:
-        # Else runtimes forget what is excluded where something else is named as available.
-        params["toolFilterPrecedence"] = "excluded"
+    if options.available_tools is not None:
+        # The program's own tools are given to be used; only ``excluded_tools`` takes them away.
+        params["availableTools"] = with_own_tools(options.available_tools, options.tools)
+        if options.excluded_tools:
+            # Else runtimes forget what is excluded where something else is named as available.
+            params["toolFilterPrecedence"] = "excluded"
     if options.provider is not None:
-        params["provider"] = options.provider.to_wire()
-        if options.on_provider_token is not None:
-            params["provider"]["hasBearerTokenProvider"] = True
+        params.update(_provider_params(options, options.provider))
     if options.system_message is not None:
         params["systemMessage"] = options.system_message.to_wire()
     if options.transforms:
@@ -108,6 +121,31 @@ def session_params(options: SessionOptions) -> dict[str, Any]:
         params["hooks"] = True
     params.update(options.extra)
     return params
+
+
+def _provider_params(options: SessionOptions, provider: Provider) -> dict[str, Any]:
+    params: dict[str, Any] = {"provider": provider.to_wire(options.model)}
+    if options.on_provider_token is not None:
+        params["provider"]["hasBearerTokenProvider"] = True
+    if provider.vision is not None:
+        params["modelCapabilities"] = {"supports": {"vision": provider.vision}}
+    return params
+
+
+def with_own_tools(available: Sequence[str], tools: Sequence[Any]) -> tuple[str, ...]:
+    """Return the names of the only tools that the agent may use, the program's own among them."""
+    return (*available, *(tool.name for tool in tools if tool.name not in available))
+
+
+def check_runtime(method: str, version: str | None, params: Mapping[str, Any]) -> None:
+    """Refuse, by name, what the connected runtime would ignore.
+
+    Raises:
+        UnsupportedByRuntime: There is such an option.
+    """
+    provider = params.get("provider")
+    if isinstance(provider, dict) and "hasBearerTokenProvider" in provider and is_older(version, (1, 0, 81)):
+        raise UnsupportedByRuntime(method, version, options=("on_provider_token",))
 
 
 def _with_transforms(message: dict[str, Any], options: SessionOptions) -> dict[str, Any]:

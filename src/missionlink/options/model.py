@@ -10,6 +10,7 @@ from missionlink.errors import InvalidOption
 from missionlink.options.checks import (
     check_choice,
     check_content,
+    check_flag,
     check_headers,
     check_members,
     check_positive,
@@ -38,8 +39,13 @@ class Provider:
     """Further headers of each request."""
     wire_api: Literal["completions", "responses"] | None = None
     """Which of OpenAI's interfaces is spoken."""
+    wire_model: str | None = None
+    """Name that the server is asked for, where it differs from the session's ``model``, whichever that is."""
     model_id: str | None = None
-    """The model's name at the provider, where it differs."""
+    """Name of the model, where the session has no ``model``. Beside a ``model`` it means the same as ``wire_model``."""
+    vision: bool | None = None
+    """Whether the model can see. Runtimes cannot find that out, and give images that tools return only to a model of
+    which this is ``True``."""
     max_prompt_tokens: int | None = None
     """Most tokens of a prompt."""
     max_output_tokens: int | None = None
@@ -53,15 +59,26 @@ class Provider:
             raise InvalidOption("base_url", f"must begin with http:// or https://, not {self.base_url[:20]!r}")
         check_choice("type", self.type, ("openai", "azure", "anthropic"), allow_none=False)
         check_choice("wire_api", self.wire_api, ("completions", "responses"))
-        for option in ("api_key", "bearer_token", "model_id", "api_version"):
+        for option in ("api_key", "bearer_token", "wire_model", "model_id", "api_version"):
             check_word(option, getattr(self, option))
         if self.headers is not None:
             check_headers("headers", self.headers)
+        check_flag("vision", self.vision)
         for option in ("max_prompt_tokens", "max_output_tokens"):
             check_positive(option, getattr(self, option), whole=True)
 
-    def to_wire(self) -> dict[str, Any]:
-        """Return the ``provider`` member."""
+    def to_wire(self, model: str | None = None) -> dict[str, Any]:
+        """Return the ``provider`` member.
+
+        Args:
+            model: The session's ``model``. Newer runtimes only heed a ``modelId`` that is the same, and no runtime
+                finds a model by ``wireModel`` alone.
+        """
+        model_id, wire_model = self.model_id, self.wire_model
+        if model is None:
+            model_id = model_id or wire_model
+        elif model_id is not None and model_id != model:
+            model_id, wire_model = None, wire_model or model_id
         wire: dict[str, Any] = {
             "type": self.type,
             "baseUrl": self.base_url,
@@ -69,7 +86,8 @@ class Provider:
             "bearerToken": self.bearer_token,
             "headers": dict(self.headers) if self.headers is not None else None,
             "wireApi": self.wire_api,
-            "modelId": self.model_id,
+            "modelId": model_id,
+            "wireModel": wire_model,
             "maxPromptTokens": self.max_prompt_tokens,
             "maxOutputTokens": self.max_output_tokens,
             "azure": {"apiVersion": self.api_version} if self.api_version else None,

@@ -74,9 +74,9 @@ class SessionOptions:
     """Where the runtime reads its configuration for this session, and stores it: resuming it needs the same."""
 
     available_tools: Sequence[str] | None = None
-    """Names of the only tools that the agent may use."""
+    """Names of the only tools that the agent may use, besides those in ``tools``; ``()`` leaves it those alone."""
     excluded_tools: Sequence[str] | None = None
-    """Names of tools that the agent may not use, also of those in ``available_tools``."""
+    """Names of tools that the agent may not use, also of those in ``available_tools`` and ``tools``."""
     mcp_servers: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
     """MCP servers by name, in wire spelling: ``{"type": "local", "command": …, "args": […], "env": {…}}`` for a
     program, ``{"type": "http", "url": …, "headers": {…}}`` for a remote one. ``"tools": ["*"]`` offers all of its
@@ -171,6 +171,9 @@ class SessionOptions:
             raise InvalidOption("transforms", "needs a system_message made by customize(), or none")
         if self.on_provider_token is not None and self.provider is None:
             raise InvalidOption("on_provider_token", "needs a provider whose token it brings")
+        if self.model is not None and self.provider is not None and self.provider.wire_model is not None:
+            if self.provider.model_id not in (None, self.model, self.provider.wire_model):
+                raise InvalidOption("provider", "its model_id does nothing beside a model and its wire_model")
 
     def _check_objects(self) -> None:
         for option, name in (("provider", "Provider"), ("system_message", "SystemMessage")):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
 from missionlink.errors import RuntimeIncompatible
 
-__all__ = ("SUPPORTED_PROTOCOL", "Handshake", "read_handshake")
+__all__ = ("SUPPORTED_PROTOCOL", "Handshake", "is_older", "read_handshake")
 
 SUPPORTED_PROTOCOL = (3, 3)
 """Lowest and highest protocol version: all runtimes from 1.0.54 to 1.0.102 speak 3."""
@@ -21,6 +22,12 @@ class Handshake(msgspec.Struct, frozen=True):
     runtime_version: str | None
     members: dict[str, Any]
     """All members of the answer, in wire spelling."""
+
+
+def is_older(version: str | None, than: tuple[int, int, int]) -> bool:
+    """Whether a runtime's version is before another; ``False`` where it is not known."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
+    return found is not None and tuple(int(part) for part in found.groups()) < than
 
 
 def read_handshake(result: msgspec.Raw) -> Handshake:

@@ -14,7 +14,7 @@ from missionlink.errors import (
     SessionNotFound,
 )
 from missionlink.options.checks import check_folder
-from missionlink.options.encode import session_params
+from missionlink.options.encode import check_runtime, session_params
 from missionlink.session.conversation import WENT_AWAY, ConversationBase, as_ours, decode_opened, register_new
 from missionlink.session.core import SessionCore
 
@@ -45,6 +45,7 @@ class LocalCreation(ConversationBase):
             _check_folders(options)
         self._session = SessionCore(session_id, link, options)
         self._params = {"sessionId": session_id, **session_params(options)}
+        check_runtime(self.method, link.runtime_version, self._params)
         register_new(link, self._session)
         link.connection.secrets.learn_from(self._params)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from missionlink.errors import UnsupportedByRuntime
 from missionlink.handlers.tools import Tool, tools_by_name
+from missionlink.options.encode import with_own_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +29,11 @@ async def replace_tools(core: SessionCore, tools: Sequence[Tool[..., Any] | Call
         raise UnsupportedByRuntime(_METHOD, core.link.runtime_version, options=("tools",))
     runner = core.handlers.events.tools
     before = runner.tools
+    available = core.options.available_tools
+    if available is not None:
+        # Else the runtime would keep the new ones from the agent.
+        names = with_own_tools(available, (*core.options.tools, *named.values()))
+        await core.call("session.options.update", {"sessionId": core.id, "availableTools": names})
     # Calls of a new tool may come before the answer, calls of an old one until then.
     runner.tools = {**before, **named}
     try:
