@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from protocol_generator.expressions import Writer, open_literal
+from protocol_generator.expressions import Expression, Writer, open_literal
 from protocol_generator.layout import Layout
 from protocol_generator.naming import renamed_by_msgspec, snake
 from protocol_generator.nodes import Field
@@ -82,7 +82,9 @@ class TypeModules:
 
     def _struct(self, shape: Struct) -> list[str]:
         fields = [(snake(wire), wire, field) for wire, field in shape.fields]
-        resolved = any(self._writer.write(field.type).is_resolved for _, _, field in fields)
+        kinds = [self._writer.write(field.type) if field.required else self._optional(field) for _, _, field in fields]
+        # Opaque JSON that may be absent is resolved as well: its null is None.
+        resolved = any(kind.is_resolved or kind.text == "Maybe[Raw]" for kind in kinds)
         options = ["OpenJsonObject" if resolved else "JsonObject", "frozen=True", "kw_only=True"]
         keeps_names = any(py == wire and renamed_by_msgspec(py) != wire for py, wire, _ in fields)
         keeps_names = keeps_names and all(py == wire for py, wire, _ in fields)
@@ -108,13 +110,16 @@ class TypeModules:
         is_empty = not (docs or fields or shape.tag)
         return [*lines, "    pass"] if is_empty else lines
 
+    def _optional(self, field: Field) -> Expression:
+        return self._writer.write(field.type).optional()
+
     def _field(self, name: str, wire: str, field: Field, *, keeps_names: bool) -> list[str]:
         kind = self._writer.write(field.type)
         renames = name if keeps_names else renamed_by_msgspec(name)
         explicit = f'name="{wire}"' if renames != wire else ""
         if not field.required:
             value = f"field(default=None, {explicit})" if explicit else "None"
-            line = f"    {name}: {kind.optional().text} = {value}"
+            line = f"    {name}: {self._optional(field).text} = {value}"
         else:
             line = f"    {name}: {kind.text}" + (f" = field({explicit})" if explicit else "")
         if "deprecated" in field.marks:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from missionlink.errors import MissionlinkError, RequestRefused, SessionNotFound
+from missionlink.protocol.reader import read_loosely
 from missionlink.protocol.results import Success, read_result
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class LifecycleEvent(msgspec.Struct, rename="camel", frozen=True):
     def read(cls, params: msgspec.Raw) -> LifecycleEvent:
         """Read a ``session.lifecycle`` notification; odd ones become an event without a type."""
         try:
-            return msgspec.json.decode(params, type=cls)
+            return read_loosely(params, cls)
         except ValueError:
             return cls()
 

@@ -83,6 +83,20 @@ async def test_questions_wait_until_somebody_answers(client: AsyncClient) -> Non
         assert len(session.pending) == 0
 
 
+async def test_a_question_without_choices_reaches_its_handler_and_waits_as_well(client: AsyncClient) -> None:
+    """Runtimes from 1.0.81 on write ``"choices": null``, and so does Mission Control."""
+    async with client.create_cloud_session(PLACE, on_user_input=lambda question: "Bob") as session, within():
+        assert (await session.run("/ask What is your name?")).text == "You answered: Bob"
+        history = await session.history()
+    asked = [event for event in history if event.type == "user_input.requested"]
+    assert all(b'"choices":null' in event.raw for event in asked)
+    async with client.create_cloud_session(PLACE, on_user_input=PENDING) as session, within():
+        turn = await session.send("/ask What is your name?")
+        question = await anext(aiter(session.pending))
+        await question.answer("Bob")
+        assert (await turn).text == "You answered: Bob"
+
+
 @pytest.mark.feature("Permissions: policies, with a log", place="cloud")
 async def test_a_policy_decides_and_keeps_a_log(client: AsyncClient) -> None:
     policy = Permissions.allow(shell=["git status"]).otherwise_deny("not here")

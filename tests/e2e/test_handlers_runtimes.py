@@ -376,6 +376,19 @@ async def test_questions_wait_until_somebody_answers(client: AsyncClient, model:
     assert "blue" in results(model)[0]
 
 
+@pytest.mark.feature("Questions: answered later, from another task")
+async def test_a_question_without_choices_waits_as_well(client: AsyncClient, model: ModelServer) -> None:
+    """Runtimes from 1.0.81 on write ``"choices": null``."""
+    model.then(call("ask_user", {"question": "What is your name?"}), say("done"))
+    async with client.create_session(**using(model, on_user_input=PENDING)) as session, within():
+        turn = await session.send("ask me")
+        question = await anext(aiter(session.pending))
+        assert (question.question.choices, question.question.allow_freeform) == ([], True)
+        await question.answer("Bob")
+        assert (await turn).text == "done"
+    assert "Bob" in results(model)[0]
+
+
 @pytest.mark.feature("Questions: forms of this program's own (session.ui)")
 async def test_a_program_asks_by_forms_of_its_own(client: AsyncClient, model: ModelServer) -> None:
     forms: list[Form] = []

@@ -13,6 +13,7 @@ from missionlink.errors import InvalidOption, RequestFailed, RequestRefused
 from missionlink.handlers.deferral import PENDING
 from missionlink.handlers.pending import PendingQuestion
 from missionlink.handlers.permissions import Allow
+from missionlink.handlers.tools import Tool
 from missionlink.session.session import Session
 
 from .raw_peer import Peer, event, open_client, open_session, request, rounds, until, within
@@ -59,6 +60,38 @@ async def test_a_question_is_answered_once_whatever_the_runtime_says_to_a_second
         with pytest.raises(RequestRefused, match="answered already"):
             await question.answer(Allow.once())
         assert len(peer.requests(PERMISSION_REPLY)) == 1
+
+
+NULLS: list[tuple[str, str, dict[str, Any], Any]] = [
+    ("user_input", INPUT_REPLY, {"question": "Who?", "choices": None, "allowFreeform": None}, "Bob"),
+    (
+        "elicitation",
+        "session.ui.handlePendingElicitation",
+        {"message": "Who?", "requestedSchema": None, "mode": None},
+        None,
+    ),
+    ("exit_plan_mode", DOUBLE[1][2], {"summary": "dig", "actions": None, "recommendedAction": None}, True),
+    ("auto_mode_switch", DOUBLE[2][2], {"errorCode": None, "retryAfterSeconds": None}, True),
+    ("permission", PERMISSION_REPLY, {"permissionRequest": {"kind": "shell", "commands": None}}, Allow.once()),
+    ("external_tool", "session.tools.handlePendingToolCall", {"toolName": "t", "arguments": None}, "done"),
+]
+
+
+@pytest.mark.parametrize(("kind", "reply", "members", "answer"), NULLS, ids=[name for name, *_ in NULLS])
+async def test_null_members_cost_no_question(kind: str, reply: str, members: dict[str, Any], answer: Any):
+    """G2: runtimes write null where others write nothing."""
+    options = {**ALL_PENDING, "on_elicitation": PENDING, "tools": [Tool(name="t", description="d", schema={})]}
+    async with open_session(**options) as (session, peer):
+        peer.on[reply] = lambda params: {"success": True}
+        peer.send(event("s", f"{kind}.requested", {"requestId": "r1", **members}))
+        method = next((method for method, name, *_ in DOUBLE if name == kind), None)
+        if method is not None:
+            peer.send(request(1, method, {"sessionId": "s", **members}))
+        await until(lambda: session.pending.get("r1"))
+        question = session.pending.get("r1")
+        assert question is not None
+        await within(question.answer(answer))
+        assert len(peer.requests(reply)) == 1
 
 
 async def test_a_question_that_was_withdrawn_is_not_answered():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -84,19 +85,28 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(x) for x in value] if isinstance(value, list) else value
 
 
-def holds(decoded: Any, value: Any) -> bool:
-    """Whether what was decoded has all of some JSON for which its types have a place, unchanged."""
+def holds(decoded: Any, value: Any, odd: Collection[str] = (), path: str = "") -> bool:
+    """Whether what was decoded has all of some JSON for which its types have a place, unchanged.
+
+    Members whose paths are in ``odd`` are empty; null is as good as absent.
+    """
+    if path and path in odd:
+        return not decoded or decoded == msgspec.Raw(b"null") or isinstance(decoded, msgspec.Raw)
     if isinstance(decoded, msgspec.Raw):
         return json.loads(bytes(decoded)) == value
     if isinstance(decoded, msgspec.Struct):
         if not isinstance(value, dict):
             return False
-        named = {field.encode_name: getattr(decoded, field.name) for field in msgspec.structs.fields(decoded)}
-        return all(holds(inner, value.get(name)) for name, inner in named.items())
+        fields = msgspec.structs.fields(decoded)
+        named = {field.encode_name: getattr(decoded, field.name) for field in fields}
+        return all(holds(x, value.get(name), odd, f"{path}.{name}".lstrip(".")) for name, x in named.items())
     if isinstance(decoded, dict) and isinstance(value, dict):
-        return decoded.keys() == value.keys() and all(holds(inner, value[name]) for name, inner in decoded.items())
+        return decoded.keys() == value.keys() and all(
+            holds(x, value[name], odd, f"{path}.{name}") for name, x in decoded.items()
+        )
     if isinstance(decoded, list) and isinstance(value, list):
-        return len(decoded) == len(value) and all(map(holds, decoded, value))
+        pairs = enumerate(zip(decoded, value, strict=False))
+        return len(decoded) == len(value) and all(holds(x, y, odd, f"{path}[{i}]") for i, (x, y) in pairs)
     return bool(decoded == value)
 
 

@@ -18,6 +18,7 @@ import msgspec
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import InvalidOption
 from missionlink.handlers.tools import ToolError
+from missionlink.protocol.reader import read_loosely
 
 if TYPE_CHECKING:
     from missionlink.handlers.desk import Desk
@@ -92,7 +93,7 @@ def checked_commands(option: str, value: object) -> Mapping[str, Command]:
 async def execute(desk: Desk, event: Event) -> None:
     """Run a command and say how it ended; one that this program does not have is left to others."""
     try:
-        call = msgspec.json.decode(event.data_raw, type=CommandCall)
+        call: CommandCall = read_loosely(event.data_raw, CommandCall)
     except (ValueError, RecursionError) as error:
         _log.warning("%s cannot be answered, its data are unusable: %s", event.type, error)
         return

@@ -15,6 +15,7 @@ from msgspec import field
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.permission_reading import decoded_or_text
+from missionlink.protocol.reader import convert
 
 __all__ = (
     "AgentStopInput",
@@ -199,6 +200,6 @@ def read_input(form: type[HookInput], members: Mapping[str, Any]) -> HookInput:
     elif error is not None:
         known["error"] = f"{error}"
     try:
-        return msgspec.convert(known, form)
+        return convert(known, form)
     except (ValueError, RecursionError) as problem:
         raise InvalidOption("input", f"the input of the hook has an unknown form: {problem}") from problem

@@ -27,6 +27,7 @@ from missionlink.handlers.hook_outputs import (
 from missionlink.handlers.hooks import HOOK_KINDS, HookKind, Hooks, Registered
 from missionlink.handlers.tool_results import result_to_wire
 from missionlink.protocol.json_text import encode_json
+from missionlink.protocol.reader import Reader
 
 if TYPE_CHECKING:
     from missionlink._wire.calls import Call
@@ -55,8 +56,8 @@ class _Started(msgspec.Struct, rename="camel"):
     mcp_tool_name: str | None = None
 
 
-_invocation = msgspec.json.Decoder(_Invocation)
-_started = msgspec.json.Decoder(_Started)
+_invocation = Reader[_Invocation](_Invocation)
+_started = Reader[_Started](_Started)
 
 
 class HookRunner:

@@ -13,6 +13,7 @@ import msgspec
 from missionlink.handlers import questions
 from missionlink.handlers.decisions import Deny, decision_to_wire
 from missionlink.handlers.permission_reading import parse_permission_request
+from missionlink.protocol.reader import Reader, read
 
 __all__ = (
     "ACTED_ON",
@@ -56,13 +57,13 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 def _read_as(form: type[Any]) -> Callable[..., Any]:
-    def read(data: msgspec.Raw, session_id: str, agent_id: str | None = None, **about: object) -> Any:
-        question = msgspec.json.decode(data, type=form)
+    def read_question(data: msgspec.Raw, session_id: str, agent_id: str | None = None, **about: object) -> Any:
+        question = read(data, form)
         if not question.request_id:
             raise ValueError("it names no request id")
         return msgspec.structs.replace(question, session_id=session_id)
 
-    return read
+    return read_question
 
 
 def _permission_to_wire(request: Any, answer: object) -> object:
@@ -127,7 +128,7 @@ class RequestId(msgspec.Struct, rename="camel"):
     request_id: str
 
 
-_request_id = msgspec.json.Decoder(RequestId)
+_request_id = Reader[RequestId](RequestId, is_loose=True)
 
 
 def read_request_id(data: msgspec.Raw) -> str | None:

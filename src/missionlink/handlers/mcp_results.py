@@ -14,6 +14,7 @@ import msgspec
 from missionlink.errors import InvalidOption
 from missionlink.handlers.tool_results import Binary
 from missionlink.protocol.json_text import encode_json
+from missionlink.protocol.reader import convert
 
 __all__ = ("read_mcp_result",)
 
@@ -54,7 +55,7 @@ def read_mcp_result(result: object) -> tuple[str, tuple[Binary, ...], bool]:
     if not {"content", "structuredContent"} & set(members):
         raise InvalidOption("result", "is no result of an MCP tool: it has neither content nor structuredContent")
     try:
-        read = msgspec.convert(members, _Result)
+        read = convert(members, _Result)
         texts: list[str] = []
         binary: list[Binary] = []
         for block in read.content:

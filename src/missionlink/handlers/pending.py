@@ -15,6 +15,7 @@ import msgspec
 from missionlink.errors import InvalidOption, RequestRefused
 from missionlink.handlers.kinds import BY_NAME, Kind, KindName
 from missionlink.protocol.json_text import encode_json
+from missionlink.protocol.reader import convert, read
 from missionlink.protocol.results import Success, read_result
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class PendingQuestion:
             InvalidOption: The text is something else.
         """
         try:
-            saved = msgspec.json.decode(text, type=_Saved)
+            saved: _Saved = read(text, _Saved)
             kind = _kind(saved.kind)
             question = kind.read(saved.data, saved.session_id, saved.agent_id)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -162,7 +163,7 @@ class PendingQuestion:
             if not hasattr(via, "rpc"):
                 raise InvalidOption("via", f"must be a client or a session, not {type(via).__name__}")
             result = await via.rpc.call(self._kind.reply, params)
-            taken = msgspec.convert(result, Success)
+            taken = convert(result, Success)
         elif self._answers is not None:
             raw = await self._answers.request(self._kind.reply, params, timeout=_ANSWER_TIMEOUT_SECONDS)
             taken = read_result(self._kind.reply, raw, Success)

@@ -17,6 +17,7 @@ from missionlink.handlers.permissions import (
     UrlPermission,
     WritePermission,
 )
+from missionlink.protocol.reader import Reader, convert
 
 __all__ = ("decoded_or_text", "parse_permission_request")
 
@@ -41,7 +42,7 @@ class _RequestedData(msgspec.Struct, rename="camel"):
     resolved_by_hook: bool = False
 
 
-_requested = msgspec.json.Decoder(_RequestedData)
+_requested = Reader[_RequestedData](_RequestedData)
 
 
 def parse_permission_request(
@@ -100,7 +101,7 @@ def _typed(common: dict[str, Any], details: dict[str, Any]) -> PermissionRequest
         # The older family writes them as JSON text.
         members["toolArgs"] = decoded_or_text(arguments)
     try:
-        return msgspec.convert(members, form)
+        return convert(members, form)
     except (ValueError, RecursionError):
         return None
 

@@ -22,6 +22,7 @@ from missionlink.handlers.invoke import is_nonblocking
 from missionlink.handlers.kinds import BY_METHOD, Kind
 from missionlink.handlers.running import Running
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
+from missionlink.protocol.reader import read
 
 if TYPE_CHECKING:
     from missionlink._io.tasks import Tasks
@@ -222,7 +223,7 @@ class Handlers:
     def _read(self, params: msgspec.Raw, prepare: type[Any]) -> Any:
         if not bytes(params):
             return prepare()
-        return _plain.decode(params) if prepare is _PLAIN else msgspec.json.decode(params, type=prepare)
+        return _plain.decode(params) if prepare is _PLAIN else read(params, prepare)
 
     def _refuse_failed(self, call: Call, error: BaseException) -> None:
         if not call.is_open:

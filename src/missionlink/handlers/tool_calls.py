@@ -16,6 +16,7 @@ from missionlink.handlers.kinds import TOOL_CALL_EVENT, Kind
 from missionlink.handlers.tool_context import ToolCall, ToolContext, ToolError
 from missionlink.handlers.tool_results import failure, result_to_wire
 from missionlink.handlers.tools import Tool
+from missionlink.protocol.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +43,8 @@ class _Named(msgspec.Struct, rename="camel"):
     tool_name: str
 
 
-_requested = msgspec.json.Decoder(_Requested)
-_named = msgspec.json.Decoder(_Named)
+_requested = Reader[_Requested](_Requested, is_loose=True)
+_named = Reader[_Named](_Named)
 
 
 def read_tool_call(data: msgspec.Raw, session_id: str, agent_id: str | None = None, **about: object) -> ToolCall:

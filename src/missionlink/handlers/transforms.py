@@ -11,6 +11,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.protocol.json_text import well_formed
+from missionlink.protocol.reader import convert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,7 @@ class _Sections(msgspec.Struct):
 
 async def transformed(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
     """Answer ``systemMessage.transform``; a section whose function fails stays as it is."""
-    given = msgspec.convert(params, _Sections)
+    given = convert(params, _Sections)
     answer: dict[str, Any] = {}
     for name, section in given.sections.items():
         answer[name] = {"content": await _section(desk, name, section.content)}

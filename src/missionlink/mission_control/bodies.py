@@ -85,13 +85,8 @@ async def read_body(request: Request, shape: type[_Body], most_bytes: int) -> _B
     except ClientDisconnect as error:
         raise HTTPException(400, "the client went away before the end of its request") from error
     try:
-        try:
-            return msgspec.json.decode(content, type=shape)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            # Senders that count texts in UTF-16 cut within pairs of surrogates: that costs them one character.
-            return msgspec.convert(decode_json(bytes(content)), shape)
+        # Senders that count texts in UTF-16 cut within pairs of surrogates: that costs them one character.
+        return decode_json(bytes(content), shape)
     except msgspec.ValidationError as error:
         raise HTTPException(422, f"the request's body does not fit: {error}") from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

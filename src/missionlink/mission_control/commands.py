@@ -6,14 +6,12 @@ On the wire a command is a type, an optional string ``content`` (for most types 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from missionlink.errors import TaskRefused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from missionlink.events import decode_json
 
 __all__ = (
     "Abort",
@@ -98,12 +96,12 @@ Command: TypeAlias = (
 )
 
 
-_STRUCTURED: dict[str, Callable[[str], Command]] = {
-    "mode_switch": msgspec.json.Decoder(ModeSwitch).decode,
-    "permission_response": msgspec.json.Decoder(PermissionResponse).decode,
-    "ask_user_response": msgspec.json.Decoder(UserInputResponse).decode,
-    "elicitation_response": msgspec.json.Decoder(ElicitationResponse).decode,
-    "plan_approval_response": msgspec.json.Decoder(PlanApprovalResponse).decode,
+_STRUCTURED: dict[str, type[Command]] = {
+    "mode_switch": ModeSwitch,
+    "permission_response": PermissionResponse,
+    "ask_user_response": UserInputResponse,
+    "elicitation_response": ElicitationResponse,
+    "plan_approval_response": PlanApprovalResponse,
 }
 
 
@@ -128,7 +126,7 @@ def decode_command(kind: str, content: str | None, *, echoed: bool | None = None
     if kind == "user_message":
         return UserMessage(content, echoed)
     try:
-        return _STRUCTURED[kind](content)
+        return decode_json(content.encode(), _STRUCTURED[kind])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise TaskRefused(
             "invalid", f"the content of a steer request of type {kind!r} cannot be used: {error}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from missionlink.events import decode_json
 from missionlink.mission_control.commands import ElicitationResponse, PlanApprovalResponse, UserInputResponse
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ ENFORCEMENT_METHOD = "session.sandbox.getEnforcementStatus"
 """What runtimes from 1.0.92 on ask before each prompt."""
 
 _MODELS = ("scripted", "scripted-large")
+_Params = TypeVar("_Params")
 
 
 class CallFailed(Exception):
@@ -79,6 +81,15 @@ async def answer_call(task: ScriptedTask, method: str, params: Mapping[str, obje
         raise CallFailed(f"the parameters of {method} do not fit: {error}") from error
 
 
+def _read(params: Mapping[str, object], shape: type[_Params]) -> _Params:
+    """Read parameters; null is absent, as everywhere on the wire.
+
+    Raises:
+        msgspec.ValidationError: They do not fit.
+    """
+    return decode_json(msgspec.json.encode(params), shape)
+
+
 async def _enforcement(task: ScriptedTask, params: Mapping[str, object]) -> object:
     return {"required": False, "blocked": False}
 
@@ -88,10 +99,11 @@ async def _get_model(task: ScriptedTask, params: Mapping[str, object]) -> object
 
 
 async def _switch_model(task: ScriptedTask, params: Mapping[str, object]) -> object:
-    chosen = msgspec.convert(params, _Model).model_id
+    chosen = _read(params, _Model).model_id
     previous, task.model = task.model, chosen
     # Runtimes make no event of their own for this.
-    await task.publish("session.model_change", {"previousModel": previous, "newModel": chosen})
+    unset = {"reasoningEffort": None, "contextTier": None}
+    await task.publish("session.model_change", {"previousModel": previous, "newModel": chosen, **unset})
     return {"modelId": chosen}
 
 
@@ -104,24 +116,24 @@ async def _get_name(task: ScriptedTask, params: Mapping[str, object]) -> object:
 
 
 async def _set_name(task: ScriptedTask, params: Mapping[str, object]) -> object:
-    task.name = msgspec.convert(params, _Name).name
+    task.name = _read(params, _Name).name
     return None
 
 
 async def _user_input(task: ScriptedTask, params: Mapping[str, object]) -> object:
-    given = msgspec.convert(params, _UserInputParams)
+    given = _read(params, _UserInputParams)
     answer = UserInputResponse(given.request_id, given.response.answer, given.response.was_freeform)
     return {"success": task.take_answer(answer)}
 
 
 async def _elicitation(task: ScriptedTask, params: Mapping[str, object]) -> object:
-    given = msgspec.convert(params, _ElicitationParams)
+    given = _read(params, _ElicitationParams)
     answer = ElicitationResponse(given.request_id, given.result.action, given.result.content)
     return {"success": task.take_answer(answer)}
 
 
 async def _plan_approval(task: ScriptedTask, params: Mapping[str, object]) -> object:
-    given = msgspec.convert(params, _PlanApprovalParams)
+    given = _read(params, _PlanApprovalParams)
     response = given.response
     answer = PlanApprovalResponse(given.request_id, response.approved, response.selected_action, response.feedback)
     return {"success": task.take_answer(answer)}

@@ -119,9 +119,9 @@ class ScriptedTask:
     ) -> UserInputResponse:
         """Ask the user a question, and wait for the answer."""
         ids = _new_ids()
-        requested: dict[str, object] = {**ids, "question": question, "allowFreeform": allow_freeform}
-        if choices:
-            requested["choices"] = list(choices)
+        # Runtimes from 1.0.81 on write null where there is no choice.
+        offered = list(choices) or None
+        requested = {**ids, "question": question, "choices": offered, "allowFreeform": allow_freeform}
         answer = await self._ask(UserInputResponse, ids, "user_input", requested, {})
         completed = {"requestId": ids["requestId"], "answer": answer.answer, "wasFreeform": answer.was_freeform}
         await self.publish("user_input.completed", completed, ephemeral=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 import msgspec
 
 from missionlink.protocol import index
+from missionlink.protocol.reader import Reader
 
 __all__ = (
     "NO_JSON",
@@ -102,8 +103,10 @@ else:
     _NotOnTheWire = None
 
 
-class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False):
+class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False, eq=False):
     """One event of a session; ``Event[AssistantMessage]`` is one with this payload.
+
+    Two events are equal if their members of the wire are, however they came and whether ``data`` was read.
 
     Events come out in the order in which the runtime sent them. ``parent_id`` is no means of ordering: some
     runtimes name parents that they never send.
@@ -147,7 +150,9 @@ class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False):
                 else:
                     payload = _decode_long(decoder, self.data_raw)
             except (ValueError, RecursionError) as error:
-                payload = UnknownEvent(self.type, bytes(self.data_raw) or self.raw, str(error))
+                payload = index.salvaged_payload(self.type, self.data_raw)
+                if payload is None:
+                    payload = UnknownEvent(self.type, bytes(self.data_raw) or self.raw, str(error))
             self.payload = payload
         return payload  # type: ignore[no-any-return]
 
@@ -155,6 +160,17 @@ class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False):
     def data_json(self) -> bytes:
         """The payload's exact JSON; empty if there is none."""
         return bytes(self.data_raw)
+
+    @property
+    def odd_members(self) -> tuple[str, ...]:
+        """Wire paths of payload members that do not fit or are missing, such as ``"usage.cost"``; usually empty.
+
+        In ``data`` an optional one that does not fit is ``None``, and a required one that is missing or null has the
+        empty value of its type. Where ``data`` is an ``UnknownEvent``, its ``problem`` says what does not fit.
+        """
+        if isinstance(self.data, UnknownEvent | EventsLost):
+            return ()
+        return index.odd_members(self.type, self.data_raw)
 
     @property
     def raw(self) -> bytes:
@@ -188,6 +204,17 @@ class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False):
         if isinstance(value, dict):
             return cast("dict[str, Any]", value)
         return {"type": self.type, "id": self.id, "timestamp": self.timestamp, "data": value}
+
+    def __eq__(self, other: object) -> bool:
+        return self._compared() == other._compared() if isinstance(other, Event) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.id, self.timestamp))
+
+    def _compared(self) -> tuple[object, ...]:
+        # What was made here has no JSON.
+        data = bytes(self.data_raw) or self.payload
+        return self.type, self.id, self.timestamp, self.parent_id, self.ephemeral, self.agent_id, data
 
     def __repr__(self) -> str:
         """Show the payload in one line, cut to a bound, and without secrets."""
@@ -247,7 +274,7 @@ class _LooseEvent(msgspec.Struct, rename="camel"):
 _raw_frame = msgspec.json.Decoder(_RawEventFrame)
 _loose_params = msgspec.json.Decoder(_LooseParams)
 _loose_event = msgspec.json.Decoder(_LooseEvent)
-_event = msgspec.json.Decoder(Event)
+_event = Reader[Event](Event)
 _text = msgspec.json.Decoder(str)
 
 
@@ -277,7 +304,7 @@ def decode_event_params(params: msgspec.Raw) -> tuple[str | None, Event]:
 
 
 def _salvage(raw: msgspec.Raw, problem: str) -> Event:
-    """Keep what is usable of a broken envelope; the payload is the whole event as raw JSON."""
+    """Keep what is usable of a broken envelope; without a type the payload is the whole event as raw JSON."""
     try:
         loose = _loose_event.decode(raw)
     except (ValueError, RecursionError):
@@ -291,7 +318,8 @@ def _salvage(raw: msgspec.Raw, problem: str) -> Event:
         source=raw,
         size=memoryview(raw).nbytes,
     )
-    event.payload = UnknownEvent(event.type, bytes(raw), problem)
+    if not event.type:
+        event.payload = UnknownEvent(event.type, bytes(raw), problem)
     return event
 
 

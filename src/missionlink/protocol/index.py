@@ -15,11 +15,13 @@ __all__ = (
     "client_request_types",
     "decode_payload",
     "event_type_of",
+    "odd_members",
     "payload_class",
     "payload_decoder",
     "payload_decoders",
     "public",
     "public_names",
+    "salvaged_payload",
 )
 
 payload_decoders: dict[str, msgspec.json.Decoder[Any]] = {}
@@ -60,8 +62,37 @@ def decode_payload(event_type: str, raw: bytes | msgspec.Raw) -> msgspec.Struct 
     try:
         payload: msgspec.Struct = decoder.decode(raw)
     except (ValueError, RecursionError):
-        return None
+        return salvaged_payload(event_type, raw)
     return payload
+
+
+def salvaged_payload(event_type: str, raw: bytes | msgspec.Raw) -> msgspec.Struct | None:
+    """Return what can be read of a payload that does not fit its type; ``None`` if that is too little.
+
+    An integral float is an ``int`` where one is expected, and an optional member that does not fit is ``None``. A
+    required one that is missing or null has the empty value of its type; one that is of another type is too much.
+    """
+    # Imported here: nearly everything fits.
+    from missionlink.protocol.lenient import mended
+
+    decoder, kind = payload_decoder(event_type), payload_class(event_type)
+    if decoder is None or kind is None:
+        return None
+    try:
+        better = mended(raw, kind, is_loose=True, fill=True)
+        return None if better is None else decoder.decode(better)
+    except (ValueError, RecursionError):
+        return None
+
+
+def odd_members(event_type: str, raw: bytes | msgspec.Raw) -> tuple[str, ...]:
+    """Return the wire paths of a payload's members that are missing or do not fit their types."""
+    decoder, kind = payload_decoder(event_type), payload_class(event_type)
+    if decoder is None or kind is None:
+        return ()
+    from missionlink.protocol import lenient
+
+    return lenient.odd_members(raw, kind)
 
 
 def client_request_types(method: str) -> tuple[type[msgspec.Struct], Any] | None:

@@ -17,6 +17,7 @@ import msgspec
 from missionlink.protocol.broken import fish_session_id, read_head, without_lone_surrogates
 from missionlink.protocol.envelope import NO_JSON, EventNotification
 from missionlink.protocol.json_text import encode_json
+from missionlink.protocol.reader import Reader
 
 __all__ = (
     "EVENT_PREFIX",
@@ -138,7 +139,7 @@ Raises:
 """
 _session_key = msgspec.json.Decoder(_SessionKey)
 _text = msgspec.json.Decoder(str)
-_error = msgspec.json.Decoder(ErrorObject)
+_error = Reader[ErrorObject](ErrorObject)
 _encode = msgspec.json.Encoder().encode
 
 _event_notification = msgspec.json.Decoder(EventNotification)

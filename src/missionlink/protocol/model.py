@@ -11,13 +11,26 @@ are resolved in ``OpenJsonObject.__post_init__``, and ``Maybe[X]`` is ``X | None
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 import msgspec
 from msgspec import Raw
 
 from missionlink.protocol import json_text
 from missionlink.protocol.broken import without_lone_surrogates
+from missionlink.protocol.reader import Reader, read
 
 __all__ = (
     "JsonObject",
@@ -45,8 +58,8 @@ else:
         """``X | None`` to type checkers, ``X`` to msgspec, for the types that msgspec allows in no union."""
 
         def __class_getitem__(cls, item: object) -> object:
-            """Return the type itself."""
-            return item
+            """Return the type itself; of opaque JSON, one whose null is ``None``."""
+            return Annotated[Raw, _MAY_BE_NONE] if item is Raw else item
 
 
 class JsonObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -71,44 +84,51 @@ class JsonObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class OpenJsonObject(JsonObject, frozen=True, kw_only=True):
-    """A model with fields that hold open unions."""
+    """A model with fields that hold open unions, or opaque JSON that may be absent."""
 
     def __post_init__(self) -> None:
-        """Resolve the open unions that msgspec left raw."""
+        """Resolve the open unions that msgspec left raw, and make ``None`` of opaque nulls."""
         for name, resolve in _resolvers_of(type(self)):
             value = getattr(self, name)
             if value is not None:
                 msgspec.structs.force_setattr(self, name, resolve(value))
+        for name in _opaque_in(type(self)):
+            value = getattr(self, name)
+            if value is not None and bytes(value) == b"null":
+                msgspec.structs.force_setattr(self, name, None)
 
 
 class _Resolution:
     """Stands in a type, as metadata, for what turns raw JSON into the final value."""
 
-    __slots__ = ("resolve",)
+    __slots__ = ("members", "resolve")
 
-    def __init__(self, resolve: _Resolver) -> None:
+    def __init__(self, resolve: _Resolver, members: Callable[[], object] | None) -> None:
         self.resolve = resolve
+        self.members = members
+        """Makes the union of the known members; ``None`` for what is no open union."""
 
 
-def resolved_by(resolve: Callable[[Raw], object]) -> Any:
+def resolved_by(resolve: Callable[[Raw], object], members: Callable[[], object] | None = None) -> Any:
     """Return a type that msgspec decodes as ``Raw`` and ``resolve`` turns into the final value."""
-    return Annotated[Raw, _Resolution(lambda value: resolve(value) if isinstance(value, Raw) else value)]
+    return Annotated[Raw, _Resolution(lambda value: resolve(value) if isinstance(value, Raw) else value, members)]
 
 
 def open_union(members: Callable[[], object]) -> Any:
     """Return the run-time form of an open union; ``members`` is called once, when the first value arrives."""
-    decoder: msgspec.json.Decoder[Any] | None = None
+    reader: Reader[Any] | None = None
 
     def resolve(raw: Raw) -> object:
-        nonlocal decoder
-        if decoder is None:
-            decoder = msgspec.json.Decoder(members())
+        nonlocal reader
+        if reader is None:
+            kind: Any = members()
+            reader = Reader[Any](kind, is_loose=True)
         try:
-            return decoder.decode(raw)
+            return reader.decode(raw)
         except (ValueError, RecursionError):
             return None if bytes(raw) == b"null" else raw
 
-    return resolved_by(resolve)
+    return resolved_by(resolve, members)
 
 
 def decoder_for(kind: Any) -> Callable[[Raw | bytes], Any]:
@@ -117,23 +137,32 @@ def decoder_for(kind: Any) -> Callable[[Raw | bytes], Any]:
     The function raises ``msgspec.ValidationError`` for JSON that does not fit.
     """
     resolve = _resolver(kind)
-    decode = msgspec.json.Decoder(kind).decode
+    decode = Reader[Any](kind).decode
     return decode if resolve is None else lambda raw: resolve(decode(raw))
 
 
-def decode_json(raw: Raw | bytes) -> Any:
-    """Return opaque JSON as plain Python values; half a surrogate pair becomes U+FFFD.
+@overload
+def decode_json(raw: Raw | bytes) -> Any: ...
+@overload
+def decode_json(raw: Raw | bytes, kind: type[_T]) -> _T: ...
+def decode_json(raw: Raw | bytes, kind: Any = Any) -> Any:
+    """Return opaque JSON as plain Python values, or as a type, for example a class of ``missionlink.events``.
+
+    Half a surrogate pair becomes U+FFFD, null counts as absent where a member may be absent, and ``12.0`` is an ``int``
+    where one is expected.
 
     Raises:
-        ValueError: The bytes are no valid JSON.
+        ValueError: The bytes are no valid JSON, or do not fit the type.
     """
     try:
-        return msgspec.json.decode(raw)
+        return read(raw, kind)
+    except msgspec.ValidationError:
+        raise
     except ValueError:
         mended = without_lone_surrogates(bytes(raw))
         if mended is None:
             raise
-        return msgspec.json.decode(mended)
+        return read(mended, kind)
 
 
 def encode_json(value: object) -> Raw:
@@ -143,6 +172,17 @@ def encode_json(value: object) -> Raw:
         TypeError: The value holds what JSON cannot carry.
     """
     return Raw(json_text.encode_json(value))
+
+
+# Metadata of opaque JSON whose null is None.
+_MAY_BE_NONE: Final = "may be None"
+
+
+@cache
+def _opaque_in(kind: type) -> tuple[str, ...]:
+    """Return the fields of opaque JSON that may be absent."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(name for name, hint in hints.items() if _MAY_BE_NONE in getattr(hint, "__metadata__", ()))
 
 
 _resolvers: dict[type, tuple[tuple[str, _Resolver], ...]] = {}

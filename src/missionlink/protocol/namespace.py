@@ -18,6 +18,7 @@ from msgspec import UNSET, Raw
 from missionlink.errors import InvalidOption, RequestRefused, UnexpectedResult
 from missionlink.protocol.json_values import check_object
 from missionlink.protocol.model import decode_json, decoder_for
+from missionlink.protocol.reader import Reader
 from missionlink.protocol.results import read_result
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -136,7 +137,7 @@ class _Outcome(msgspec.Struct):
     error: Raw = Raw(b"")
 
 
-_outcome = msgspec.json.Decoder(_Outcome)
+_outcome = Reader[_Outcome](_Outcome)
 
 
 def _refuse_failure(method: str, raw: Raw) -> None:

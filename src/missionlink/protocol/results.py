@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from missionlink.errors import UnexpectedResult
+from missionlink.protocol.reader import read
 
 __all__ = ("Success", "read_result")
 
@@ -32,7 +33,7 @@ def read_result(method: str, result: msgspec.Raw, kind: type[_Result] | Any = An
         UnexpectedResult: It does not have the form of ``kind``, or is no valid JSON.
     """
     try:
-        decoded: _Result = msgspec.json.decode(result, type=kind)
+        decoded: _Result = read(result, kind)
     except (ValueError, RecursionError) as error:
         raise UnexpectedResult(method, bytes(result), str(error)) from error
     return decoded

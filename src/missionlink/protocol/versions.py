@@ -41,6 +41,8 @@ def read_handshake(result: msgspec.Raw) -> Handshake:
     except ValueError:
         members = {}
     found = members.get("protocolVersion")
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
     version = members.get("version")
     version = version if isinstance(version, str) else None
     lowest, highest = SUPPORTED_PROTOCOL

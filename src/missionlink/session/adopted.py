@@ -18,6 +18,7 @@ from missionlink.errors import MissionlinkError, RequestMisdirected, SessionClos
 from missionlink.handlers.decisions import Deny, decision_to_wire
 from missionlink.handlers.kinds import PERMISSION, read_request_id
 from missionlink.protocol.messages import INTERNAL_ERROR
+from missionlink.protocol.reader import read
 from missionlink.session.core import SessionCore
 from missionlink.session.history import open_questions
 
@@ -131,7 +132,7 @@ def _hook_denial(call: Call) -> dict[str, object]:
     from missionlink.handlers.hooks import HOOK_KINDS
 
     try:
-        hook_type = msgspec.json.decode(call.params, type=_Invocation).hook_type
+        hook_type = read(call.params, _Invocation).hook_type
     except (ValueError, RecursionError):
         return {}
     kind = next((one for one in HOOK_KINDS.values() if one.wire_name == hook_type), None)

@@ -11,6 +11,7 @@ import msgspec
 
 from missionlink.errors import ConnectionClosed, MissionlinkError, ProtocolError, SessionAlreadyOpen
 from missionlink.protocol.broken import fish_session_id
+from missionlink.protocol.reader import Reader
 from missionlink.session.facts import OpenedResult
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _DESTROY_SECONDS = 10.0
 
 WENT_AWAY = "whoever opened the session went away"
 
-_opened = msgspec.json.Decoder(OpenedResult)
+_opened = Reader[OpenedResult](OpenedResult)
 
 
 def new_session_id() -> str:

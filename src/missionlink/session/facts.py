@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from missionlink.protocol.reader import read_loosely
+
 if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
 
@@ -116,7 +118,7 @@ class Facts:
 
 def _decode(event: Event, kind: Any) -> Any:
     try:
-        return msgspec.json.decode(event.data_raw, type=kind)
+        return read_loosely(event.data_raw, kind)
     except ValueError:
         # Odd data say nothing about the session; the event itself is still delivered.
         return None

@@ -11,6 +11,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption, ProtocolError
 from missionlink.protocol.envelope import Event, decode_event
+from missionlink.protocol.reader import read
 
 __all__ = ("check_place", "decode_history", "events_after", "merge", "open_questions")
 
@@ -26,7 +27,7 @@ def decode_history(result: msgspec.Raw) -> list[Event]:
         ProtocolError: It has no list of events.
     """
     try:
-        return [decode_event(raw) for raw in msgspec.json.decode(result, type=_History).events]
+        return [decode_event(raw) for raw in read(result, _History).events]
     except ValueError as error:
         raise ProtocolError(f"the session's history cannot be read: {error}") from error
 
@@ -120,7 +121,7 @@ def open_questions(history: list[Event]) -> list[Event]:
         if not event.type.endswith((".requested", ".completed")) and event.type != _SETTLES_CALL:
             continue
         try:
-            data = msgspec.json.decode(event.data_raw, type=_Asked)
+            data: _Asked = read(event.data_raw, _Asked)
         except ValueError:
             continue
         if event.type.endswith(".requested"):

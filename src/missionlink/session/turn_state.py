@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, cast
 import msgspec
 
 from missionlink.errors import TurnFailed
+from missionlink.protocol.reader import read_loosely
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -223,7 +224,7 @@ class TurnState:
 def decode_or_default(event: Event, kind: type[Any]) -> Any:
     """Decode an event's data; odd ones count as empty, since the event itself was delivered."""
     try:
-        return msgspec.json.decode(event.data_raw, type=kind)
+        return read_loosely(event.data_raw, kind)
     except ValueError:
         return kind()
 

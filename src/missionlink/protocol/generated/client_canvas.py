@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 
 
-class CanvasActionInvokeParams(JsonObject, frozen=True, kw_only=True):
+class CanvasActionInvokeParams(OpenJsonObject, frozen=True, kw_only=True):
     """Run an action of a canvas.
 
     Request ``canvas.action.invoke`` of the runtime.
@@ -48,7 +48,7 @@ class CanvasHostContextCapabilities(JsonObject, frozen=True, kw_only=True):
     canvases: bool | None = None
 
 
-class CanvasOpenParams(JsonObject, frozen=True, kw_only=True):
+class CanvasOpenParams(OpenJsonObject, frozen=True, kw_only=True):
     """Open a canvas.
 
     Request ``canvas.open`` of the runtime.

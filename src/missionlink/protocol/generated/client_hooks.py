@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Raw
 
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 
 
 class HooksInvokeParams(JsonObject, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class HooksInvokeParams(JsonObject, frozen=True, kw_only=True):
     input: Raw
 
 
-class HooksInvokeResult(JsonObject, frozen=True, kw_only=True):
+class HooksInvokeResult(OpenJsonObject, frozen=True, kw_only=True):
     output: Maybe[Raw] = None
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from missionlink.protocol.generated.types_rpc_shared import WorkflowAckResult
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 
 
 class WorkflowAbortParams(JsonObject, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class WorkflowExecuteParams(JsonObject, frozen=True, kw_only=True):
     args: Raw
 
 
-class WorkflowExecuteResult(JsonObject, frozen=True, kw_only=True):
+class WorkflowExecuteResult(OpenJsonObject, frozen=True, kw_only=True):
     result: Maybe[Raw] = None
 
 

@@ -51,7 +51,7 @@ class AssistantFusionPhaseActivity(JsonObject, frozen=True, kw_only=True):
     tool_call_id: str | None = None
 
 
-class AssistantFusionPhaseCompleted(JsonObject, frozen=True, kw_only=True):
+class AssistantFusionPhaseCompleted(OpenJsonObject, frozen=True, kw_only=True):
     """One phase of a turn that several models share has ended well.
 
     Event ``assistant.fusion_phase_completed``; kept in the history. Newer than 1.0.60.
@@ -201,7 +201,7 @@ class AssistantMessageStart(JsonObject, frozen=True, kw_only=True):
     phase: str | None = None
 
 
-class AssistantMessageToolRequest(JsonObject, frozen=True, kw_only=True):
+class AssistantMessageToolRequest(OpenJsonObject, frozen=True, kw_only=True):
     tool_call_id: str
     name: str
     arguments: Maybe[Raw] = None

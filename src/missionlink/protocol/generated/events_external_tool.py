@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 
 
 class ExternalToolCompleted(JsonObject, frozen=True, kw_only=True):
@@ -18,7 +18,7 @@ class ExternalToolCompleted(JsonObject, frozen=True, kw_only=True):
     request_id: str
 
 
-class ExternalToolRequested(JsonObject, frozen=True, kw_only=True):
+class ExternalToolRequested(OpenJsonObject, frozen=True, kw_only=True):
     """A client's tool is called; answer it with ``tools.handle_pending_tool_call``.
 
     Event ``external_tool.requested``; kept in the history.

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 
 
-class HookEnd(JsonObject, frozen=True, kw_only=True):
+class HookEnd(OpenJsonObject, frozen=True, kw_only=True):
     """A hook has returned.
 
     Event ``hook.end``; kept in the history.
@@ -39,7 +39,7 @@ class HookProgress(JsonObject, frozen=True, kw_only=True):
     temporary: bool | None = None
 
 
-class HookStart(JsonObject, frozen=True, kw_only=True):
+class HookStart(OpenJsonObject, frozen=True, kw_only=True):
     """A hook is called.
 
     Event ``hook.start``; kept in the history.

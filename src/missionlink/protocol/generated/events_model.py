@@ -17,7 +17,7 @@ from missionlink.protocol.generated.types_events_shared import (
     ModelCallWebSocketFallbackErrorKind,
     ModelCallWebSocketFallbackReason,
 )
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 
 
 ModelCallFailureBadRequestKind: TypeAlias = Literal["bodyless", "structured_error"] | str
@@ -151,7 +151,7 @@ class ModelLog(JsonObject, frozen=True, kw_only=True):
     message: str | None = None
 
 
-class ModelMessage(JsonObject, frozen=True, kw_only=True):
+class ModelMessage(OpenJsonObject, frozen=True, kw_only=True):
     """A message that was added to the talk with the model, in the form that the model takes.
 
     Event ``model.message``; never in the history. Internal to the runtime's own programs. Newer than 1.0.60.
@@ -175,7 +175,7 @@ class ModelMessagesSnapshot(JsonObject, frozen=True, kw_only=True):
     messages: list[Raw] | None = None
 
 
-class ModelModelCallFailure(JsonObject, frozen=True, kw_only=True):
+class ModelModelCallFailure(OpenJsonObject, frozen=True, kw_only=True):
     """A request to the model has failed; ``model_call`` says how.
 
     Event ``model.model_call_failure``; never in the history. Internal to the runtime's own programs. Newer
@@ -189,7 +189,7 @@ class ModelModelCallFailure(JsonObject, frozen=True, kw_only=True):
     rte: bool | None = None
 
 
-class ModelModelCallStarted(JsonObject, frozen=True, kw_only=True):
+class ModelModelCallStarted(OpenJsonObject, frozen=True, kw_only=True):
     """A request is about to be sent to the model.
 
     Event ``model.model_call_started``; never in the history. Internal to the runtime's own programs. Newer
@@ -203,7 +203,7 @@ class ModelModelCallStarted(JsonObject, frozen=True, kw_only=True):
     timestamp_ms: float | None = None
 
 
-class ModelModelCallSuccess(JsonObject, frozen=True, kw_only=True):
+class ModelModelCallSuccess(OpenJsonObject, frozen=True, kw_only=True):
     """A request to the model has succeeded; times, tokens and the answer as it came.
 
     Event ``model.model_call_success``; never in the history. Internal to the runtime's own programs. Newer
@@ -230,7 +230,7 @@ class ModelModelCallSuccess(JsonObject, frozen=True, kw_only=True):
     model_display_name: str | None = None
 
 
-class ModelResponse(JsonObject, frozen=True, kw_only=True):
+class ModelResponse(OpenJsonObject, frozen=True, kw_only=True):
     """The model's last answer of a prompt, in the form in which it came.
 
     Event ``model.response``; never in the history. Internal to the runtime's own programs. Newer than 1.0.60.
@@ -242,7 +242,7 @@ class ModelResponse(JsonObject, frozen=True, kw_only=True):
     response: Maybe[Raw] = None
 
 
-class ModelTelemetry(JsonObject, frozen=True, kw_only=True):
+class ModelTelemetry(OpenJsonObject, frozen=True, kw_only=True):
     """A measurement that the runtime would report to its maker.
 
     Event ``model.telemetry``; never in the history. Internal to the runtime's own programs. Newer than
@@ -253,7 +253,7 @@ class ModelTelemetry(JsonObject, frozen=True, kw_only=True):
     telemetry: Maybe[Raw] = None
 
 
-class ModelToolExecution(JsonObject, frozen=True, kw_only=True):
+class ModelToolExecution(OpenJsonObject, frozen=True, kw_only=True):
     """What a tool returned, as the model gets it, and how long it took.
 
     Event ``model.tool_execution``; never in the history. Internal to the runtime's own programs. Newer than
@@ -269,7 +269,7 @@ class ModelToolExecution(JsonObject, frozen=True, kw_only=True):
     file_edits: Maybe[Raw] = None
 
 
-class ModelTurnEnded(JsonObject, frozen=True, kw_only=True):
+class ModelTurnEnded(OpenJsonObject, frozen=True, kw_only=True):
     """One call of the model, with its tools, is over.
 
     Event ``model.turn_ended``; never in the history. Internal to the runtime's own programs. Newer than
@@ -283,7 +283,7 @@ class ModelTurnEnded(JsonObject, frozen=True, kw_only=True):
     timestamp_ms: float | None = None
 
 
-class ModelTurnFailed(JsonObject, frozen=True, kw_only=True):
+class ModelTurnFailed(OpenJsonObject, frozen=True, kw_only=True):
     """One call of the model has failed for good; ``error`` says why.
 
     Event ``model.turn_failed``; never in the history. Internal to the runtime's own programs. Newer than
@@ -298,7 +298,7 @@ class ModelTurnFailed(JsonObject, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class ModelTurnRetry(JsonObject, frozen=True, kw_only=True):
+class ModelTurnRetry(OpenJsonObject, frozen=True, kw_only=True):
     """One call of the model is made again; ``reason`` says why.
 
     Event ``model.turn_retry``; never in the history. Internal to the runtime's own programs. Newer than
@@ -313,7 +313,7 @@ class ModelTurnRetry(JsonObject, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class ModelTurnStarted(JsonObject, frozen=True, kw_only=True):
+class ModelTurnStarted(OpenJsonObject, frozen=True, kw_only=True):
     """One call of the model begins.
 
     Event ``model.turn_started``; never in the history. Internal to the runtime's own programs. Newer than

@@ -151,7 +151,7 @@ class PermissionDeniedNoApprovalRuleAndCouldNotRequestFromUser(
     kind: ClassVar[Literal["denied-no-approval-rule-and-could-not-request-from-user"]] = "denied-no-approval-rule-and-could-not-request-from-user"
 
 
-class PermissionMessageAuthorization(JsonObject, frozen=True, kw_only=True):
+class PermissionMessageAuthorization(OpenJsonObject, frozen=True, kw_only=True):
     """Words of the user that allow or forbid a kind of action.
 
     Event ``permission.messageAuthorization``; kept in the history. Newer than 1.0.60.
@@ -187,7 +187,9 @@ class PermissionMessageAuthorizationRead(JsonObject, frozen=True, kw_only=True):
     activates_extraction: bool | None = None
 
 
-class PermissionRequestCustomTool(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="custom-tool"):
+class PermissionRequestCustomTool(
+    OpenJsonObject, frozen=True, kw_only=True, tag_field="kind", tag="custom-tool"
+):
     kind: ClassVar[Literal["custom-tool"]] = "custom-tool"
     tool_name: str
     tool_description: str
@@ -223,7 +225,7 @@ class PermissionRequestExtensionPermissionAccess(
     tool_call_id: str | None = None
 
 
-class PermissionRequestHook(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="hook"):
+class PermissionRequestHook(OpenJsonObject, frozen=True, kw_only=True, tag_field="kind", tag="hook"):
     kind: ClassVar[Literal["hook"]] = "hook"
     tool_name: str
     tool_call_id: str | None = None
@@ -231,7 +233,7 @@ class PermissionRequestHook(JsonObject, frozen=True, kw_only=True, tag_field="ki
     hook_message: str | None = None
 
 
-class PermissionRequestMcp(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="mcp"):
+class PermissionRequestMcp(OpenJsonObject, frozen=True, kw_only=True, tag_field="kind", tag="mcp"):
     kind: ClassVar[Literal["mcp"]] = "mcp"
     server_name: str
     tool_name: str

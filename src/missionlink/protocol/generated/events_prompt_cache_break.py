@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import Maybe, OpenJsonObject
 
 
-class PromptCacheBreak(JsonObject, frozen=True, kw_only=True):
+class PromptCacheBreak(OpenJsonObject, frozen=True, kw_only=True):
     """The provider's cache of the prompt could not be used as far as expected.
 
     Event ``prompt_cache_break``; never in the history. Internal to the runtime's own programs. Newer than

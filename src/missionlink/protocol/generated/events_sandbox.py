@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Raw
 
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 
 
 SandboxAttestation: TypeAlias = Literal["spawn_succeeded", "unsupported", "builtin_policy_checked"] | str
@@ -53,7 +53,7 @@ SandboxPolicySource: TypeAlias = Literal["default_policy", "user_policy"] | str
 SandboxProxyMode: TypeAlias = Literal["none", "loopback", "external"] | str
 
 
-class SandboxDecision(JsonObject, frozen=True, kw_only=True):
+class SandboxDecision(OpenJsonObject, frozen=True, kw_only=True):
     """What the sandbox decided; ``kind`` says about what.
 
     Event ``sandbox.decision``; never in the history. Internal to the runtime's own programs. Newer than

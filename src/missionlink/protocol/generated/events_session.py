@@ -186,7 +186,7 @@ class AssistantUsageData(JsonObject, frozen=True, kw_only=True):
     fusion: FusionAttribution | None = None
 
 
-class CanvasRegistryChangedCanvas(JsonObject, frozen=True, kw_only=True):
+class CanvasRegistryChangedCanvas(OpenJsonObject, frozen=True, kw_only=True):
     extension_id: str
     canvas_id: str
     display_name: str
@@ -197,7 +197,7 @@ class CanvasRegistryChangedCanvas(JsonObject, frozen=True, kw_only=True):
     actions: list[CanvasRegistryChangedCanvasAction] | None = None
 
 
-class CanvasRegistryChangedCanvasAction(JsonObject, frozen=True, kw_only=True):
+class CanvasRegistryChangedCanvasAction(OpenJsonObject, frozen=True, kw_only=True):
     name: str
     description: str | None = None
     input_schema: Maybe[Raw] = None
@@ -412,7 +412,7 @@ class SessionCanvasClosed(JsonObject, frozen=True, kw_only=True):
     canvas_id: str
 
 
-class SessionCanvasOpened(JsonObject, frozen=True, kw_only=True):
+class SessionCanvasOpened(OpenJsonObject, frozen=True, kw_only=True):
     """A canvas was opened.
 
     Event ``session.canvas.opened``; never in the history.
@@ -431,7 +431,7 @@ class SessionCanvasOpened(JsonObject, frozen=True, kw_only=True):
     availability: CanvasOpenedAvailability | None = None
 
 
-class SessionCanvasRecorded(JsonObject, frozen=True, kw_only=True):
+class SessionCanvasRecorded(OpenJsonObject, frozen=True, kw_only=True):
     """A canvas became part of the history.
 
     Event ``session.canvas.recorded``; kept in the history. Newer than 1.0.60.
@@ -854,7 +854,7 @@ class SessionManagedSettingsEnforced(JsonObject, frozen=True, kw_only=True):
     escalation: ManagedSettingsEnforcedEscalation | None = None
 
 
-class SessionManagedSettingsResolved(JsonObject, frozen=True, kw_only=True):
+class SessionManagedSettingsResolved(OpenJsonObject, frozen=True, kw_only=True):
     """Which settings of the organisation are in force.
 
     Event ``session.managed_settings_resolved``; never in the history. Newer than 1.0.60.

@@ -115,7 +115,7 @@ class SystemNotificationShellDetachedCompleted(
 
 
 class SystemNotificationUnclassified(
-    JsonObject, frozen=True, kw_only=True, tag_field="type", tag="unclassified"
+    OpenJsonObject, frozen=True, kw_only=True, tag_field="type", tag="unclassified"
 ):
     type: ClassVar[Literal["unclassified"]] = "unclassified"
     metadata: Maybe[Raw] = None

@@ -48,7 +48,7 @@ class PersistedBinaryResult(JsonObject, frozen=True, kw_only=True):
     asset_id: str | None = None
 
 
-class ToolExecutionComplete(JsonObject, frozen=True, kw_only=True):
+class ToolExecutionComplete(OpenJsonObject, frozen=True, kw_only=True):
     """A tool call has ended; ``success`` says how.
 
     Event ``tool.execution_complete``; kept in the history.
@@ -230,7 +230,7 @@ class ToolExecutionPartialResult(JsonObject, frozen=True, kw_only=True):
     partial_output: str
 
 
-class ToolExecutionProgress(JsonObject, frozen=True, kw_only=True):
+class ToolExecutionProgress(OpenJsonObject, frozen=True, kw_only=True):
     """A message of a tool that is still running.
 
     Event ``tool.execution_progress``; never in the history.
@@ -241,7 +241,7 @@ class ToolExecutionProgress(JsonObject, frozen=True, kw_only=True):
     structured_content: Maybe[Raw] = None
 
 
-class ToolExecutionStart(JsonObject, frozen=True, kw_only=True):
+class ToolExecutionStart(OpenJsonObject, frozen=True, kw_only=True):
     """A tool call begins.
 
     Event ``tool.execution_start``; kept in the history.
@@ -319,7 +319,7 @@ class ToolShellOutput(JsonObject, frozen=True, kw_only=True):
     fusion: FusionAttribution | None = None
 
 
-class ToolUserRequested(JsonObject, frozen=True, kw_only=True):
+class ToolUserRequested(OpenJsonObject, frozen=True, kw_only=True):
     """The user asked for a tool call directly.
 
     Event ``tool.user_requested``; kept in the history.

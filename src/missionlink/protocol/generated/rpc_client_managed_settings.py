@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import ManagedSettingsResolvedData
 from missionlink.protocol.generated.types_shared import AutoTier, ContextTier, ManagedPermissionsContext
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -73,7 +73,7 @@ class ManagedSettingsApplyControlsResult(JsonObject, frozen=True, kw_only=True):
     settings_json: Raw
 
 
-class ManagedSettingsComposeLayer(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsComposeLayer(OpenJsonObject, frozen=True, kw_only=True):
     source: ManagedSettingsChannel
     settings: Maybe[Raw] = None
 
@@ -92,7 +92,7 @@ class ManagedSettingsDiagnostic(JsonObject, frozen=True, kw_only=True):
     message: str
 
 
-class ManagedSettingsIngestResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsIngestResult(OpenJsonObject, frozen=True, kw_only=True):
     server_fetch_failed: bool
     server_token_unavailable: bool
     server_resolution: ManagedSettingsServerPolicyResolution
@@ -121,12 +121,12 @@ class ManagedSettingsIngestResult(JsonObject, frozen=True, kw_only=True):
     policy_helper_authority: ManagedSettingsPolicyHelperAuthority | None = None
 
 
-class ManagedSettingsLayer(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsLayer(OpenJsonObject, frozen=True, kw_only=True):
     source: str
     settings: Maybe[Raw] = None
 
 
-class ManagedSettingsLoadRemoteControlResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsLoadRemoteControlResult(OpenJsonObject, frozen=True, kw_only=True):
     remote_control: Maybe[Raw] = None
 
 
@@ -143,17 +143,17 @@ class ManagedSettingsMeta(JsonObject, frozen=True, kw_only=True):
     context_tier: ManagedSettingMeta | None = None
 
 
-class ManagedSettingsParseClientValueResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsParseClientValueResult(OpenJsonObject, frozen=True, kw_only=True):
     settings_json: Maybe[Raw] = None
 
 
-class ManagedSettingsReadDeviceResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsReadDeviceResult(OpenJsonObject, frozen=True, kw_only=True):
     load_failed: bool
     settings: Maybe[Raw] = None
     sandbox_floor: Maybe[Raw] = None
 
 
-class ManagedSettingsReadResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsReadResult(OpenJsonObject, frozen=True, kw_only=True):
     settings_json: Maybe[Raw] = None
     error_message: str | None = None
 
@@ -165,7 +165,7 @@ class ManagedSettingsResolveBypassDisableTransitionResult(JsonObject, frozen=Tru
     set_disabled_state: bool | None = None
 
 
-class ManagedSettingsResolveEffectiveValueResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsResolveEffectiveValueResult(OpenJsonObject, frozen=True, kw_only=True):
     settings_json: Maybe[Raw] = None
 
 
@@ -179,7 +179,7 @@ class ManagedSettingsResolveResult(JsonObject, frozen=True, kw_only=True):
     meta: ManagedSettingsMeta | None = None
 
 
-class ManagedSettingsResolveStartupPolicyResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsResolveStartupPolicyResult(OpenJsonObject, frozen=True, kw_only=True):
     server_resolution: ManagedSettingsServerPolicyResolution
     server_fetch_failed: bool
     device_load_failed: bool
@@ -205,7 +205,7 @@ class ManagedSettingsSchemaResult(JsonObject, frozen=True, kw_only=True):
     runtime_version: str
 
 
-class ManagedSettingsValidateResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsValidateResult(OpenJsonObject, frozen=True, kw_only=True):
     valid: bool
     diagnostics: list[ManagedSettingsDiagnostic]
     settings: Maybe[Raw] = None

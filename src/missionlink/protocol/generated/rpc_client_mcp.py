@@ -430,7 +430,7 @@ class McpServerCardReference(JsonObject, frozen=True, kw_only=True):
     data: str | None = None
 
 
-class McpServerConfig(JsonObject, frozen=True, kw_only=True):
+class McpServerConfig(OpenJsonObject, frozen=True, kw_only=True):
     display_name: str | None = None
     safe_for_telemetry: McpSafeForTelemetryObject | bool | None = None
     tools: list[str] | None = None

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_sandbox import SandboxConfig
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -46,7 +46,7 @@ class SandboxPickerCandidate(JsonObject, frozen=True, kw_only=True):
     is_directory: bool
 
 
-class SandboxPreparePickerPolicyResult(JsonObject, frozen=True, kw_only=True):
+class SandboxPreparePickerPolicyResult(OpenJsonObject, frozen=True, kw_only=True):
     sandbox_json: Maybe[Raw] = None
 
 

@@ -19,7 +19,7 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ProviderModelConfig,
 )
 from missionlink.protocol.generated.types_shared import SessionLimitsConfig, SessionMode
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -97,7 +97,7 @@ class SessionOpened(JsonObject, frozen=True, kw_only=True):
     model_state: SessionModelState | None = None
 
 
-class SessionOpenedCapabilities(JsonObject, frozen=True, kw_only=True):
+class SessionOpenedCapabilities(OpenJsonObject, frozen=True, kw_only=True):
     ui: SessionUiCapabilities | None = None
     extensions: Maybe[Raw] = None
 
@@ -138,7 +138,7 @@ class SessionSystemMessageSection(JsonObject, frozen=True, kw_only=True):
     content: str | None = None
 
 
-class SessionTool(JsonObject, frozen=True, kw_only=True):
+class SessionTool(OpenJsonObject, frozen=True, kw_only=True):
     name: str
     description: str | None = None
     parameters: Maybe[Raw] = None

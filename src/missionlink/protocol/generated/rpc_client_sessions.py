@@ -114,7 +114,7 @@ class RemoteControlConfigExistingMcSession(JsonObject, frozen=True, kw_only=True
     mc_task_id: str
 
 
-class RemoteControlStatusActive(JsonObject, frozen=True, kw_only=True, tag_field="state", tag="active"):
+class RemoteControlStatusActive(OpenJsonObject, frozen=True, kw_only=True, tag_field="state", tag="active"):
     state: ClassVar[Literal["active"]] = "active"
     attached_session_id: str
     is_steerable: bool
@@ -354,7 +354,7 @@ class SessionOpenOptionsAdditionalContentExclusionPolicyRuleSource(JsonObject, f
     type: str
 
 
-class SessionOpenResult(JsonObject, frozen=True, kw_only=True):
+class SessionOpenResult(OpenJsonObject, frozen=True, kw_only=True):
     status: SessionsOpenStatus
     session_id: str | None = None
     session_api: Maybe[Raw] = None
@@ -487,7 +487,7 @@ class SessionsPollSpawnedSessionsEvent(JsonObject, frozen=True, kw_only=True):
     session_id: str
 
 
-class SessionsRegisterExtensionToolsOnSessionOptions(JsonObject, frozen=True, kw_only=True):
+class SessionsRegisterExtensionToolsOnSessionOptions(OpenJsonObject, frozen=True, kw_only=True):
     enabled: Maybe[Raw] = None
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import SettingsEditOperation, SettingsEditResult
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -68,7 +68,7 @@ class UserSettingsLoadAndMergeRepoResult(JsonObject, frozen=True, kw_only=True):
     warning: str | None = None
 
 
-class UserSettingsLoadForEditResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsLoadForEditResult(OpenJsonObject, frozen=True, kw_only=True):
     status: str
     settings: Maybe[Raw] = None
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, Raw, UnsetType
 
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -16,13 +16,13 @@ from missionlink.protocol.timeouts import DEFAULT, Timeout
 CanvasInstanceAvailability: TypeAlias = Literal["ready", "stale"] | str
 
 
-class CanvasAction(JsonObject, frozen=True, kw_only=True):
+class CanvasAction(OpenJsonObject, frozen=True, kw_only=True):
     name: str
     description: str | None = None
     input_schema: Maybe[Raw] = None
 
 
-class CanvasActionInvokeResult(JsonObject, frozen=True, kw_only=True):
+class CanvasActionInvokeResult(OpenJsonObject, frozen=True, kw_only=True):
     result: Maybe[Raw] = None
 
 
@@ -34,7 +34,7 @@ class CanvasListOpenResult(JsonObject, frozen=True, kw_only=True):
     open_canvases: list[OpenCanvasInstance]
 
 
-class DiscoveredCanvas(JsonObject, frozen=True, kw_only=True):
+class DiscoveredCanvas(OpenJsonObject, frozen=True, kw_only=True):
     display_name: str
     description: str
     extension_id: str
@@ -45,7 +45,7 @@ class DiscoveredCanvas(JsonObject, frozen=True, kw_only=True):
     extension_name: str | None = None
 
 
-class OpenCanvasInstance(JsonObject, frozen=True, kw_only=True):
+class OpenCanvasInstance(OpenJsonObject, frozen=True, kw_only=True):
     instance_id: str
     extension_id: str
     canvas_id: str

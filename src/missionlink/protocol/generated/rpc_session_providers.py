@@ -15,7 +15,7 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ProviderEndpointWireApi,
     ProviderModelConfig,
 )
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -72,7 +72,7 @@ class ModelProviderAdapterDescriptor(JsonObject, frozen=True, kw_only=True):
     operations: list[ModelProviderAdapterOperationDescriptor]
 
 
-class ModelProviderAdapterOperationDescriptor(JsonObject, frozen=True, kw_only=True):
+class ModelProviderAdapterOperationDescriptor(OpenJsonObject, frozen=True, kw_only=True):
     name: str
     input_schema: Maybe[Raw] = None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from msgspec import UNSET, Raw, UnsetType
 
-from missionlink.protocol.model import JsonObject, Maybe, open_union
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -22,7 +22,7 @@ TaskShellInfoAttachmentMode: TypeAlias = Literal["attached", "detached"] | str
 TaskStatus: TypeAlias = Literal["running", "idle", "completed", "failed", "cancelled"] | str
 
 
-class TaskClientInfo(JsonObject, frozen=True, kw_only=True):
+class TaskClientInfo(OpenJsonObject, frozen=True, kw_only=True):
     type: TaskClientType
     id: str
     client_task_id: str
@@ -63,7 +63,7 @@ class TaskClientUpdateCancelled(JsonObject, frozen=True, kw_only=True, tag_field
     reason: str | None = None
 
 
-class TaskClientUpdateCompleted(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="completed"):
+class TaskClientUpdateCompleted(OpenJsonObject, frozen=True, kw_only=True, tag_field="kind", tag="completed"):
     kind: ClassVar[Literal["completed"]] = "completed"
     message: str | None = None
     result: Maybe[Raw] = None
@@ -84,7 +84,7 @@ class TaskClientUpdateProgress(JsonObject, frozen=True, kw_only=True, tag_field=
     percentage: float | None = None
 
 
-class TaskInfo(JsonObject, frozen=True, kw_only=True):
+class TaskInfo(OpenJsonObject, frozen=True, kw_only=True):
     type: Literal["agent", "client", "shell"] | str
     id: str
     description: str

@@ -154,7 +154,7 @@ class HandlePendingToolCallResult(JsonObject, frozen=True, kw_only=True):
     success: bool
 
 
-class PendingExternalToolRequest(JsonObject, frozen=True, kw_only=True):
+class PendingExternalToolRequest(OpenJsonObject, frozen=True, kw_only=True):
     request_id: str
     tool_call_id: str
     tool_name: str
@@ -209,7 +209,7 @@ class TaskCompleteData(JsonObject, frozen=True, kw_only=True):
     blocker: TaskBlocker | None = None
 
 
-class TaskCompletionDecision(JsonObject, frozen=True, kw_only=True):
+class TaskCompletionDecision(OpenJsonObject, frozen=True, kw_only=True):
     outcome: TaskCompletionOutcome
     reason: str | None = None
     reviewer_derived: bool | None = None

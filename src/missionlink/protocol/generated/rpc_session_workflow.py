@@ -34,7 +34,7 @@ WorkflowRunStatus: TypeAlias = (
 )
 
 
-class WorkflowAgentOptions(JsonObject, frozen=True, kw_only=True):
+class WorkflowAgentOptions(OpenJsonObject, frozen=True, kw_only=True):
     label: str | None = None
     schema: Maybe[Raw] = None
     model: str | None = None
@@ -43,7 +43,7 @@ class WorkflowAgentOptions(JsonObject, frozen=True, kw_only=True):
     agent: str | None = None
 
 
-class WorkflowAgentResult(JsonObject, frozen=True, kw_only=True):
+class WorkflowAgentResult(OpenJsonObject, frozen=True, kw_only=True):
     result: Maybe[Raw] = None
 
 
@@ -76,7 +76,7 @@ class WorkflowDeclaredLimits(JsonObject, frozen=True, kw_only=True):
     max_ai_credits: float | None = None
 
 
-class WorkflowJournalGetResult(JsonObject, frozen=True, kw_only=True):
+class WorkflowJournalGetResult(OpenJsonObject, frozen=True, kw_only=True):
     hit: bool
     result_json: Maybe[Raw] = None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from msgspec import Raw
 
 from missionlink.protocol.generated.types_shared import GitHubRepoRef, OmittedBinaryOmittedReason
-from missionlink.protocol.model import JsonObject, Maybe, open_union
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
 
 
 AttachmentGitHubReferenceType: TypeAlias = Literal["issue", "pr", "discussion"] | str
@@ -32,7 +32,7 @@ class AttachmentDirectory(JsonObject, frozen=True, kw_only=True, tag_field="type
 
 
 class AttachmentExtensionContext(
-    JsonObject, frozen=True, kw_only=True, tag_field="type", tag="extension_context"
+    OpenJsonObject, frozen=True, kw_only=True, tag_field="type", tag="extension_context"
 ):
     type: ClassVar[Literal["extension_context"]] = "extension_context"
     extension_id: str

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from msgspec import Raw, field
 
-from missionlink.protocol.model import JsonObject, Maybe
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
 
 
 class CopilotApiTokenAuthInfo(
@@ -18,7 +18,7 @@ class CopilotApiTokenAuthInfo(
     copilot_user: CopilotUserResponse | None = None
 
 
-class CopilotUserResponse(JsonObject, frozen=True, kw_only=True, rename=None):
+class CopilotUserResponse(OpenJsonObject, frozen=True, kw_only=True, rename=None):
     login: str | None = None
     access_type_sku: str | None = None
     analytics_tracking_id: str | None = None

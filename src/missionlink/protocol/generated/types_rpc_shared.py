@@ -413,7 +413,7 @@ class InstructionSource(JsonObject, frozen=True, kw_only=True):
     project_path: str | None = None
 
 
-class ManagedSettingsResolvedData(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsResolvedData(OpenJsonObject, frozen=True, kw_only=True):
     source: ManagedSettingsResolvedSource
     server_managed: bool
     device_managed: bool

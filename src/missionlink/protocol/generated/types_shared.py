@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from msgspec import Raw
 
-from missionlink.protocol.model import JsonObject, Maybe, open_union
+from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
 
 
 AbortReason: TypeAlias = (
@@ -121,7 +121,7 @@ class HeaderEntry(JsonObject, frozen=True, kw_only=True):
     value: str
 
 
-class ManagedPermissionsContext(JsonObject, frozen=True, kw_only=True):
+class ManagedPermissionsContext(OpenJsonObject, frozen=True, kw_only=True):
     fail_closed: bool
     permissions: Maybe[Raw] = None
 
@@ -183,7 +183,7 @@ class PermissionPromptRequestCommands(
 
 
 class PermissionPromptRequestCustomTool(
-    JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="custom-tool"
+    OpenJsonObject, frozen=True, kw_only=True, tag_field="kind", tag="custom-tool"
 ):
     kind: ClassVar[Literal["custom-tool"]] = "custom-tool"
     tool_name: str
@@ -223,7 +223,7 @@ class PermissionPromptRequestExtensionPermissionAccess(
     assisted_approval: PermissionAssistedApproval | None = None
 
 
-class PermissionPromptRequestHook(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="hook"):
+class PermissionPromptRequestHook(OpenJsonObject, frozen=True, kw_only=True, tag_field="kind", tag="hook"):
     kind: ClassVar[Literal["hook"]] = "hook"
     tool_name: str
     tool_call_id: str | None = None
@@ -232,7 +232,7 @@ class PermissionPromptRequestHook(JsonObject, frozen=True, kw_only=True, tag_fie
     assisted_approval: PermissionAssistedApproval | None = None
 
 
-class PermissionPromptRequestMcp(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="mcp"):
+class PermissionPromptRequestMcp(OpenJsonObject, frozen=True, kw_only=True, tag_field="kind", tag="mcp"):
     kind: ClassVar[Literal["mcp"]] = "mcp"
     server_name: str
     tool_name: str

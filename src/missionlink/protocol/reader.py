@@ -1,0 +1,82 @@
+"""Readers decode JSON of the wire into a type: strictly first, and what does not fit once more with lenience.
+
+Null means absent where a member may be absent, and ``12.0`` is the whole number 12. The second pass costs time only
+where the first has failed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+__all__ = ("Reader", "convert", "read", "read_loosely")
+
+_Value = TypeVar("_Value")
+
+
+class Reader(Generic[_Value]):
+    """A decoder for one type.
+
+    Args:
+        kind: A struct, or any type that msgspec decodes.
+        is_loose: Whether optional members of another type count as absent. Not for what decides: a gate that cannot
+            read an argument must not believe that there is none.
+    """
+
+    __slots__ = ("_is_loose", "_kind", "_strict")
+
+    def __init__(self, kind: type[_Value], *, is_loose: bool = False) -> None:
+        self._kind: Any = kind
+        self._is_loose = is_loose
+        self._strict = msgspec.json.Decoder(kind).decode
+
+    def decode(self, raw: msgspec.Raw | bytes | bytearray | str) -> _Value:
+        """Decode JSON.
+
+        Raises:
+            msgspec.ValidationError: It does not fit the type.
+            ValueError, RecursionError: It is no JSON, or nested too deeply.
+        """
+        try:
+            value: _Value = self._strict(raw)
+        except msgspec.ValidationError:
+            # Imported here: nearly everything fits.
+            from missionlink.protocol.lenient import mended
+
+            better = mended(raw, self._kind, is_loose=self._is_loose)
+            if better is None:
+                raise
+            value = self._strict(better)
+        return value
+
+
+_readers: Final[dict[tuple[Any, bool], Reader[Any]]] = {}
+
+
+def read(raw: msgspec.Raw | bytes | bytearray | str, kind: type[_Value]) -> _Value:
+    """Decode JSON as ``Reader(kind).decode`` does; raises the same."""
+    value: _Value = _reader(kind, is_loose=False).decode(raw)
+    return value
+
+
+def read_loosely(raw: msgspec.Raw | bytes | bytearray | str, kind: type[_Value]) -> _Value:
+    """Decode JSON as ``Reader(kind, is_loose=True).decode`` does; raises the same."""
+    value: _Value = _reader(kind, is_loose=True).decode(raw)
+    return value
+
+
+def _reader(kind: Any, *, is_loose: bool) -> Reader[Any]:
+    reader = _readers.get((kind, is_loose))
+    if reader is None:
+        reader = _readers[kind, is_loose] = Reader(kind, is_loose=is_loose)
+    return reader
+
+
+def convert(value: object, kind: type[_Value]) -> _Value:
+    """Make a type of plain values as ``read`` makes it of JSON; raises the same."""
+    try:
+        found: _Value = msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return read(msgspec.json.encode(value), kind)
+    return found
