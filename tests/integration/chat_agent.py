@@ -61,6 +61,10 @@ def play(fake: FakeRuntime) -> None:
                 fake.emit(request.session_id, "auto_mode_switch.requested", {"requestId": "m1", **offer})
                 asked = fake.ask("autoModeSwitch.request", {"sessionId": request.session_id, **offer})
                 return say(json.dumps((await asked.answer(timeout=None)).result))
+            case "plan" if not request.round:
+                return call("exit_plan_mode", {"summary": "Do it all", "planContent": "1. do it"})
+            case "two permissions" if not request.round:
+                return call("bash", {"command": "first"}) + call("bash", {"command": "second"})
             case "all at once":
                 both = asyncio.gather(*(ask(fake, request, f"f{number}", {}) for number in (3, 4, 5)))
                 return say(json.dumps(await both))

@@ -7,8 +7,10 @@ import os
 import pty
 import struct
 import subprocess
+import sys
 import termios
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyte
@@ -16,8 +18,26 @@ import pyte
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+# Without it Ctrl-C would be no signal, as it is at a real terminal.
+_AT_A_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
 # The first start of a real runtime on a machine with a slow disk takes most of it.
 PATIENCE_S = 240
+
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def environment_of_an_agent(folder: Path, play: str = "chat_agent:play") -> dict[str, str]:
+    """Return an environment whose runtime is a fake one that plays a script; it is made in the folder."""
+    runtime = folder / "runtime"
+    runtime.write_text(f'#!/bin/sh\nexec {sys.executable} -m missionlink.testing --script {play} "$@"\n')
+    runtime.chmod(0o700)
+    given = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+    path = os.pathsep.join([*sys.path, str(FOLDER)])
+    return {**given, "MISSIONLINK_RUNTIME": str(runtime), "HOME": str(folder), "PYTHONPATH": path}
 
 
 class _Screen(pyte.HistoryScreen):
@@ -51,7 +71,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            argv,
+            [sys.executable, "-ISc", _AT_A_TERMINAL, *argv],
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
@@ -96,6 +116,11 @@ class Terminal:
     def after(self) -> list[Any]:
         """How the terminal is set now."""
         return termios.tcgetattr(self._slave)
+
+    def shown(self) -> str:
+        """Return what is on the screen and above it."""
+        with self._changed:
+            return self._shown()
 
     def _shown(self) -> str:
         above = [_text(line, self._screen.columns) for line in self._screen.history.top]

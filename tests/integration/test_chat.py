@@ -16,22 +16,15 @@ import pytest
 
 pytest.importorskip("termios", reason="needs a POSIX terminal")
 
-from .terminal import Terminal
+from .terminal import Terminal, environment_of_an_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FOLDER = Path(__file__).resolve().parent
-
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    runtime = tmp_path / "runtime"
-    runtime.write_text(f'#!/bin/sh\nexec {sys.executable} -m missionlink.testing --script chat_agent:play "$@"\n')
-    runtime.chmod(0o700)
-    given = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
-    path = os.pathsep.join([*sys.path, str(FOLDER)])
-    return {**given, "MISSIONLINK_RUNTIME": str(runtime), "HOME": str(tmp_path), "PYTHONPATH": path}
+    return environment_of_an_agent(tmp_path)
 
 
 @pytest.fixture

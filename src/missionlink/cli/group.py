@@ -16,7 +16,7 @@ from missionlink.cli.log_lines import log_shown_by
 from missionlink.errors import InvalidOption, MissionlinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = (
     "COMMANDS",
@@ -54,6 +54,8 @@ class Settings:
     """What holds for every command."""
 
     debug: bool = False
+    loaded: Callable[[], object] = lambda: None
+    """Called when the command's module is loaded, before anything is opened."""
 
 
 class LazyGroup(click.Group):
@@ -87,11 +89,17 @@ class LazyGroup(click.Group):
 def root(settings: Settings, debug: bool) -> None:
     """Drive the GitHub Copilot agent runtime: local and cloud sessions."""
     settings.debug = debug
+    settings.loaded()
 
 
-def call(arguments: Sequence[str]) -> int:
-    """Run one command and turn how it ended into an exit code; what failed is told in one line."""
-    settings = Settings()
+def call(arguments: Sequence[str], loaded: Callable[[], object] = lambda: None) -> int:
+    """Run one command and turn how it ended into an exit code; what failed is printed in one line.
+
+    Args:
+        arguments: What follows the program's name.
+        loaded: Called when the command's module is loaded, before anything is opened.
+    """
+    settings = Settings(loaded=loaded)
     try:
         with log_shown_by(lambda line: click.secho(f"note: {line}", err=True, dim=sys.stderr.isatty())):
             ended = root.main(list(arguments), prog_name="missionlink", obj=settings, standalone_mode=False)

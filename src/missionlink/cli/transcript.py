@@ -5,6 +5,7 @@ The answer goes to standard output, everything about it to standard error.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,9 @@ import msgspec
 from missionlink.cli.printable import printable, printable_line
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+    from contextlib import AbstractContextManager
+
     from missionlink import Event, Session, TurnResult
 
 __all__ = ("Transcript", "transcript_for")
@@ -35,8 +39,8 @@ class Transcript(Protocol):
         """Print a remark."""
         ...
 
-    def pause(self) -> None:
-        """Make room for a question at the terminal."""
+    def asking(self, prompt: str) -> AbstractContextManager[None]:
+        """Make room for a prompt at the terminal, which stands below all that is printed meanwhile."""
         ...
 
     def finished(self, result: TurnResult, way_back: str | None) -> None:
@@ -60,6 +64,7 @@ class _Text:
         self._streams = streams
         self._streamed: set[str] = set()
         self._line_is_open = False
+        self._prompt = ""
 
     def opened(self, session: Session) -> None:
         """Name the session, and its place on the web if it has one."""
@@ -73,17 +78,20 @@ class _Text:
         if event.type == "assistant.message_delta" and self._streams:
             data = _members(event)
             self._streamed.add(str(data.get("messageId")))
+            if not self._line_is_open:
+                self._begin()
             click.echo(printable(str(data.get("deltaContent", ""))), nl=False)
             self._line_is_open = True
         elif event.type == "assistant.message":
             data = _members(event)
             text = str(data.get("content") or "")
             if str(data.get("messageId")) in self._streamed:
-                self.pause()
+                self._end_line()
             elif text:
-                self.pause()
+                self._begin()
                 # A pipe gets the text as it is.
                 click.echo(printable(text) if self._streams else text)
+                self._show_prompt()
         elif event.type == "tool.execution_start":
             self.note(f"tool {_members(event).get('toolName')}")
         elif event.type == "session.error":
@@ -91,14 +99,37 @@ class _Text:
 
     def note(self, text: str) -> None:
         """Print a remark to standard error."""
-        self.pause()
+        self._begin()
         click.secho(printable_line(text), err=True, dim=sys.stderr.isatty())
+        self._show_prompt()
 
-    def pause(self) -> None:
-        """End the line that is being streamed."""
+    @contextlib.contextmanager
+    def asking(self, prompt: str) -> Generator[None]:
+        """Keep a prompt below all that is printed meanwhile."""
+        self._begin()
+        self._prompt = prompt
+        try:
+            yield
+        finally:
+            self._prompt = ""
+
+    def _begin(self) -> None:
+        """Go to a line of its own: below the text that is being streamed, or below a prompt."""
         if self._line_is_open:
             click.echo()
             self._line_is_open = False
+        elif self._prompt:
+            click.echo(err=True)
+
+    def _end_line(self) -> None:
+        if self._line_is_open:
+            click.echo()
+            self._line_is_open = False
+            self._show_prompt()
+
+    def _show_prompt(self) -> None:
+        if self._prompt:
+            click.echo(self._prompt, nl=False, err=True)
 
     def finished(self, result: TurnResult, way_back: str | None) -> None:
         """Say how it went and how to go on."""
@@ -122,8 +153,9 @@ class _JsonLines:
         """Print a remark."""
         self._print({"note": text})
 
-    def pause(self) -> None:
-        """Nothing: lines are always complete."""
+    def asking(self, prompt: str) -> AbstractContextManager[None]:
+        """Do nothing: prompts are on standard error."""
+        return contextlib.nullcontext()
 
     def finished(self, result: TurnResult, way_back: str | None) -> None:
         """Print the result."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from missionlink import Repository, SessionOptions
+from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.log_lines import log_shown_by
 from missionlink.cli.opening import Place, mcp_servers_of, provider_of
 from missionlink.errors import CloudNotStarted, MissingExtra
@@ -83,7 +84,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
     _say("starting …")
     way_back = _WayBack(None if embedded else words)
     try:
-        asyncio.run(_chat(place, options, way_back, allow_all=allow_all))
+        run_interruptible(_chat(place, options, way_back, allow_all=allow_all))
     except CloudNotStarted as error:
         # It may start yet.
         way_back.session_id = error.session_id or ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from missionlink.cli.interrupts import run_interruptible
 from missionlink.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def serve(host: str, port: int, token_file: Path | None, token_env: str | None, 
     if sum(chosen) != 1:
         raise click.UsageError("give one of --token-file, --token-env and --dev (any token, this machine only)")
     token = None if dev else _read_token(token_file, token_env)
-    asyncio.run(_serve(host, port, token, verbose=verbose))
+    run_interruptible(_serve(host, port, token, verbose=verbose))
     return _TERMINATED
 
 

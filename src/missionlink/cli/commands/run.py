@@ -13,6 +13,7 @@ import click
 
 from missionlink import Provider, Repository, Session, SessionOptions
 from missionlink.cli.answers import Answers
+from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.opening import Place, provider_of
 from missionlink.cli.transcript import Transcript, transcript_for
 from missionlink.errors import InvalidOption, MissionlinkError
@@ -98,7 +99,7 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
         ],
     )
     place.check()
-    result = asyncio.run(_run(wanted, transcript_for(as_json=as_json)))
+    result = run_interruptible(_run(wanted, transcript_for(as_json=as_json)))
     return 0 if result.status == "completed" else 1
 
 
