@@ -124,6 +124,43 @@ def test_running_tools_have_a_line_each_with_their_time(picture, now):
     ]
 
 
+@pytest.mark.parametrize("asked", ["a", None])
+def test_the_time_of_a_tool_is_without_the_time_that_a_person_thinks(picture, now, asked):
+    printed(picture, event("tool.execution_start", toolCallId="a", toolName="bash"))
+    now[0] += 1
+    with picture.watches.waiting(asked), picture.watches.waiting(asked):
+        now[0] += 600
+        assert drawn(picture.live(20, 60))[0].endswith("bash  1.0 s")
+    now[0] += 2
+    assert drawn(picture.live(20, 60))[0].endswith("bash  3.0 s")
+    assert printed(picture, event("tool.execution_complete", toolCallId="a", success=True)) == ["✓ bash  3.0 s"]
+
+
+def test_the_time_of_the_agent_is_without_the_time_that_a_person_thinks(picture, now):
+    picture.busy()
+    with picture.watches.waiting(None):
+        now[0] += 600
+    now[0] += 2
+    assert drawn(picture.live(20, 60))[0].endswith("working  2.0 s")
+
+
+def test_a_tool_that_is_asked_about_before_it_starts_counts_from_the_answer(picture, now):
+    with picture.watches.waiting("a"):
+        printed(picture, event("tool.execution_start", toolCallId="a", toolName="bash"))
+        now[0] += 600
+    now[0] += 2
+    assert printed(picture, event("tool.execution_complete", toolCallId="a", success=True)) == ["✓ bash  2.0 s"]
+
+
+def test_other_tools_count_on_while_one_waits_for_the_person(picture, now):
+    for name in "ab":
+        printed(picture, event("tool.execution_start", toolCallId=name, toolName=name))
+    with picture.watches.waiting("a"):
+        now[0] += 5
+    assert printed(picture, event("tool.execution_complete", toolCallId="a", success=True)) == ["✓ a  0.0 s"]
+    assert printed(picture, event("tool.execution_complete", toolCallId="b", success=True)) == ["✓ b  5.0 s"]
+
+
 def test_a_hundred_tools_at_once_leave_room(picture):
     for number in range(100):
         picture.take(event("tool.execution_start", toolCallId=str(number), toolName="view"))

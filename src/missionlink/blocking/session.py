@@ -74,7 +74,7 @@ class Session(Past):
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
-        """What the session can do, as the runtime names it; kept up to date by events."""
+        """The session's capabilities under the runtime's names, read-only at any depth; events replace them."""
         return self._inner.capabilities
 
     @property

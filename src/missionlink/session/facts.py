@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -12,7 +13,7 @@ from missionlink.protocol.reader import read_loosely
 if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
 
-__all__ = ("TELLING", "Facts", "OpenedResult")
+__all__ = ("TELLING", "Facts", "OpenedResult", "frozen")
 
 
 # What only an agent does that takes prompts: its start may not have been forwarded.
@@ -114,6 +115,14 @@ class Facts:
         self.remote_url = url
         if self._url_known is not None:
             self._url_known.set()
+
+
+def frozen(value: Any) -> Any:
+    """Return JSON-like data that cannot be changed: mappings and tuples, at any depth."""
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        return MappingProxyType({name: frozen(member) for name, member in members.items()})
+    return tuple(map(frozen, cast("list[object]", value))) if isinstance(value, list) else value
 
 
 def _decode(event: Event, kind: Any) -> Any:

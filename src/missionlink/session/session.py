@@ -13,6 +13,7 @@ from missionlink.protocol.json_values import check_object
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 from missionlink.session.callback import Subscription
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
+from missionlink.session.facts import frozen
 from missionlink.session.past import Past
 from missionlink.session.stream import EventQueue, EventStream, Overflow
 
@@ -65,8 +66,9 @@ class Session(Past):
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
-        """What the session can do, as the runtime names it; kept up to date by events."""
-        return self._core.facts.capabilities
+        """The session's capabilities under the runtime's names, read-only at any depth; events replace them."""
+        capabilities: Mapping[str, Any] = frozen(self._core.facts.capabilities)
+        return capabilities
 
     @property
     def remote_url(self) -> str | None:

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from missionlink.cli.chat.blocks import Blocks
+from missionlink.cli.chat.watches import Watches
 from missionlink.cli.chat.words import duration, printable, shortened, tool_title
 
 if TYPE_CHECKING:
@@ -55,9 +56,8 @@ class Picture:
         self._thought = ""
         self._thought_id = ""
         self._printed_thought = ""
-        self._tools: dict[str, tuple[str, float, str]] = {}
+        self.watches: Watches = Watches(clock)
         self._prompts: set[str] = set()
-        self._since: float | None = None
         self._asks_again = False
         self._drawers: dict[str, Callable[[dict[str, Any], bool], list[RenderableType]]] = {
             "assistant.message_delta": self._delta,
@@ -76,7 +76,7 @@ class Picture:
     @property
     def is_busy(self) -> bool:
         """Whether the agent is at work."""
-        return self._since is not None
+        return self.watches.agent is not None
 
     def expect(self, prompt: str) -> None:
         """Note a prompt that was typed here, and is drawn already."""
@@ -85,14 +85,12 @@ class Picture:
 
     def busy(self) -> None:
         """Note that the agent is at work."""
-        if self._since is None:
-            self._since = self._clock()
+        self.watches.start_agent()
 
     def rest(self) -> list[RenderableType]:
         """Note that the agent has stopped; return what was still being written."""
         out = [*self._end_thought(), *self._end_message("")]
-        self._tools.clear()
-        self._since = None
+        self.watches.clear()
         return out
 
     # Events.
@@ -163,20 +161,19 @@ class Picture:
         self.busy()
         out: list[RenderableType] = [] if is_sub_agents else [*self._end_thought()]
         title = ("  " if is_sub_agents else "") + tool_title(data)
-        self._tools[str(data.get("toolCallId"))] = (title, self._clock(), "")
+        self.watches.start_tool(str(data.get("toolCallId")), title)
         return out
 
     def _progress(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
-        key = str(data.get("toolCallId"))
-        if key in self._tools:
-            title, started, _old = self._tools[key]
-            self._tools[key] = (title, started, str(data.get("progressMessage", "")))
+        tool = self.watches.tools.get(str(data.get("toolCallId")))
+        if tool is not None:
+            tool.progress = str(data.get("progressMessage", ""))
         return []
 
     def _tool_done(self, data: dict[str, Any], is_sub_agents: bool) -> list[RenderableType]:
-        title, started, _ = self._tools.pop(str(data.get("toolCallId")), ("a tool", self._clock(), ""))
+        tool = self.watches.stop_tool(str(data.get("toolCallId")))
         mark, style = ("✓ ", "green") if data.get("success") else ("✗ ", "red")
-        line = Text.assemble((mark, style), (title, "dim"), (f"  {duration(self._clock() - started)}", "dim"))
+        line = Text.assemble((mark, style), (tool.title, "dim"), (f"  {duration(tool.seconds(self._clock()))}", "dim"))
         error = cast("dict[str, Any]", data.get("error") or {})
         if error.get("message"):
             line.append(f"  {shortened(str(error['message']), 200)}", style="red")
@@ -218,24 +215,24 @@ class Picture:
         tail = self._blocks.tail if self._blocks is not None else ""
         if tail:
             parts.append(
-                markdown(self._end_of(tail, min(_TAIL_LINES, height - min(len(self._tools), _TOOL_LINES + 1))))
+                markdown(self._end_of(tail, min(_TAIL_LINES, height - min(len(self.watches.tools), _TOOL_LINES + 1))))
             )
-        now = self._clock()
+        now, work, tools = self._clock(), self.watches.agent, list(self.watches.tools.values())
         frame = _FRAMES[int(now * 5) % len(_FRAMES)]
         shown = min(_TOOL_LINES, max(height - 1, 1))
-        hidden = len(self._tools) - shown
+        hidden = len(tools) - shown
         if hidden > 0:
             parts.append(Text(f"… {hidden} more at work", style="dim"))
-        for title, started, progress in list(self._tools.values())[-shown:]:
-            elapsed = duration(now - started)
-            indent = len(title) - len(title.lstrip())
-            line = Text(f"{' ' * indent}{frame} {title.lstrip()}", style="yellow")
-            if progress:
-                line.append(f"  {shortened(progress, width)}")
+        for tool in tools[-shown:]:
+            elapsed = duration(tool.seconds(now))
+            indent = len(tool.title) - len(tool.title.lstrip())
+            line = Text(f"{' ' * indent}{frame} {tool.title.lstrip()}", style="yellow")
+            if tool.progress:
+                line.append(f"  {shortened(tool.progress, width)}")
             line.truncate(max(width - len(elapsed) - 2, 1), overflow="ellipsis")
             parts.append(line.append(f"  {elapsed}"))
-        if self._since is not None and not parts:
-            parts.append(Text(f"{frame} working  {duration(now - self._since)}", style="dim"))
+        if work is not None and not parts:
+            parts.append(Text(f"{frame} {work.title}  {duration(work.seconds(now))}", style="dim"))
         return Padding(Group(*parts), 0) if parts else None
 
     def _end_of(self, tail: str, count: int) -> str:

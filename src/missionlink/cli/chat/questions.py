@@ -18,6 +18,7 @@ from missionlink.cli.chat.words import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from rich.console import RenderableType
 
@@ -46,6 +47,7 @@ class Questions:
     Args:
         show: Prints something for good.
         ask: Lets the input line ask; with ``None`` no more.
+        waiting: Entered while a call of a tool waits for the person, by its id where that is known.
         allow_all: Whether every permission is given without asking.
     """
 
@@ -53,11 +55,13 @@ class Questions:
         self,
         show: Callable[[Sequence[RenderableType]], Awaitable[None]],
         ask: Callable[[str | None], None],
+        waiting: Callable[[str | None], AbstractContextManager[None]],
         *,
         allow_all: bool = False,
     ) -> None:
         self._show = show
         self._ask = ask
+        self._pausing = waiting
         self._allow_all = allow_all
         self._waiting: deque[_Asked] = deque()
 
@@ -122,7 +126,9 @@ class Questions:
 
         hint = f"Type y(es){always}, or n(o), which may have a reason: n use the other folder"
         decision: Decision = await self._answered(
-            OneAnswer(shown, f"Allow? [y/{'a/' if can_repeat else ''}n] ", read, hint), Deny("The turn was aborted.")
+            OneAnswer(shown, f"Allow? [y/{'a/' if can_repeat else ''}n] ", read, hint),
+            Deny("The turn was aborted."),
+            request.tool_call_id,
         )
         return decision
 
@@ -180,10 +186,16 @@ class Questions:
         """Ask for data, or for consent to open a web page."""
         dialogue = Visit(form) if form.mode == "url" else FillIn(form)
         # What a program or a server asks outside of a call of a tool stays open when the turn ends.
-        answer: FormAnswer = await self._answered(dialogue, FormAnswer("cancel") if form.tool_call_id else None)
+        answer: FormAnswer = await self._answered(
+            dialogue, FormAnswer("cancel") if form.tool_call_id else None, form.tool_call_id
+        )
         return answer
 
-    async def _answered(self, dialogue: Dialogue, in_vain: object) -> Any:
+    async def _answered(self, dialogue: Dialogue, in_vain: object, tool_call_id: str | None = None) -> Any:
+        with self._pausing(tool_call_id):
+            return await self._answer_of(dialogue, in_vain)
+
+    async def _answer_of(self, dialogue: Dialogue, in_vain: object) -> Any:
         asked = _Asked(dialogue, asyncio.get_running_loop().create_future(), in_vain)
         self._waiting.append(asked)
         try:

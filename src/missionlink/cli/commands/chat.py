@@ -122,7 +122,7 @@ async def _chat(place: Place, options: SessionOptions, way_back: _WayBack, *, al
 
     picture = Picture()
     screen = Screen(picture.live)
-    questions = Questions(screen.show, screen.ask, allow_all=allow_all)
+    questions = Questions(screen.show, screen.ask, picture.watches.waiting, allow_all=allow_all)
     options = dataclasses.replace(
         options,
         on_permission=questions.permission,
