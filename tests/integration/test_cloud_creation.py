@@ -503,3 +503,39 @@ async def test_nobody_waits_for_a_session_that_has_ended_at_mission_control(conn
             async with asyncio.timeout(PATIENCE_S):
                 with pytest.raises(errors.SessionClosed):
                     await waiting
+
+
+async def test_questions_of_a_history_without_event_ids_are_asked_once_if_they_are_open(connect: Connect) -> None:
+    """P15: what is settled is shown, and asked of no handler; later events without an id still arrive."""
+
+    def event(kind: str, **data: Any) -> dict[str, Any]:
+        return {"type": kind, "data": data, "timestamp": "2026-01-01T00:00:00Z"}
+
+    history = [
+        event("session.start"),
+        event("user_input.requested", requestId="settled", question="Settled?"),
+        event("user_input.completed", requestId="settled"),
+        event("user_input.requested", requestId="open", question="Open?"),
+        event("session.shutdown"),
+    ]
+    async with FakeRuntime() as fake:
+        quiet(fake)
+        fake.on("session.getMessages", lambda call: {"events": history})
+        told: list[dict[str, Any]] = []
+        fake.on("session.ui.handlePendingUserInput", lambda call: told.append(call.params) or {"success": True})
+        creation = fake.expect("session.create", times=2)
+        client = await connect(fake)
+        asked: list[str] = []
+        task = creating(client, on_user_input=lambda question: asked.append(question.question) or "yes")
+        (await creation).refuse(-32601, "Unhandled method session.create")
+        (await creation).reply(created())
+        session = await task
+        fake.peer.notify("session.event", {"sessionId": TASK, "event": event("test.live")})
+        wanted = [one["type"] for one in history] + ["test.live"]
+        assert await next_types(session, len(wanted)) == wanted
+        async with asyncio.timeout(PATIENCE_S):
+            while not told:
+                await taken(fake, client)
+        assert asked == ["Open?"]
+        assert [one["requestId"] for one in told] == ["open"]
+        assert not session.is_closed

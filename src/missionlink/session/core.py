@@ -211,14 +211,16 @@ class SessionCore:
             self._merge(history, deliver=deliver)
 
     def _merge(self, history: list[Event], *, deliver: bool) -> None:
-        seen = {event.id for event in history}
+        seen = {event.id for event in history if event.id}
         asked = open_questions(history)
         if deliver:
             self.dispatcher.let_go(lambda wire: merge(history, wire), seen, asked)
             return
         self.dispatcher.let_go(lambda wire: [event for event in wire if event.id not in seen], seen, asked)
         for event in history:
-            self.observe(event)
+            # An end of the past, before the session was taken up again, is no end.
+            if event.type != "session.shutdown":
+                self.observe(event)
 
     async def take_up_questions(self) -> None:
         """Act on what the session's history leaves open: permissions and tool calls outlive the program that left."""

@@ -18,7 +18,7 @@ from missionlink._io.tasks import STARTS_AT_ONCE
 from missionlink._wire.calls import Call
 from missionlink._wire.inbox import Inbox
 from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
-from missionlink.session.kept import Kept, Merged
+from missionlink.session.kept import Group, Kept, Merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -163,17 +163,18 @@ class Dispatcher:
                 items.appendleft(item)
                 return True
             if isinstance(item, Merged):
-                handler_waits |= self.deliver(item.event, act=item.act)
+                handler_waits |= self.deliver(item.event, act=item.act, is_past=item.is_past)
             elif self._kept is not None and self._kept.take(item):
                 pass
             elif not self._seen or self._is_news(item):
                 handler_waits |= self.deliver(item)
         return handler_waits and not STARTS_AT_ONCE
 
-    def deliver(self, event: Event, *, act: bool = True) -> bool:
+    def deliver(self, event: Event, *, act: bool = True, is_past: bool = False) -> bool:
         """Hand one event to everybody and act on what it asks; say whether a handler was started for it."""
         concerns_owner = event.type in self._concerns
-        if concerns_owner:
+        if concerns_owner and not (is_past and event.type == "session.shutdown"):
+            # An end of the past, before the session was taken up again, is no end.
             self._owner.observe(event)
         for consumer in self._everybody:
             consumer.push(event)
@@ -201,7 +202,7 @@ class Dispatcher:
         """Whether the history did not have this event."""
         if event.id in self._seen:
             return False
-        if len(self._seen) > _MOST_IDS_KEPT and not event.ephemeral and event.type != LOST_TYPE:
+        if len(self._seen) > _MOST_IDS_KEPT and event.id and not event.ephemeral and event.type != LOST_TYPE:
             # The wire is in the history's order: behind the first new event nothing old should come.
             self._seen = _NOTHING
             self._is_merging = False
@@ -237,20 +238,20 @@ class Dispatcher:
             self._is_merging = False
             return
         wire = kept.events()
-        self._seen = frozenset(seen)
+        # An event without an id is never one that has come before.
+        self._seen = frozenset(one for one in seen if one)
         self._is_merging = bool(self._seen)
-        brought = {event.id for event in wire}
-        still_open = {event.id for event in act_on}
         merged = merge(wire)
-        delivered = {event.id for event in merged}
+        brought, still_open, delivered = Group(wire), Group(act_on), Group(merged)
         for event in act_on:
-            if event.id not in delivered:
+            if event not in delivered:
                 self._owner.act_on(event)
-        # What the history knows to be settled is shown to everybody and asked of nobody.
-        settled = self._seen - brought - still_open
+        # What the history knows to be settled is delivered to every consumer, and no handler is called for it.
         items = self._waiting()
         items.extendleft(
-            item if isinstance(item, Call) else Merged(item, act=item.id not in settled)
+            item
+            if isinstance(item, Call)
+            else Merged(item, act=item in brought or item in still_open, is_past=item not in brought)
             for item in reversed(kept.resolve(merged))
         )
 

@@ -32,13 +32,28 @@ def decode_history(result: msgspec.Raw) -> list[Event]:
         raise ProtocolError(f"the session's history cannot be read: {error}") from error
 
 
+def _once_each(events: list[Event]) -> list[Event]:
+    """Return the events without those whose id has come before; events without an id are all different."""
+    seen: set[str] = set()
+    first: list[Event] = []
+    for event in events:
+        if event.id not in seen:
+            first.append(event)
+        if event.id:
+            seen.add(event.id)
+    return first
+
+
 def merge(history: list[Event], wire: list[Event]) -> list[Event]:
     """Return each event of both lists once, in the order in which the runtime made them.
+
+    Events are the same if they have the same id; without an id, each is one of its own.
 
     ``history`` is in order, and so is ``wire``, in which events of the history may be missing. Events of the wire
     that the history lacks keep their place behind their parent, where that is known, and else behind what the wire
     brought before them; what the history has beyond all that goes in front of the rest.
     """
+    history = _once_each(history)
     place = {event.id: number for number, event in enumerate(history) if event.id}
     merged: list[Event] = []
     done = 0

@@ -9,11 +9,11 @@ from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from missionlink._wire.calls import Call
 
-__all__ = ("Kept", "Merged", "weave")
+__all__ = ("Group", "Kept", "Merged", "weave")
 
 _log = logging.getLogger("missionlink.session")
 
@@ -26,11 +26,32 @@ _MOST_REMEMBERED = 4096
 class Merged:
     """An event of the session's beginning whose place and whose meaning are known already."""
 
-    __slots__ = ("act", "event")
+    __slots__ = ("act", "event", "is_past")
 
-    def __init__(self, event: Event, *, act: bool) -> None:
+    def __init__(self, event: Event, *, act: bool, is_past: bool = False) -> None:
         self.event: Event = event
         self.act: bool = act
+        self.is_past: bool = is_past
+        """Whether only the history has it."""
+
+
+class Group:
+    """Some events, found again by their ids; an event without an id only by itself."""
+
+    __slots__ = ("_ids", "_objects")
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        # The caller keeps the events, so no object takes the place of another.
+        self._ids: set[str] = set()
+        self._objects: set[int] = set()
+        for event in events:
+            if event.id:
+                self._ids.add(event.id)
+            else:
+                self._objects.add(id(event))
+
+    def __contains__(self, event: Event) -> bool:
+        return event.id in self._ids if event.id else id(event) in self._objects
 
 
 class Kept:
@@ -40,10 +61,11 @@ class Kept:
     comes late instead of never.
     """
 
-    __slots__ = ("_items", "_timer", "has_forgotten", "is_released")
+    __slots__ = ("_ids", "_items", "_timer", "has_forgotten", "is_released")
 
     def __init__(self) -> None:
         self._items: list[Event | Call] = []
+        self._ids: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.is_released: bool = False
         """Whether items are handed on while the history is still awaited."""
@@ -51,11 +73,16 @@ class Kept:
         """Whether so much was handed on that nobody can tell any more what the history has besides."""
 
     def take(self, event: Event) -> bool:
-        """Keep an event; say whether it has to wait."""
+        """Keep an event, unless one with its id is kept; say whether it must not be delivered now."""
+        if event.id in self._ids:
+            return True
         if not self.has_forgotten:
             self._items.append(event)
+            if event.id:
+                self._ids.add(event.id)
         if self.is_released and len(self._items) > _MOST_REMEMBERED:
             self._items.clear()
+            self._ids.clear()
             self.has_forgotten = True
             _log.warning("what a session's history has besides its first %d events is left out", _MOST_REMEMBERED)
         return not self.is_released
@@ -90,9 +117,9 @@ class Kept:
             self._timer.cancel()
         if not self.is_released:
             return weave(self._items, merged)
-        # An event that both have may be the history's in `merged`; one without an id is the wire's.
-        past = {event.id for event in self.events()}
-        missing: list[Event | Call] = [event for event in merged if event.id not in past]
+        # An event that both have may be the history's in `merged`.
+        past = Group(self.events())
+        missing: list[Event | Call] = [event for event in merged if event not in past]
         if missing:
             _log.info("%d event(s) of the session's beginning come late: the history was not to be had", len(missing))
         return missing
