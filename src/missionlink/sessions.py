@@ -72,7 +72,8 @@ class Sessions(ABC):
 
         wanted = self._wanted(options, fields, ("session_id", "timeout"))
         name = checked_id(session_id) if session_id is not None else new_session_id()
-        return Opening(self._running_link, lambda link: LocalCreation(link, wanted, name), self._limit(timeout))
+        limit = self._limit(timeout)
+        return Opening("create_session", self._running_link, lambda link: LocalCreation(link, wanted, name), limit)
 
     def resume_session(
         self,
@@ -105,7 +106,7 @@ class Sessions(ABC):
         def make(link: Link) -> Resumption:
             return Resumption(link, wanted, name, continue_pending=continue_pending, quiet=quiet)
 
-        return Opening(self._running_link, make, self._limit(timeout))
+        return Opening("resume_session", self._running_link, make, self._limit(timeout))
 
     def create_cloud_session(
         self,
@@ -141,9 +142,11 @@ class Sessions(ABC):
         if place is not None and not isinstance(place, Repository):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("repository", f"must be a Repository or str, not {type(place).__name__}")
         settings = options_of(CloudOptions, cloud)
-        return Opening(
-            self._running_link, lambda link: CloudCreation(link, wanted, place, settings), self._limit(timeout)
-        )
+
+        def make(link: Link) -> CloudCreation:
+            return CloudCreation(link, wanted, place, settings)
+
+        return Opening("create_cloud_session", self._running_link, make, self._limit(timeout))
 
     def resume_cloud_session(
         self,
@@ -179,7 +182,7 @@ class Sessions(ABC):
         def make(link: Link) -> CloudResumption:
             return CloudResumption(link, wanted, name, settings, history=history)
 
-        return Opening(self._running_link, make, self._limit(timeout))
+        return Opening("resume_cloud_session", self._running_link, make, self._limit(timeout))
 
     @overload
     async def run(

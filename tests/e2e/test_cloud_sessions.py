@@ -13,6 +13,7 @@ import pytest
 from missionlink import (
     Allow,
     AsyncClient,
+    ClientOptions,
     CloudOptions,
     Deny,
     Event,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .real_runtime import RealRuntime
 
 PLACE = "octo/hello@main"
+TOKEN = "loopback-token"
 CREATIONS = {True: 200, False: 50}
 """How many creations must bring every first event, by whether the runtime is of the newer family."""
 
@@ -581,6 +583,89 @@ async def test_thirty_sessions_are_created_at_once_and_do_not_mix(rig: Rig) -> N
             return session.id
 
     assert len(set(await asyncio.gather(*(live(number) for number in range(30))))) == 30
+
+
+@pytest.mark.timeout(600)
+async def test_sessions_that_are_left_while_others_are_created_harm_no_creation(rig: Rig) -> None:
+    """P17: each is left with an open question while the next one is created, whose handlers it never reaches."""
+    asked: list[tuple[int, str]] = []
+    ready = asyncio.Event()
+    waits = asyncio.Event()
+
+    async def create(number: int) -> Session:
+        async def answer(question: Question) -> str:
+            asked.append((number, question.question))
+            ready.set()
+            await waits.wait()
+            return "red"
+
+        session: Session = await rig.create(on_user_input=answer)
+        return session
+
+    ids: set[str] = set()
+    async with within(WAIT_S * 2):
+        session = await create(0)
+        for number in range(1, 13):
+            ids.add(session.id)
+            ready.clear()
+            await session.send(f"/ask From {number - 1}? [red|blue]")
+            if number % 3:
+                await ready.wait()
+            creating = asyncio.create_task(create(number))
+            # The later one leaves when its question may be on the way already.
+            await (asyncio.sleep(0) if number % 2 else rig.client.ping())
+            await session.disconnect()
+            session = await creating
+            assert session.id not in ids
+        await session.disconnect()
+    assert len(ids) == 12
+    assert all(question == f"From {number}?" for number, question in asked)
+
+
+async def test_two_clients_of_one_runtime_create_sessions_side_by_side(runtime: RealRuntime, tmp_path: Path) -> None:
+    """P17: neither answers for the other, and each gets the session that it asked for."""
+    async with serve() as control:
+        options = runtime.options(tmp_path, env=control.environment(), channel="tcp", connection_token=TOKEN)
+        async with AsyncClient(options) as first, within():
+            shared = ClientOptions(url=first.url, connection_token=TOKEN)
+            async with AsyncClient(shared) as second:
+
+                async def live(client: AsyncClient, number: int) -> str:
+                    def answer(question: Question) -> str:
+                        return "red" if question.question == f"Number {number}?" else "misdirected"
+
+                    async with client.create_cloud_session(PLACE, on_user_input=answer) as session:
+                        assert await ask(session, f"/ask Number {number}? [red|blue]") == "You answered: red"
+                        return session.id
+
+                clients = [first, second] * 6
+                ids = await asyncio.gather(*(live(client, number) for number, client in enumerate(clients)))
+                assert len(set(ids)) == len(clients)
+
+
+async def test_a_cloud_session_that_a_second_client_leaves_goes_on_for_the_first(
+    runtime: RealRuntime, tmp_path: Path
+) -> None:
+    """P16: also where there is no detach."""
+    async with serve() as control:
+        options = runtime.options(tmp_path, env=control.environment(), channel="tcp", connection_token=TOKEN)
+        async with AsyncClient(options) as first, within():
+            async with AsyncClient(ClientOptions(url=first.url, connection_token=TOKEN)) as second:
+                session = await first.create_cloud_session(PLACE)
+                same = await second.resume_cloud_session(session.id)
+                await same.disconnect()
+                assert await ask(session, "still here") == "You said: still here"
+                resuming = asyncio.ensure_future(_opened(second.resume_cloud_session(session.id)))
+                await asyncio.sleep(0)
+                resuming.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await resuming
+                await second.ping()
+                assert await ask(session, "and here") == "You said: and here"
+
+
+async def _opened(opening: Any) -> Any:
+    return await opening
 
 
 @pytest.mark.timeout(180)

@@ -43,6 +43,11 @@ def using(model: ModelServer, **options: Any) -> dict[str, Any]:
     return {"provider": model.provider(), "model": model.model, "streaming": True, **options}
 
 
+def results(model: ModelServer) -> list[str]:
+    """What the model got back from its tool calls."""
+    return [str(one["content"]) for one in model.requests[-1].messages if one["role"] == "tool"]
+
+
 def types(events: list[Event]) -> list[str]:
     return [event.type for event in events]
 
@@ -408,6 +413,53 @@ async def test_two_clients_share_a_session_of_one_runtime(
                     assert (await anext(events)).data.content == "You said: from the second"
         # The second one has gone; the runtime is the first one's.
         assert (await first.status())["protocolVersion"] == 3
+
+
+async def test_a_client_that_leaves_a_shared_session_ends_it_for_no_other(
+    runtime: RealRuntime, model: ModelServer, tmp_path: Path
+) -> None:
+    """P16: also where there is no detach; the one that stays answers every question from then on."""
+    question = call("ask_user", {"question": "Which?", "choices": ["red", "blue"]})
+    model.then(say("fine"), question, say("done"), question, say("done too"))
+    options = runtime.options(tmp_path, channel="tcp", connection_token=TOKEN)
+    async with AsyncClient(options) as first, within():
+        async with AsyncClient(ClientOptions(url=first.url, connection_token=TOKEN)) as second:
+            here = using(model, on_user_input=lambda question: "red")
+            there = using(model, on_user_input=lambda question: "blue")
+            session = await first.create_session(**here)
+            assert (await session.run("one")).text == "fine"
+            same = await second.resume_session(session.id, **there)
+            await same.disconnect()
+            assert (await session.run("two")).text == "done"
+            assert "red" in results(model)[-1]
+            again = await second.resume_session(session.id, **there)
+            await session.disconnect()
+            assert (await again.run("three")).text == "done too"
+            assert "blue" in results(model)[-1]
+
+
+async def test_a_session_that_another_client_has_ended_is_closed(
+    runtime: RealRuntime, model: ModelServer, tmp_path: Path
+) -> None:
+    """E4: the next call says so, and no turn hangs."""
+    options = runtime.options(tmp_path, channel="tcp", connection_token=TOKEN)
+    async with AsyncClient(options) as first, within():
+        async with AsyncClient(ClientOptions(url=first.url, connection_token=TOKEN)) as second:
+            session = await first.create_session(**using(model))
+            await session.run("one")
+            await second.rpc.call("session.destroy", {"sessionId": session.id})
+            try:
+                await session.call("session.abort")
+            except errors.SessionClosed:
+                pass
+            else:
+                # The newer ones end it for the client that says so.
+                assert runtime.is_newer
+                await session.run("two")
+                return
+            assert session.is_closed
+            with pytest.raises(errors.SessionClosed):
+                await session.send("two")
 
 
 async def test_a_wrong_connection_token_is_an_authentication_failure(runtime: RealRuntime, tmp_path: Path) -> None:

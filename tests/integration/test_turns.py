@@ -387,7 +387,7 @@ async def test_a_prompt_that_was_not_accepted_leaves_no_turn_behind():
         agent = Agent(peer)
         peer.on["session.send"] = lambda params: ...
         sending = asyncio.ensure_future(session.send("one"))
-        peer.refuse(await peer.request("session.send"), -32603, "Session not found: s")
+        peer.refuse(await peer.request("session.send"), -32603, "Request session.send failed with message: no")
         with pytest.raises(RequestRejected):
             await within(sending)
         peer.on["session.send"] = agent.accept

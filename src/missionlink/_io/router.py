@@ -62,6 +62,10 @@ class SessionPort(Taker, Protocol):
         """Learn that events were let go before the next one."""
         ...
 
+    def session_missing(self) -> None:
+        """Learn that the runtime has no such session any more."""
+        ...
+
     def connection_ended(self, error: MissionlinkError) -> None:
         """Learn that nothing more will come."""
         ...

@@ -85,7 +85,7 @@ _NOT_PASSED_ON = (
     "working_directory",
     "additional_directories",
 )
-_NOT_IN_CLOUD_EXTRA = ("provider", "name", "hasSkillProvider", "sessionFs", "managedSettings")
+_NOT_IN_CLOUD_EXTRA = ("provider", "providers", "models", "name", "hasSkillProvider", "sessionFs", "managedSettings")
 
 
 def session_params(options: SessionOptions) -> dict[str, Any]:

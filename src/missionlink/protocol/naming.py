@@ -1,16 +1,17 @@
-"""Methods whose results name sessions, and methods that end them.
+"""Methods whose results name sessions, methods that end them, and the words for a session that is missing.
 
 Source: rpc of runtimes 1.0.60 and 1.0.102; each method of the namespace ``sessions`` counts as one that names some.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import msgspec
 
-__all__ = ("ENDING", "NAMING", "ids_in", "named_ids")
+__all__ = ("ENDING", "NAMING", "ids_in", "is_missing", "named_ids")
 
 ENDING: Final = frozenset(
     {
@@ -64,3 +65,12 @@ def _ids(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for member in cast("list[object]", value):
             yield from _ids(member)
+
+
+_MISSING = re.compile(r"\bsession not found\b(?:[^:\n]*:\s*(?P<id>\S+))?", re.IGNORECASE)
+
+
+def is_missing(text: str, session_id: str) -> bool:
+    """Say whether the text of a runtime's error means that it has no such session."""
+    found = _MISSING.search(text)
+    return found is not None and (found["id"] is None or found["id"].strip("'\".,;)") == session_id)

@@ -20,7 +20,14 @@ from missionlink.options.encode import cloud_params, lean, not_passed_on, unserv
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.session.adopted import AdoptedCore
 from missionlink.session.cloud_errors import opening_error
-from missionlink.session.conversation import WENT_AWAY, ConversationBase, as_ours, decode_opened, register_new
+from missionlink.session.conversation import (
+    WENT_AWAY,
+    ConversationBase,
+    ResumptionBase,
+    as_ours,
+    decode_opened,
+    register_new,
+)
 from missionlink.session.core import SessionCore
 
 if TYPE_CHECKING:
@@ -193,7 +200,7 @@ class CloudCreation(ConversationBase):
             served.close_here(as_ours(error))
 
 
-class CloudResumption(ConversationBase):
+class CloudResumption(ResumptionBase):
     """``sessions.connect``: the way back to a cloud session, also from another process."""
 
     method: str = "sessions.connect"
@@ -205,6 +212,7 @@ class CloudResumption(ConversationBase):
         self._cloud = cloud
         self._history = history
         self._session = SessionCore(session_id, link, options, cloud=cloud)
+        self._session.is_resumed = True
         # Nothing of the handlers is said at a connect, so everything comes as events.
         self._session.handlers.serve_from_events()
         self._session.handlers.leave_unhandled_alone()

@@ -13,12 +13,21 @@ from missionlink.errors import ConnectionClosed, MissionlinkError, ProtocolError
 from missionlink.protocol.broken import fish_session_id
 from missionlink.protocol.reader import Reader
 from missionlink.session.facts import OpenedResult
+from missionlink.session.leaving import release
 
 if TYPE_CHECKING:
     from missionlink.session.core import SessionCore
     from missionlink.session.link import Link
 
-__all__ = ("WENT_AWAY", "ConversationBase", "as_ours", "decode_opened", "new_session_id", "register_new")
+__all__ = (
+    "WENT_AWAY",
+    "ConversationBase",
+    "ResumptionBase",
+    "as_ours",
+    "decode_opened",
+    "new_session_id",
+    "register_new",
+)
 
 _log = logging.getLogger("missionlink.session")
 
@@ -67,9 +76,23 @@ class ConversationBase(ABC):
             _log.warning("session %r may be left behind: ending it failed: %s", session_id, error)
 
     async def discard(self, session: SessionCore) -> None:
-        """End a session that was opened for nobody."""
+        """Undo the opening of a session that nobody waits for."""
         await self.destroy(session.id)
         session.close_here(ConnectionClosed(WENT_AWAY))
+
+
+class ResumptionBase(ConversationBase):
+    """What the ways to open a session that is there already share: other clients may have it open."""
+
+    async def destroy(self, session_id: str) -> None:
+        """Detach from the session; bounded, and never a reason to fail. Another session is left alone."""
+        session = self._served()
+        if session is None or session.id != session_id:
+            return
+        try:
+            await release(session, "session.detach", _DESTROY_SECONDS)
+        except MissionlinkError as error:
+            _log.warning("session %r may be left open: detaching from it failed: %s", session_id, error)
 
 
 def register_new(link: Link, session: SessionCore) -> None:

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from missionlink.errors import (
     CloudNotReady,
-    ConnectionFailed,
     MissionlinkError,
     ProtocolError,
     RequestRejected,
     SessionClosed,
     SessionError,
-    UnsupportedByRuntime,
 )
 from missionlink.handlers.kinds import ACTED_ON
 from missionlink.handlers.registry import Handlers
 from missionlink.protocol.messages import INTERNAL_ERROR
+from missionlink.protocol.naming import is_missing
 from missionlink.protocol.timeouts import check_seconds
 from missionlink.session.callback import Callback
 from missionlink.session.consumer import wire_types
 from missionlink.session.dispatch import Dispatcher
 from missionlink.session.facts import TELLING, Facts
 from missionlink.session.history import decode_history, merge, open_questions
+from missionlink.session.leaving import leave
 from missionlink.session.leftover import LeftOver
 from missionlink.session.tracker import TurnTracker
 
@@ -48,6 +48,7 @@ __all__ = ("SessionCore",)
 _log = logging.getLogger("missionlink.session")
 
 _CONCERNS = ACTED_ON | TELLING
+_MISSING = "the runtime knows it no longer; another client may have ended it"
 
 
 class SessionCore:
@@ -62,7 +63,7 @@ class SessionCore:
 
     __slots__ = (
         "__weakref__", "_closed", "_closing", "_rpc", "_tracker", "cloud", "dispatcher", "facts",
-        "handlers", "id", "link", "options",
+        "handlers", "id", "is_resumed", "link", "options",
     )  # fmt: skip
 
     def __init__(
@@ -72,9 +73,11 @@ class SessionCore:
         self.link: Link = link
         self.options: SessionOptions = options
         self.cloud: CloudOptions | None = cloud
+        self.is_resumed: bool = False
+        """Whether it was there before: other clients may have it open."""
         self.facts: Facts = Facts(is_ready=cloud is None)
         self.handlers: Handlers = Handlers(
-            session_id, options, link.connection, link.pool, link.tasks, link.report,
+            session_id, options, link.answers, link.pool, link.tasks, link.report,
             is_cloud=cloud is not None, directory=link.options.working_directory,
         )  # fmt: skip
         self.dispatcher: Dispatcher = Dispatcher(self, link.connection, options)
@@ -94,14 +97,20 @@ class SessionCore:
         """Raise why the session cannot be used, if it cannot."""
         if self._closed is not None:
             if isinstance(self._closed, SessionError):
-                raise SessionClosed(self.id, "it was closed by this program")
+                is_ours = _MISSING not in str(self._closed)
+                raise SessionClosed(self.id, "it was closed by this program" if is_ours else _MISSING)
             raise self._closed
         self.link.connection.check_loop()
 
     async def call(self, method: str, params: Mapping[str, Any], **limits: Any) -> msgspec.Raw:
         """Send a request about this session; ``params`` hold its id."""
         self.check_open()
-        return await self.link.call(method, params, **limits)
+        try:
+            return await self.link.call(method, params, **limits)
+        except RequestRejected as error:
+            if self.is_closed and is_missing(error.message, self.id):
+                raise SessionClosed(self.id, _MISSING) from error
+            raise
 
     def rpc(self) -> SessionRpc:
         """Return the session's typed methods, made with the first use."""
@@ -166,9 +175,7 @@ class SessionCore:
 
     def observe(self, event: Event) -> None:
         """Note what an event says about the session."""
-        # An end of the past, before the session was taken up again, is no end.
-        if event.type != "session.shutdown" or not self.dispatcher.is_past(event):
-            self.facts.observe(event)
+        self.facts.observe(event)
 
     def act_on(self, event: Event) -> bool:
         """Answer what an event asks."""
@@ -199,7 +206,8 @@ class SessionCore:
         """
         history: list[Event] = []
         try:
-            result = await self.link.call("session.getMessages", {"sessionId": self.id}, timeout=timeout)
+            params = {"sessionId": self.id}
+            result = await self.link.call("session.getMessages", params, timeout=timeout, is_opening=True)
             history = decode_history(result)
         except (RequestRejected, ProtocolError) as error:
             # Without a history nothing can tell; every runtime seen answers a creation only after the start.
@@ -227,7 +235,7 @@ class SessionCore:
         if self._closed is not None:
             # Whoever opened it went away.
             return
-        result = await self.call("session.getMessages", {"sessionId": self.id})
+        result = await self.call("session.getMessages", {"sessionId": self.id}, is_opening=True)
         for event in open_questions(decode_history(result)):
             if self._closed is None:
                 self.handlers.act_on(event)
@@ -238,31 +246,20 @@ class SessionCore:
         """Tell the runtime and close; one task does it, whoever asks and whoever is cancelled meanwhile."""
         if self._closed is None and self._closing is None:
             self.link.connection.check_loop()
-            self._closing = self.link.tasks.start(self._leave(method, why))
+            self._closing = self.link.tasks.start(leave(self, method, why))
         if self._closing is not None and self._closing is not asyncio.current_task():
             await asyncio.shield(self._closing)
 
     def abandon(self) -> None:
-        """End the session in the background: whoever opened it went away."""
-        self.link.tasks.start(self.leave("session.destroy", "whoever opened it went away"))
+        """Undo the opening in the background: its caller was cancelled."""
+        method = "session.detach" if self.is_resumed else "session.destroy"
+        self.link.tasks.start(self.leave(method, "opening it was cancelled"))
 
-    async def _leave(self, method: str, why: str) -> None:
-        timeout = self.link.options.close_timeout
-        self.dispatcher.leaving()
-        try:
-            try:
-                await self.link.call(method, {"sessionId": self.id}, timeout=timeout)
-            except UnsupportedByRuntime:
-                # Older runtimes know no detach; their destroy keeps the session on disk too.
-                if method == "session.destroy":
-                    raise
-                await self.link.call("session.destroy", {"sessionId": self.id}, timeout=timeout)
-        except ConnectionFailed as error:
-            _log.debug("session %r ends with its connection: %s", self.id, error)
-        except MissionlinkError as error:
-            _log.warning("the runtime did not confirm the end of session %r: %s", self.id, error)
-        finally:
-            self.close_here(SessionClosed(self.id, why))
+    def missing(self) -> None:
+        """Close: the runtime has no such session any more."""
+        if self._closed is None:
+            _log.warning("session %r is closed: the runtime knows it no longer", self.id)
+            self.close_here(SessionClosed(self.id, _MISSING))
 
     def close_here(self, error: MissionlinkError, *, is_on_its_way: bool = False) -> None:
         """Close without telling the runtime; what is open is answered.

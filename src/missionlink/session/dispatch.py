@@ -109,6 +109,10 @@ class Dispatcher:
         """Put a marker in the place of events that were let go before the session was known."""
         self.take_later(lost_marker(count, "the buffer for sessions that are being created was full"))
 
+    def session_missing(self) -> None:
+        """Close the session: the runtime has none."""
+        self._owner.missing()
+
     def connection_ended(self, error: MissionlinkError) -> None:
         """Hand on what is there, then tell every consumer."""
         self._owner.connection_ended(error)
@@ -173,8 +177,8 @@ class Dispatcher:
     def deliver(self, event: Event, *, act: bool = True, is_past: bool = False) -> bool:
         """Hand one event to everybody and act on what it asks; say whether a handler was started for it."""
         concerns_owner = event.type in self._concerns
-        if concerns_owner and not (is_past and event.type == "session.shutdown"):
-            # An end of the past, before the session was taken up again, is no end.
+        # An end of the past, before the session was taken up again, is no end.
+        if concerns_owner and not (event.type == "session.shutdown" and (is_past or event.id in self._seen)):
             self._owner.observe(event)
         for consumer in self._everybody:
             consumer.push(event)
@@ -193,10 +197,6 @@ class Dispatcher:
                 level = logging.DEBUG if self._trackers else logging.WARNING
                 _log.log(level, "session %r has no consumer; its oldest events are let go", self._owner.id)
             backlog.note_lost(len(fallen))
-
-    def is_past(self, event: Event) -> bool:
-        """Whether the history had this event."""
-        return event.id in self._seen
 
     def _is_news(self, event: Event) -> bool:
         """Whether the history did not have this event."""

@@ -18,7 +18,7 @@ __all__ = ("TELLING", "Facts", "OpenedResult", "frozen")
 
 # What only an agent does that takes prompts: its start may not have been forwarded.
 _AT_WORK = frozenset({"session.start", "session.idle", "assistant.turn_start"})
-TELLING: frozenset[str] = _AT_WORK | {"session.info", "session.shutdown", "capabilities.changed"}
+TELLING: frozenset[str] = _AT_WORK | {"session.info", "session.resume", "session.shutdown", "capabilities.changed"}
 """Types of the events that say something about the session."""
 
 
@@ -36,12 +36,16 @@ class _Info(msgspec.Struct, rename="camel"):
     url: str | None = None
 
 
+class _Resumed(msgspec.Struct, rename="camel"):
+    session_was_active: bool | None = None
+
+
 class Facts:
     """Changeable facts of one session."""
 
     __slots__ = (
-        "_has_ended", "_ready", "_url_known", "capabilities", "has_shut_down", "is_ready", "is_remote", "remote_url",
-        "workspace_path",
+        "_has_ended", "_ready", "_url_known", "capabilities", "has_company", "has_shut_down", "is_ready",
+        "is_remote", "remote_url", "workspace_path",
     )  # fmt: skip
 
     def __init__(self, *, is_ready: bool) -> None:
@@ -50,6 +54,8 @@ class Facts:
         self.remote_url: str | None = None
         self.is_ready: bool = is_ready
         self.is_remote: bool = not is_ready
+        self.has_company: bool | None = None
+        """Whether another client had the session open when it was resumed; ``None`` if that is not known."""
         self.has_shut_down: bool = False
         """Whether Mission Control has ended the session; its history can still be read."""
         # Made when somebody waits: most sessions never need them.
@@ -75,6 +81,10 @@ class Facts:
             info = _decode(event, _Info)
             if info is not None and info.info_type == "remote" and info.url:
                 self._set_url(info.url)
+        elif kind == "session.resume":
+            resumed = _decode(event, _Resumed)
+            if resumed is not None and resumed.session_was_active is not None:
+                self.has_company = self.has_company or resumed.session_was_active
         elif kind == "session.shutdown":
             if self.is_remote:
                 self.has_shut_down = True

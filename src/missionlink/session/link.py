@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
 from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRuntime
 from missionlink.protocol.messages import METHOD_NOT_FOUND
-from missionlink.protocol.naming import ENDING, NAMING, ids_in, named_ids
+from missionlink.protocol.naming import ENDING, NAMING, ids_in, is_missing, named_ids
 from missionlink.protocol.results import read_result
 from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
+    from missionlink._wire.calls import Call
     from missionlink.client_traffic import ClientTraffic
     from missionlink.handlers.invoke import HandlerPool
     from missionlink.options.client import ClientOptions, ErrorHandler
@@ -26,6 +28,33 @@ __all__ = ("Link", "report_failure")
 _log = logging.getLogger("missionlink.handlers")
 
 _Result = TypeVar("_Result")
+
+
+class Answers:
+    """The connection as the handlers of sessions use it."""
+
+    __slots__ = ("_connection", "_link")
+
+    def join(self, link: Link) -> None:
+        """Take the link whose connection it is."""
+        self._link = link
+        self._connection = link.connection
+
+    def answer(self, call: Call, result: object) -> None:
+        """Answer a request. Raises as ``Connection.answer`` does."""
+        self._connection.answer(call, result)
+
+    def refuse(self, call: Call, code: int, text: str) -> None:
+        """Answer a request with an error."""
+        self._connection.refuse(call, code, text)
+
+    async def request(self, method: str, params: object = None, *, timeout: float | None = None) -> msgspec.Raw:
+        """Send a request that answers an event. Raises as ``Connection.request`` does."""
+        try:
+            return await self._connection.request(method, params, timeout=timeout)
+        except RequestRejected as error:
+            self._link.note_missing(params, error)
+            raise
 
 
 class Link(msgspec.Struct, eq=False):
@@ -40,9 +69,27 @@ class Link(msgspec.Struct, eq=False):
     runtime_version: str | None = None
     runs_here: bool = False
     """Whether this client has started the runtime, so that both see the same files."""
+    answers: Answers = msgspec.field(default_factory=Answers)
 
-    async def call(self, method: str, params: object = None, *, timeout: Timeout = DEFAULT) -> msgspec.Raw:
+    def __post_init__(self) -> None:
+        self.answers.join(self)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether no other client can reach the runtime: this one has started it and speaks to it by pipes."""
+        options = self.options
+        return options.url is None and options.channel == "stdio" and self.connection.endpoint.pid is not None
+
+    async def call(
+        self, method: str, params: object = None, *, timeout: Timeout = DEFAULT, is_opening: bool = False
+    ) -> msgspec.Raw:
         """Send a request with the client's time limit unless another is given.
+
+        Args:
+            method: Wire name.
+            params: Anything that JSON can carry.
+            timeout: Seconds.
+            is_opening: Whether the session is being opened: its absence is no end then.
 
         Raises:
             UnsupportedByRuntime: The runtime does not know the method.
@@ -57,7 +104,17 @@ class Link(msgspec.Struct, eq=False):
         except RequestRejected as error:
             if error.code == METHOD_NOT_FOUND and not isinstance(error, UnsupportedByRuntime):
                 raise UnsupportedByRuntime(method, self.runtime_version) from error
+            if not is_opening:
+                self.note_missing(params, error)
             raise
+
+    def note_missing(self, params: object, error: RequestRejected) -> None:
+        """Close the session that a request was about if the runtime answered that it has none."""
+        session_id = cast("Mapping[str, object]", params).get("sessionId") if isinstance(params, Mapping) else None
+        if isinstance(session_id, str) and is_missing(error.message, session_id):
+            port = self.router.find(session_id)
+            if port is not None:
+                port.session_missing()
 
     def _note_ids(self, method: str, params: object, result: msgspec.Raw) -> None:
         """Let the router know which sessions exist beside those that are being created."""

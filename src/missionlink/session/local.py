@@ -15,7 +15,14 @@ from missionlink.errors import (
 )
 from missionlink.options.checks import check_folder
 from missionlink.options.encode import check_runtime, session_params
-from missionlink.session.conversation import WENT_AWAY, ConversationBase, as_ours, decode_opened, register_new
+from missionlink.session.conversation import (
+    WENT_AWAY,
+    ConversationBase,
+    ResumptionBase,
+    as_ours,
+    decode_opened,
+    register_new,
+)
 from missionlink.session.core import SessionCore
 
 if TYPE_CHECKING:
@@ -73,7 +80,7 @@ class LocalCreation(ConversationBase):
         return session
 
 
-class Resumption(LocalCreation):
+class Resumption(ResumptionBase, LocalCreation):
     """``session.resume``: the id is known, so it is a creation with another method."""
 
     method: str = "session.resume"
@@ -84,7 +91,8 @@ class Resumption(LocalCreation):
         if options.name is not None:
             # Runtimes take it and leave it out without a word.
             raise InvalidOption("name", "is given at the creation: a resumed session keeps the one that it has")
-        super().__init__(link, options, session_id)
+        LocalCreation.__init__(self, link, options, session_id)
+        self._session.is_resumed = True
         # Another client may have the session too; what it has handlers for is not for us to deny.
         self._session.handlers.leave_unhandled_alone()
         self._continues = continue_pending

@@ -7,6 +7,7 @@ then goes on until the late response has come, ends the session that it names, a
 from __future__ import annotations
 
 import asyncio
+import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 from missionlink.errors import RequestTimeout
@@ -56,15 +57,31 @@ class Conversation(Protocol):
 
 
 class Opening:
-    """A session that is being opened: ``await`` it, or enter it with ``async with`` to leave it at the end."""
+    """A session that is being opened: ``await`` it, or enter it with ``async with`` to leave it at the end.
 
-    __slots__ = ("_link", "_make", "_session", "_timeout")
+    Args:
+        name: The client's method that made it.
+        link: Returns the parts of the running client.
+        make: Makes the conversation that opens the session.
+        timeout: Seconds that it may take.
+    """
 
-    def __init__(self, link: Callable[[], Link], make: Callable[[Link], Conversation], timeout: float | None) -> None:
+    __slots__ = ("_is_used", "_link", "_make", "_name", "_session", "_timeout")
+
+    def __init__(
+        self, name: str, link: Callable[[], Link], make: Callable[[Link], Conversation], timeout: float | None
+    ) -> None:
+        self._is_used = False
+        self._name = name
         self._link = link
         self._make = make
         self._timeout = timeout
         self._session: Session | None = None
+
+    def __del__(self) -> None:
+        if not getattr(self, "_is_used", True):
+            text = f"'{self._name}' was never awaited, so no session was opened; write 'await client.{self._name}(...)'"
+            warnings.warn(f"{text} or 'async with client.{self._name}(...)'", RuntimeWarning, stacklevel=2, source=self)
 
     def __await__(self) -> Generator[Any, Any, Session]:
         return self._open().__await__()
@@ -78,6 +95,7 @@ class Opening:
             await self._session.disconnect()
 
     async def _open(self) -> Session:
+        self._is_used = True
         link = self._link()
         conversation = self._make(link)
         loop = asyncio.get_running_loop()

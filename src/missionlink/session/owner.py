@@ -51,3 +51,7 @@ class Owner(Protocol):
     def connection_ended(self, error: MissionlinkError) -> None:
         """Learn of the connection's end, before the consumers do."""
         ...
+
+    def missing(self) -> None:
+        """Learn that the runtime has no such session any more."""
+        ...

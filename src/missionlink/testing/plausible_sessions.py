@@ -89,8 +89,8 @@ def _resume(fake: FakeRuntime, call: ReceivedCall) -> object:
     session.peers.add(call.peer)
     session.options = params
     event: dict[str, object] = {"resumeTime": fake.sessions.timestamp(), "eventCount": len(session.history)}
-    if was_live:
-        event["sessionWasActive"] = True
+    # The newer ones say so of no session.
+    event["sessionWasActive"] = was_live and not native
     if params.get("disableResume") is True:
         return _result(fake, session)
     if was_live:
