@@ -30,7 +30,7 @@ _log = logging.getLogger("missionlink.handlers")
 _Result = TypeVar("_Result")
 
 
-class Answers:
+class _Answers:
     """The connection as the handlers of sessions use it."""
 
     __slots__ = ("_connection", "_link")
@@ -69,7 +69,7 @@ class Link(msgspec.Struct, eq=False):
     runtime_version: str | None = None
     runs_here: bool = False
     """Whether this client has started the runtime, so that both see the same files."""
-    answers: Answers = msgspec.field(default_factory=Answers)
+    answers: _Answers = msgspec.field(default_factory=_Answers)
 
     def __post_init__(self) -> None:
         self.answers.join(self)
