@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from missionlink.options.checks import check_token
 from missionlink.options.client import parse_address
 from missionlink.runtime.named import named_program
 
@@ -76,6 +77,9 @@ def environment(options: ClientOptions, connection_token: str | None) -> dict[st
     env = dict(_outer(options))
     if options.github_token is not None:
         env[_TOKEN_VARIABLE] = options.github_token
+    elif _TOKEN_VARIABLE in env:
+        # Of this program's own environment: what is in ``env`` was looked at before.
+        check_token(_TOKEN_VARIABLE, env[_TOKEN_VARIABLE])
     if options.base_directory is not None:
         env["COPILOT_HOME"] = os.fspath(options.base_directory)
     if connection_token is not None:

@@ -33,8 +33,8 @@ def serving(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Po
     )
     assert process.stdout is not None
     try:
-        # One comment, then a line for each of the four variables.
-        lines = [process.stdout.readline() for _ in range(5)]
+        # One comment, then a line for each of the six variables.
+        lines = [process.stdout.readline() for _ in range(7)]
         yield process, dict(re.findall(r"^export (\w+)=(\S+)$", "".join(lines), re.MULTILINE))
     finally:
         process.kill()
@@ -51,8 +51,16 @@ def test_signal_stops_it_cleanly(stop: signal.Signals, status: int) -> None:
             "COPILOT_DEBUG_GITHUB_API_URL",
             "COPILOT_MC_BASE_URL",
             "COPILOT_SDK_AUTH_TOKEN",
+            "NO_PROXY",
+            "no_proxy",
         }
-        assert httpx2.post(f"{url}/agents/tasks", json={}).status_code == 201
+        # As a shell reads it that has exceptions of its own.
+        script = f"NO_PROXY=a.example; unset no_proxy; export NO_PROXY={variables['NO_PROXY']}"
+        script += f" no_proxy={variables['no_proxy']}; echo $NO_PROXY $no_proxy"
+        shell = subprocess.run(("sh", "-c", script), capture_output=True, text=True, check=True)
+        assert shell.stdout.split() == ["127.0.0.1,localhost,::1,a.example", "127.0.0.1,localhost,::1"]
+        reply = httpx2.post(f"{url}/agents/tasks", json={}, headers={"authorization": "Bearer any"})
+        assert reply.status_code == 201
         process.send_signal(stop)
         _, errors = process.communicate(timeout=_WAIT_S)
         assert process.returncode == status

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 WAIT_S = 240.0
 NEWER = {"user-agent": "copilot/1.0.102 (linux v24.0.0) term/unknown"}
 OLDER = {"user-agent": "undici"}
+AUTHORIZED = {"authorization": "Bearer any"}
+JSON = {"content-type": "application/json"}
 REPOSITORY = {"repositories": [{"owner": "octo", "name": "hello"}]}
 
 
@@ -82,8 +84,7 @@ class Client:
 
 @asynccontextmanager
 async def running(**options: Any) -> AsyncIterator[Client]:
-    headers = {"authorization": "Bearer any"}
-    async with serve(**options) as control, httpx2.AsyncClient(base_url=control.url, headers=headers) as http:
+    async with serve(**options) as control, httpx2.AsyncClient(base_url=control.url, headers=AUTHORIZED) as http:
         yield Client(control, http)
 
 
@@ -152,7 +153,7 @@ async def test_wrong_body_is_refused_with_a_sentence() -> None:
     async with running(limits=Limits(max_body_bytes=1_000, max_event_bytes=1_000)) as client:
         task_id = await client.create()
         for body, status, told in _WRONG_BODIES:
-            reply = await client.http.post(f"/agents/tasks/{task_id}/steer", content=body)
+            reply = await client.http.post(f"/agents/tasks/{task_id}/steer", content=body, headers=JSON)
             assert (reply.status_code, told in reply.json()["message"]) == (status, True), (body, reply.text)
         assert (await client.control.tasks.get(task_id)).commands == []
 
@@ -165,7 +166,7 @@ async def test_bodies_that_are_nested_too_deeply_are_refused(client: Client) -> 
         (f"/agents/tasks/{task_id}/rpc", f'{{"rpc_method": "m", "params": {deep}}}'),
         (f"/agents/tasks/{task_id}/steer", json.dumps({"type": "permission_response", "content": deep})),
     ):
-        reply = await client.http.post(path, content=body)
+        reply = await client.http.post(path, content=body, headers=JSON)
         assert reply.status_code in (400, 422), path
         assert reply.json()["message"], path
 
@@ -175,8 +176,9 @@ async def test_a_client_that_goes_away_in_its_request_is_no_failure(caplog: pyte
     async with running(on_request=seen.put_nowait) as client:
         host, port = client.control.url.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
-        head = "POST /agents/tasks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer any\r\ncontent-length: 9\r\n\r\n{"
-        writer.write(head.encode())
+        lines = ["POST /agents/tasks HTTP/1.1", f"host: {host}:{port}", "authorization: Bearer any"]
+        lines += ["content-type: application/json", "content-length: 9", "", "{"]
+        writer.write("\r\n".join(lines).encode())
         await writer.drain()
         writer.close()
         async with asyncio.timeout(WAIT_S):
@@ -583,7 +585,7 @@ async def test_closing_answers_held_requests_and_leaves_nothing(caplog: pytest.L
             await task.start({})
             await asyncio.Event().wait()
 
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(headers=AUTHORIZED) as http:
         async with serve(worker=Mute()) as control:
             tasks = f"{control.url}/agents/tasks"
             task_id = (await http.post(tasks, json={})).json()["id"]
@@ -642,7 +644,7 @@ async def test_half_of_a_surrogate_pair_in_a_prompt_costs_one_character(client: 
     """Runtimes cut texts by code units of UTF-16, and JSON has an escape for each half."""
     task_id = await client.create()
     body = b'{"type":"user_message","content":"say \\ud83d!","external_id":"e"}'
-    reply = await client.http.post(f"/agents/tasks/{task_id}/steer", content=body)
+    reply = await client.http.post(f"/agents/tasks/{task_id}/steer", content=body, headers=JSON)
     assert reply.status_code < 300, reply.text
     await client.until(task_id, "user.message")
     shown = [one["data"]["content"] for one in await client.events(task_id) if one["type"] == "user.message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from missionlink.blocking.client import Client
 from missionlink.client import AsyncClient
 from missionlink.errors import InvalidOption
 from missionlink.handlers.tools import tool
+from missionlink.launch import environment
 from missionlink.options.client import ClientOptions, parse_address
 from missionlink.options.cloud import CloudOptions, Repository
 from missionlink.options.encode import check_cloud, cloud_params, lean, session_params, unserved
@@ -501,6 +503,46 @@ def test_no_refusal_repeats_a_secret():
         with pytest.raises(InvalidOption) as caught:
             kind(**fields)
         assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", [f"{SECRET}\n", f"\t{SECRET}", f"a {SECRET}", f"{SECRET}\x00", f"{SECRET}\x7f", f"{SECRET}é"]
+)
+@pytest.mark.parametrize(
+    ("option", "make"),
+    [
+        ("github_token", lambda value: ClientOptions(github_token=value)),
+        ("github_token", lambda value: AsyncClient(github_token=value)),
+        ("github_token", lambda value: Client(github_token=value)),
+        ("github_token", lambda value: SessionOptions(github_token=value)),
+        ("connection_token", lambda value: ClientOptions(url="127.0.0.1:1", connection_token=value)),
+        ("env['GH_TOKEN']", lambda value: ClientOptions(env={"GH_TOKEN": value.replace("\0", " ")})),
+        (
+            "env['COPILOT_SDK_AUTH_TOKEN']",
+            lambda value: ClientOptions(env={"COPILOT_SDK_AUTH_TOKEN": value.replace("\0", " ")}),
+        ),
+        ("api_key", lambda value: Provider(base_url="http://x", api_key=value)),
+        ("bearer_token", lambda value: Provider(base_url="http://x", bearer_token=value)),
+    ],
+)
+def test_a_token_that_no_header_can_carry_is_refused_unseen(
+    option: str, make: Callable[[str], Any], value: str
+) -> None:
+    """G2. Most often it is the line break at the end of a file; it failed later, or reached the runtime changed."""
+    with pytest.raises(InvalidOption) as caught:
+        make(value)
+    assert caught.value.option == option
+    assert SECRET not in str(caught.value)
+
+
+def test_a_token_of_this_program_s_own_environment_is_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COPILOT_SDK_AUTH_TOKEN", f"{SECRET}\n")
+    with pytest.raises(InvalidOption) as caught:
+        environment(ClientOptions(), None)
+    assert caught.value.option == "COPILOT_SDK_AUTH_TOKEN"
+    assert SECRET not in str(caught.value)
+    assert environment(ClientOptions(github_token="good"), None)["COPILOT_SDK_AUTH_TOKEN"] == "good"
+    assert ClientOptions(env={"GITHUB_TOKEN": ""}).env == {"GITHUB_TOKEN": ""}
 
 
 def test_the_defaults_are_those_of_the_contract():

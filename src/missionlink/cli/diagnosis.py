@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from missionlink import __version__
-from missionlink.errors import MissingExtra, RuntimeNotFound, RuntimeStartFailed
+from missionlink.errors import InvalidOption, MissingExtra, RuntimeNotFound, RuntimeStartFailed
+from missionlink.options.checks import check_token
 from missionlink.runtime import RELEASES, RuntimeProgram, installed, locate
 from missionlink.runtime.cache import cache_root
 from missionlink.runtime.node import Tool, find_npm
@@ -124,7 +125,11 @@ def _npm(environ: Mapping[str, str]) -> Finding:
 
 def _token(environ: Mapping[str, str]) -> Finding:
     for name in TOKENS:
-        if environ.get(name):
+        if token := environ.get(name):
+            try:
+                check_token(name, token)
+            except InvalidOption as error:
+                return Finding("token", str(error), "problem", f"set {name} anew")
             return Finding("token", f"{name} is set", facts={"variable": name})
     return Finding("token", f"none of {', '.join(TOKENS)} is set; only GitHub's own service needs one", "note")
 

@@ -12,6 +12,7 @@ import click
 
 from missionlink import AsyncClient, ClientOptions, Provider, SessionOptions
 from missionlink.errors import InvalidOption
+from missionlink.options.checks import check_token
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -73,6 +74,7 @@ def provider_of(url: str | None, key_variable: str | None) -> Provider | None:
         key = os.environ.get(key_variable)
         if not key:
             raise InvalidOption("--provider-key-env", f"the environment variable {key_variable!r} is not set")
+        check_token("--provider-key-env", key)
     return Provider(base_url=url, api_key=key)
 
 

@@ -63,4 +63,8 @@ async def provider_token(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any
     token = await desk.pool.call(function, str(params.get("providerName", "default")))
     if not isinstance(token, str) or not token:
         raise InvalidOption("token", f"on_provider_token returned {type(token).__name__}, not a token")
+    if not all("!" <= sign <= "~" for sign in token):
+        raise InvalidOption(
+            "token", "on_provider_token must return visible ASCII characters without blanks; strip() it"
+        )
     return {"token": token}

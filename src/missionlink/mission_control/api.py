@@ -6,7 +6,6 @@ Only the requests that runtimes were seen to make are served.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from starlette.routing import Route
 
 from missionlink.errors import TaskRefused
 from missionlink.mission_control.bodies import (
+    BodyReader,
     CallBody,
     CreateBody,
     SteerBody,
@@ -25,7 +25,6 @@ from missionlink.mission_control.bodies import (
     echoes,
     error_reply,
     json_reply,
-    read_body,
     refusal_reply,
     reply,
 )
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from missionlink.mission_control.guard import Guard
     from missionlink.mission_control.levers import Faults
     from missionlink.mission_control.service import TaskService
     from missionlink.mission_control.state import Task
@@ -51,6 +51,8 @@ MISSION_CONTROL_PATH = "/agents"
 
 # Runtimes read an outcome at once and then every 2 s, up to 30 s: holding the answer saves them the 2 s.
 _OUTCOME_WAIT_S = 5.0
+# Ids have 36 characters; a longer one is not looked for, and not quoted.
+_LONGEST_ID = 64
 _STATUS = {"not_found": 404, "conflict": 409, "full": 429, "invalid": 422}
 
 
@@ -60,6 +62,7 @@ class SeenRequest:
 
     method: str
     path: str
+    """As it was sent: ASCII, with everything else percent-encoded."""
     status: int
     """HTTP status of the answer."""
     seconds: float
@@ -72,7 +75,7 @@ class HttpFace:
     Args:
         service: The tasks.
         faults: Faults to answer with.
-        token: What requests must carry; ``None`` accepts any request.
+        guard: What requests must pass before they are answered.
         on_created: Called with each new task, before its creation is answered.
         on_request: Called with each request after it was answered.
     """
@@ -82,13 +85,14 @@ class HttpFace:
         service: TaskService,
         faults: Faults,
         *,
-        token: str | None,
+        guard: Guard,
         on_created: Callable[[Task], None],
         on_request: Callable[[SeenRequest], None],
     ) -> None:
         self._service = service
         self._faults = faults
-        self._token = token
+        self._guard = guard
+        self._bodies = BodyReader(service.limits.max_body_bytes, service.limits.max_receiving_bytes)
         self._on_created = on_created
         self._on_request = on_request
         self._held: set[asyncio.Timeout] = set()
@@ -125,35 +129,33 @@ class HttpFace:
         async def endpoint(request: Request) -> Response:
             began = time.monotonic()
             try:
-                self._check_token(request)
+                self._guard.check(request)
+                if any(len(part) > _LONGEST_ID for part in request.path_params.values()):
+                    raise HTTPException(404, "there is nothing of so long an id")
                 response = await answer(request)
             except TaskRefused as refused:
                 response = error_reply(_STATUS[refused.reason], str(refused))
             except HTTPException as error:
-                response = error_reply(error.status_code, error.detail)
+                response = error_reply(error.status_code, error.detail, error.headers)
             self._seen(request, response, began)
             return response
 
         return endpoint
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        response = error_reply(status, f"Mission Control does not serve {request.method} {request.url.path}")
+        try:
+            self._guard.check(request)
+            status = error.status_code if isinstance(error, HTTPException) else 500
+            shown = f"{request.method[:20]} {_path_of(request)[:200]}"
+            response = error_reply(status, f"Mission Control does not serve {shown}")
+        except HTTPException as refusal:
+            response = error_reply(refusal.status_code, refusal.detail, refusal.headers)
         self._seen(request, response, time.monotonic())
         return response
 
     def _seen(self, request: Request, response: Response, began: float) -> None:
         seconds = time.monotonic() - began
-        self._on_request(SeenRequest(request.method, request.url.path, response.status_code, seconds))
-
-    def _check_token(self, request: Request) -> None:
-        if self._token is None:
-            return
-        # Runtimes use both schemes: "Bearer" for Mission Control, "token" for the GitHub API.
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        known = scheme.lower() in {"bearer", "token"}
-        if not hmac.compare_digest(given.strip().encode(), self._token.encode()) or not known:
-            raise HTTPException(401, "Bad credentials: the request's token is not the one of this Mission Control")
+        self._on_request(SeenRequest(request.method, _path_of(request), response.status_code, seconds))
 
     @asynccontextmanager
     async def _holding(self) -> AsyncGenerator[None]:
@@ -169,7 +171,7 @@ class HttpFace:
             raise HTTPException(503, "Mission Control is closing") from None
 
     async def _user(self, request: Request) -> Response:
-        base = str(request.base_url).rstrip("/")
+        base = self._guard.base_url(request)
         return json_reply(
             {
                 "login": "developer",
@@ -187,7 +189,7 @@ class HttpFace:
         return reply(b"", 204)
 
     async def _create(self, request: Request) -> Response:
-        body = await read_body(request, CreateBody, self._service.limits.max_body_bytes)
+        body = await self._bodies.read(request, CreateBody)
         async with self._holding():
             refusal = await self._faults.before_create()
         if refusal is not None:
@@ -200,7 +202,7 @@ class HttpFace:
     async def _list(self, request: Request) -> Response:
         limit = request.query_params.get("per_page", "50")
         if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= 1_000:
-            raise HTTPException(422, f"per_page is {limit!r}; it must be a number from 1 to 1000")
+            raise HTTPException(422, f"per_page is {limit[:20]!r}; it must be a number from 1 to 1000")
         # Nothing here is ever archived.
         tasks = [] if request.query_params.get("is_archived") == "true" else await self._service.tasks()
         tasks.sort(key=lambda task: task.updated_ms, reverse=True)
@@ -218,13 +220,13 @@ class HttpFace:
         return reply(b'{"events":[' + b",".join(event.body for event in events) + b"]}", 200)
 
     async def _steer(self, request: Request) -> Response:
-        body = await read_body(request, SteerBody, self._service.limits.max_body_bytes)
+        body = await self._bodies.read(request, SteerBody)
         command = decode_command(body.type, body.content, echoed=echoes(request))
         await self._service.steer(request.path_params["task"], command)
         return json_reply({"ok": True}, 202)
 
     async def _submit(self, request: Request) -> Response:
-        body = await read_body(request, CallBody, self._service.limits.max_body_bytes)
+        body = await self._bodies.read(request, CallBody)
         call_id = await self._service.submit(request.path_params["task"], body.rpc_method, body.params)
         return json_reply({"id": call_id}, 202)
 
@@ -237,3 +239,9 @@ class HttpFace:
         if outcome.error is not None:
             return json_reply({"id": call_id, "state": "failed", "error": outcome.error})
         return json_reply({"id": call_id, "state": "completed", "result": outcome.result})
+
+
+def _path_of(request: Request) -> str:
+    """The path as it was sent; what it decodes to might steer a terminal."""
+    path: bytes = request.scope["raw_path"]
+    return path.decode("ascii", "backslashreplace")

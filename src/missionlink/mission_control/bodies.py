@@ -7,7 +7,7 @@ Errors are JSON objects with a ``message``. Every reply carries the header by wh
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -18,12 +18,15 @@ from missionlink.events import decode_json, encode_json
 from missionlink.mission_control.state import format_timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
     from missionlink.mission_control.levers import Refusal
     from missionlink.mission_control.state import Task
 
 __all__ = (
+    "BodyReader",
     "CallBody",
     "CreateBody",
     "RepositoryBody",
@@ -32,7 +35,6 @@ __all__ = (
     "echoes",
     "error_reply",
     "json_reply",
-    "read_body",
     "refusal_reply",
     "reply",
 )
@@ -43,47 +45,74 @@ _AGENT = "copilot-developer-sandbox"
 _Body = TypeVar("_Body")
 
 
+# Names are shown to people: nothing in them may steer a terminal or turn the reading order.
+_Name = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[\w.-]+\Z")]
+
+
 class RepositoryBody(msgspec.Struct):
     """A repository as requests name it."""
 
-    owner: str
-    name: str
+    owner: _Name
+    name: _Name
 
 
 class CreateBody(msgspec.Struct):
     """A request for a new task."""
 
-    repositories: list[RepositoryBody] = []
+    repositories: Annotated[list[RepositoryBody], msgspec.Meta(max_length=100)] = []
 
 
 class SteerBody(msgspec.Struct):
     """A command to a task."""
 
-    type: str
+    type: Annotated[str, msgspec.Meta(max_length=64)]
     content: str | None = None
 
 
 class CallBody(msgspec.Struct):
     """A remote procedure call to a task."""
 
-    rpc_method: str
+    rpc_method: Annotated[str, msgspec.Meta(max_length=256)]
     params: dict[str, object] = {}
 
 
-async def read_body(request: Request, shape: type[_Body], most_bytes: int) -> _Body:
-    """Read a request's JSON body.
+class BodyReader:
+    """Reads the JSON bodies of requests.
 
-    Raises:
-        HTTPException: It is too long (413), not JSON (400), does not fit ``shape`` (422), or has not come whole (400).
+    Args:
+        most_bytes: Size of one body.
+        most_in_all: Size of all that are being read at a time.
     """
-    content = bytearray()
-    try:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > most_bytes:
-                raise HTTPException(413, f"the request's body has more than {most_bytes} bytes")
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the client went away before the end of its request") from error
+
+    def __init__(self, most_bytes: int, most_in_all: int) -> None:
+        self._most_bytes = most_bytes
+        self._most_in_all = most_in_all
+        self._in_all = 0
+
+    async def read(self, request: Request, shape: type[_Body]) -> _Body:
+        """Read a body.
+
+        Raises:
+            HTTPException: It is too long (413), not JSON (400), does not fit ``shape`` (422), or has not come whole
+                (400); others are being read, and there is no room for it (503).
+        """
+        content = bytearray()
+        try:
+            async for chunk in request.stream():
+                content += chunk
+                self._in_all += len(chunk)
+                if len(content) > self._most_bytes:
+                    raise HTTPException(413, f"the request's body has more than {self._most_bytes} bytes")
+                if self._in_all > self._most_in_all:
+                    raise HTTPException(503, "Mission Control temporarily receives as much as it may; send it again")
+        except ClientDisconnect as error:
+            raise HTTPException(400, "the client went away before the end of its request") from error
+        finally:
+            self._in_all -= len(content)
+        return _decoded(content, shape)
+
+
+def _decoded(content: bytearray, shape: type[_Body]) -> _Body:
     try:
         # Senders that count texts in UTF-16 cut within pairs of surrogates: that costs them one character.
         return decode_json(bytes(content), shape)
@@ -125,9 +154,11 @@ def json_reply(value: object, status: int = 200) -> Response:
     return reply(bytes(encode_json(value)), status)
 
 
-def error_reply(status: int, message: str) -> Response:
+def error_reply(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """Make the reply for an error."""
-    return json_reply({"message": message}, status)
+    answer = json_reply({"message": message}, status)
+    answer.headers.update(headers or {})
+    return answer
 
 
 def refusal_reply(refusal: Refusal) -> Response:

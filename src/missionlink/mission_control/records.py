@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
+
+from missionlink.options.checks import check_positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,8 +49,32 @@ class Limits:
     """Size of one encoded event."""
     max_waiting: int = 256
     """Commands and calls of one task that its worker has not taken, and calls that it has not answered."""
+    max_task_bytes: int = 64 * 1024 * 1024
+    """Size of all that one task has taken in and published."""
+    max_total_bytes: int = 512 * 1024 * 1024
+    """Size of all tasks together; finished ones are forgotten first to stay below it."""
     max_body_bytes: int = 8 * 1024 * 1024
     """Size of one HTTP request's body."""
+    max_receiving_bytes: int = 64 * 1024 * 1024
+    """Size of all bodies that are being received at a time."""
+    max_connections: int = 2_000
+    """Connections; fewer where this process may not open twice as many files."""
+    max_incomplete_connections: int = 256
+    """Connections on which the head of a request is awaited; beyond it the oldest is closed."""
+    head_timeout_s: float = 10.0
+    """Seconds for the head of a request, from the opening of the connection or the first byte."""
+    body_timeout_s: float = 30.0
+    """Seconds for the body of a request."""
+    send_timeout_s: float = 60.0
+    """Seconds after which a response is cut off that its client does not take."""
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if limit.name in {"max_finished_tasks", "expire_after_s"} and value == 0:
+                continue
+            if limit.name != "expire_after_s" or value != math.inf:
+                check_positive(limit.name, value, allow_none=False, whole=limit.type == "int")
 
 
 @dataclass(frozen=True, slots=True)

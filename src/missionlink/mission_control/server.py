@@ -7,19 +7,23 @@ import contextlib
 import ipaddress
 import socket
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from missionlink.errors import InvalidOption, MissionControlStartFailed
 from missionlink.mission_control.api import MISSION_CONTROL_PATH, HttpFace
+from missionlink.mission_control.connections import Connections
 from missionlink.mission_control.crew import Crew
+from missionlink.mission_control.guard import Guard, is_loopback
 from missionlink.mission_control.levers import Faults, Levers
 from missionlink.mission_control.records import Draft, Limits
 from missionlink.mission_control.scripted import ScriptedWorker
 from missionlink.mission_control.service import TaskService, wall_clock
 from missionlink.mission_control.store import MemoryStore
 from missionlink.mission_control.tasks import Tasks
+from missionlink.options.checks import check_token
+from missionlink.options.loopback import bypassing_proxies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -57,12 +61,18 @@ class MissionControl(Levers):
         return f"<MissionControl at {self.url}>"
 
     def environment(self) -> dict[str, str]:
-        """Give the environment variables that make a runtime use this Mission Control."""
+        """Give the environment variables that make a runtime use this Mission Control.
+
+        With them come ``NO_PROXY`` and ``no_proxy`` of this program's own environment, and this machine in addition: a
+        runtime would ask its proxy for it.
+        """
+        host = self.url.removeprefix("http://").rpartition(":")[0].strip("[]")
         return {
             "COPILOT_API_URL": self.url,
             "COPILOT_DEBUG_GITHUB_API_URL": self.url,
             "COPILOT_MC_BASE_URL": self.url + MISSION_CONTROL_PATH,
             "COPILOT_SDK_AUTH_TOKEN": self._token or _DEVELOPMENT_TOKEN,
+            **bypassing_proxies(host),
         }
 
     async def publish(self, task_id: str, kind: str, data: Mapping[str, object], *, ephemeral: bool = False) -> Event:
@@ -77,11 +87,13 @@ class MissionControl(Levers):
 class _EmbeddedServer(uvicorn.Server):
     """A server inside somebody else's event loop: it leaves signals alone and tells when it listens."""
 
-    def __init__(self, application: Starlette) -> None:
+    def __init__(self, application: Starlette, connections: Connections) -> None:
+        # Uvicorn calls it as it would call the class of a protocol.
+        protocol: Any = connections.protocol
         super().__init__(
             uvicorn.Config(
                 application,
-                http="h11",
+                http=protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -114,18 +126,21 @@ async def serve(
 ) -> AsyncGenerator[MissionControl]:
     """Run a Mission Control in this event loop, until the block is left.
 
+    All tasks end with it: their workers stop, and tasks that are kept in memory, as they are by default, are gone.
+
     Args:
         host: Address to listen on; other machines are let in only when asked for, and with a token.
         port: Port to listen on; ``0`` takes a free one.
         worker: What works on the tasks; by default a ``ScriptedWorker``.
-        token: Token that requests must carry. ``None`` is development mode: any token is accepted, and only
-            addresses of this machine can be listened on.
+        token: Token that requests must carry. ``None`` is development mode: any token is accepted, only addresses of
+            this machine can be listened on, and requests must name this machine as their host.
         limits: Bounds; ``Limits()`` by default.
         store: Where tasks are kept; in memory by default.
         on_request: Called with each request that was answered.
 
     Raises:
-        InvalidOption: A port that is none, listening for other machines without a token, or an empty token.
+        InvalidOption: A port that is none, listening for other machines without a token, or a token that is empty or
+            holds blanks, control characters or anything but ASCII.
         MissionControlStartFailed: The address cannot be listened on, for example because the port is in use.
     """
     if not isinstance(port, int) or not 0 <= port <= 65_535:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -136,8 +151,10 @@ async def serve(
     service = TaskService(MemoryStore() if store is None else store, limits or Limits(), wall_clock())
     faults = Faults()
     crew = Crew(ScriptedWorker() if worker is None else worker, service, faults, url + MISSION_CONTROL_PATH)
-    face = HttpFace(service, faults, token=token, on_created=crew.begin, on_request=on_request)
-    server = _EmbeddedServer(face.application())
+    guard = Guard(token=token, bound_host=host, url=url)
+    face = HttpFace(service, faults, guard=guard, on_created=crew.begin, on_request=on_request)
+    connections = Connections(service.limits)
+    server = _EmbeddedServer(face.application(), connections)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="missionlink mission control")
     serving.add_done_callback(lambda _: server.listening.set())
 
@@ -146,6 +163,7 @@ async def serve(
         face.close()
         await crew.close()
         await serving
+        connections.close()
 
     try:
         await server.listening.wait()
@@ -163,21 +181,11 @@ async def serve(
 
 
 def _check_exposure(host: str, token: str | None) -> None:
-    if token is not None and not token.strip():
-        raise InvalidOption("token", "it is empty; give a token, or None for development mode")
-    if token is None and not _is_loopback(host):
+    check_token("token", token)
+    if token is None and not is_loopback(host):
         raise InvalidOption(
             "token", f"listening on {host!r} lets other machines in, which needs a token; or listen on 127.0.0.1"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from missionlink.errors import TaskRefused
 from missionlink.mission_control.records import Changes, Draft, Limits, Outcome
-from missionlink.mission_control.state import Task
+from missionlink.mission_control.state import CLOSING_TYPES, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +50,8 @@ class TaskService:
         self._now_ms = now_ms
         self._changed: dict[str, asyncio.Event] = {}
         self._asked_ms: dict[str, int] = {}
+        self._bytes: dict[str, int] = {}
+        self._total_bytes = 0
 
     async def create(self, repository: Repository | None) -> Task:
         """Make a task that waits for a worker.
@@ -59,6 +61,7 @@ class TaskService:
         """
         now_ms = self._now_ms()
         await self._make_place(now_ms)
+        await self._make_room()
         place = "no repository" if repository is None else f"{repository.owner}/{repository.name}"
         task = Task(
             id=str(uuid.uuid4()),
@@ -81,19 +84,25 @@ class TaskService:
 
     async def start(self, task_id: str, data: Mapping[str, object], batch: Sequence[Draft] = ()) -> None:
         """Publish ``session.start`` and, visible at the same moment, the events of ``batch``."""
+        await self._make_room()
         await self._update(task_id, lambda task: task.start(self._now_ms(), data, batch))
 
     async def publish(self, task_id: str, *drafts: Draft) -> Event:
         """Append events; gives the last one as it was published."""
+        # A server that is full must still be able to say why a task ends.
+        if not all(draft.type in CLOSING_TYPES for draft in drafts):
+            await self._make_room()
         return (await self._update(task_id, lambda task: task.publish(self._now_ms(), *drafts))).events[-1]
 
     async def steer(self, task_id: str, command: Command) -> None:
         """Queue a command for the worker."""
+        await self._make_room()
         await self._update(task_id, lambda task: task.steer(self._now_ms(), command))
 
     async def submit(self, task_id: str, method: str, params: Mapping[str, object]) -> str:
         """Queue a call for the worker; gives the call's id."""
         call_id = str(uuid.uuid4())
+        await self._make_room()
         await self._update(task_id, lambda task: task.submit(self._now_ms(), call_id, method, params))
         return call_id
 
@@ -157,7 +166,17 @@ class TaskService:
         return self._changed.setdefault(task_id, asyncio.Event())
 
     async def _update(self, task_id: str, step: Callable[[Task], Changes]) -> Changes:
-        changes = await self._store.update(task_id, step)
+        size = 0
+
+        def counted(task: Task) -> Changes:
+            nonlocal size
+            changes = step(task)
+            size = task.byte_count
+            return changes
+
+        changes = await self._store.update(task_id, counted)
+        self._total_bytes += size - self._bytes.get(task_id, 0)
+        self._bytes[task_id] = size
         self._ring(task_id)
         return changes
 
@@ -165,6 +184,23 @@ class TaskService:
         changed = self._changed.pop(task_id, None)
         if changed is not None:
             changed.set()
+
+    async def _make_room(self) -> None:
+        """Forget finished tasks, oldest first, until there are bytes left for more.
+
+        Raises:
+            TaskRefused: The open tasks alone have as many bytes as there may be.
+        """
+        if self._total_bytes < self.limits.max_total_bytes:
+            return
+        for task in await self._store.tasks():
+            if task.is_finished:
+                await self._forget(task.id)
+                if self._total_bytes < self.limits.max_total_bytes:
+                    return
+        raise TaskRefused(
+            "full", f"the open tasks have {self._total_bytes} bytes; end some, or raise the limit max_total_bytes"
+        )
 
     async def _make_place(self, now_ms: int) -> None:
         tasks = await self._store.tasks()
@@ -174,19 +210,21 @@ class TaskService:
         still_open = [task for task in tasks if not task.is_finished]
         if len(still_open) < self.limits.max_open_tasks:
             return
-        oldest = min(still_open, key=self._last_asked_ms)
-        if now_ms - self._last_asked_ms(oldest) < self.limits.expire_after_s * 1000:
+
+        def last_asked_ms(task: Task) -> int:
+            return max(task.updated_ms, self._asked_ms.get(task.id, 0))
+
+        oldest = min(still_open, key=last_asked_ms)
+        if now_ms - last_asked_ms(oldest) < self.limits.expire_after_s * 1000:
             raise TaskRefused(
                 "full", f"there are {len(still_open)} open tasks; end some, or raise the limit max_open_tasks"
             )
         await self.finish(oldest.id, "cancelled")
 
-    def _last_asked_ms(self, task: Task) -> int:
-        return max(task.updated_ms, self._asked_ms.get(task.id, 0))
-
     async def _forget(self, task_id: str) -> None:
         await self._store.remove(task_id)
         self._asked_ms.pop(task_id, None)
+        self._total_bytes -= self._bytes.pop(task_id, 0)
         self._ring(task_id)
 
 

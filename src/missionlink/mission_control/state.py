@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from missionlink.mission_control.commands import Command
     from missionlink.mission_control.records import FinalState, Limits, Repository, TaskState
 
-__all__ = ("Task", "format_timestamp")
+__all__ = ("CLOSING_TYPES", "Task", "format_timestamp")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A full task must still be able to say why it ends: these types may use a few places beyond the limit.
-_CLOSING_TYPES = frozenset({"abort", "session.error", "session.idle"})
+CLOSING_TYPES = frozenset({"abort", "session.error", "session.idle"})
 _CLOSING_PLACES = 8
 # What an event has besides the prompt that it shows, or the answer that quotes it.
 _BYTES_BESIDE_PROMPT = 512
@@ -61,6 +61,8 @@ class Task:
     """Commands and calls received so far."""
     work_taken: int = 0
     """Number of the last command or call that the worker has taken."""
+    byte_count: int = 0
+    """Size of the events, commands, calls and outcomes so far."""
     open_calls: set[str] = field(default_factory=set[str])
     """Ids of calls without an outcome."""
 
@@ -106,11 +108,11 @@ class Task:
         Raises:
             TaskRefused: The task has finished, too much waits for its worker, or a prompt is too long to be shown.
         """
-        self._make_room("steer")
-        if isinstance(command, UserMessage):
-            size = len(bytes(encode_json(command.content)))
-            if size > self.limits.max_event_bytes - _BYTES_BESIDE_PROMPT:
-                raise TaskRefused("invalid", f"a prompt of {size} bytes does not fit into an event of this task")
+        size = len(bytes(encode_json(command.content if isinstance(command, UserMessage) else command)))
+        self._make_room("steer", size)
+        if isinstance(command, UserMessage) and size > self.limits.max_event_bytes - _BYTES_BESIDE_PROMPT:
+            raise TaskRefused("invalid", f"a prompt of {size} bytes does not fit into an event of this task")
+        self.byte_count += size
         self.work_count += 1
         self.updated_ms = now_ms
         return Changes(work=(Steering(self.work_count, command),))
@@ -121,9 +123,11 @@ class Task:
         Raises:
             TaskRefused: The task has finished, or too much waits for its worker.
         """
-        self._make_room(f"call {method}")
+        size = len(bytes(encode_json(params)))
+        self._make_room(f"call {method}", size)
         if len(self.open_calls) >= self.limits.max_waiting:
             raise TaskRefused("full", f"task {self.id!r} has {len(self.open_calls)} calls without an answer")
+        self.byte_count += size
         self.work_count += 1
         self.open_calls.add(call_id)
         self.updated_ms = now_ms
@@ -143,6 +147,7 @@ class Task:
         if outcome.call_id not in self.open_calls:
             raise TaskRefused("not_found", f"task {self.id!r} has no open call {outcome.call_id!r}")
         self.open_calls.discard(outcome.call_id)
+        self.byte_count += _size_of(outcome)
         self.updated_ms = now_ms
         return Changes(outcomes=(outcome,))
 
@@ -166,12 +171,14 @@ class Task:
         return Changes(events=events, outcomes=outcomes)
 
     def _publish(self, now_ms: int, drafts: Sequence[Draft]) -> Changes:
-        places = self.limits.max_events
-        if all(draft.type in _CLOSING_TYPES for draft in drafts):
+        places, most_bytes = self.limits.max_events, self.limits.max_task_bytes
+        if all(draft.type in CLOSING_TYPES for draft in drafts):
             places += _CLOSING_PLACES
+            most_bytes += _CLOSING_PLACES * self.limits.max_event_bytes
         elif drafts[0].type == "session.shutdown":
             # There is one of it, and nothing may keep a task from ending.
             places += _CLOSING_PLACES + 1
+            most_bytes += (_CLOSING_PLACES + 1) * self.limits.max_event_bytes
         if self.event_count + len(drafts) > places:
             raise TaskRefused("full", f"task {self.id!r} has {self.event_count} events, the most it may have")
         events: list[Event] = []
@@ -183,6 +190,10 @@ class Task:
             events.append(self._encode(draft, event_id, stamp_ms, parent))
             if not draft.ephemeral:
                 parent = event_id
+        size = sum(len(event.body) for event in events)
+        if self.byte_count + size > most_bytes:
+            raise TaskRefused("full", f"task {self.id!r} has {self.byte_count} bytes, and may not have {size} more")
+        self.byte_count += size
         self.last_stamp_ms, self.last_event_id = stamp_ms, parent
         self.event_count += len(drafts)
         return Changes(events=events)
@@ -209,8 +220,10 @@ class Task:
             )
         return Event(event_id, draft.type, stamp_ms, body)
 
-    def _make_room(self, what: str) -> None:
+    def _make_room(self, what: str, size: int) -> None:
         self._refuse_if_finished(what)
+        if self.byte_count + size > self.limits.max_task_bytes:
+            raise TaskRefused("full", f"task {self.id!r} has {self.byte_count} bytes, and may not have {size} more")
         waiting = self.work_count - self.work_taken
         if waiting >= self.limits.max_waiting:
             raise TaskRefused("full", f"task {self.id!r} has {waiting} commands that its worker has not taken")
@@ -218,6 +231,14 @@ class Task:
     def _refuse_if_finished(self, what: str) -> None:
         if self.is_finished:
             raise TaskRefused("conflict", f"task {self.id!r} is {self.state}; it cannot {what}")
+
+
+def _size_of(outcome: Outcome) -> int:
+    try:
+        return len(bytes(encode_json((outcome.result, outcome.error))))
+    except (TypeError, ValueError, RecursionError):
+        # What JSON cannot carry is reported when it is to be sent.
+        return 0
 
 
 def format_timestamp(milliseconds: int) -> str:

@@ -29,6 +29,7 @@ __all__ = (
     "check_positive",
     "check_text",
     "check_texts",
+    "check_token",
     "check_word",
     "freeze",
     "named_fields",
@@ -63,6 +64,20 @@ def check_word(option: str, value: object, *, allow_none: bool = True) -> None:
     check_text(option, value, allow_none=allow_none)
     if isinstance(value, str) and "\0" in value:
         raise InvalidOption(option, "must not hold the sign NUL")
+
+
+def check_token(option: str, value: object, *, allow_none: bool = True) -> None:
+    """Refuse what cannot be a secret of a header: it holds a blank, a control character, or something not ASCII.
+
+    The error never shows the value. What is refused is most often a line break that came along from a file.
+    """
+    check_text(option, value, allow_none=allow_none)
+    if not isinstance(value, str):
+        return
+    if value != value.strip() and value.strip():
+        raise InvalidOption(option, "begins or ends with a blank or a line break; strip() it")
+    if not all("!" <= sign <= "~" for sign in value):
+        raise InvalidOption(option, "must be visible ASCII characters without blanks; this one can be no header")
 
 
 def check_texts(option: str, value: object, *, allow_none: bool = True) -> tuple[str, ...] | None:

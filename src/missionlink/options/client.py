@@ -20,15 +20,21 @@ from missionlink.options.checks import (
     check_path,
     check_positive,
     check_texts,
+    check_token,
     check_word,
     freeze,
     named_fields,
 )
 
-__all__ = ("ClientOptions", "ErrorHandler", "HeldLimits", "parse_address")
+__all__ = ("TOKEN_VARIABLES", "ClientOptions", "ErrorHandler", "HeldLimits", "parse_address")
 
 ErrorHandler = Callable[[HandlerFailed], Any]
 """Gets what a function of the program raised while it was answering or listening."""
+
+TOKEN_VARIABLES = frozenset(
+    {"COPILOT_SDK_AUTH_TOKEN", "COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_CONNECTION_TOKEN"}
+)
+"""Variables in which runtimes look for tokens."""
 
 _LOG_LEVELS = ("none", "error", "warning", "info", "debug", "all", "default")
 
@@ -95,8 +101,9 @@ class ClientOptions:
     """Gets every failure of your functions, besides the log."""
 
     def __post_init__(self) -> None:
-        for option in ("url", "connection_token", "github_token"):
-            check_word(option, getattr(self, option))
+        check_word("url", self.url)
+        for option in ("connection_token", "github_token"):
+            check_token(option, getattr(self, option))
         check_path("runtime", self.runtime)
         for option in ("base_directory", "working_directory"):
             if (value := getattr(self, option)) is not None:
@@ -132,6 +139,8 @@ class ClientOptions:
                 raise InvalidOption("env", f"names and values must be str; {name!r} is not")
             if not name or "=" in name or not can_be_named(name + value):
                 raise InvalidOption("env", f"{name!r} cannot be set: a name is not empty, and none holds '=' or NUL")
+            if value and name in TOKEN_VARIABLES:
+                check_token(f"env[{name!r}]", value)
 
 
 def parse_address(url: str) -> tuple[str, int]:

@@ -15,6 +15,7 @@ from missionlink.options.checks import (
     check_members,
     check_positive,
     check_text,
+    check_token,
     check_word,
     named_fields,
 )
@@ -59,7 +60,9 @@ class Provider:
             raise InvalidOption("base_url", f"must begin with http:// or https://, not {self.base_url[:20]!r}")
         check_choice("type", self.type, ("openai", "azure", "anthropic"), allow_none=False)
         check_choice("wire_api", self.wire_api, ("completions", "responses"))
-        for option in ("api_key", "bearer_token", "wire_model", "model_id", "api_version"):
+        for option in ("api_key", "bearer_token"):
+            check_token(option, getattr(self, option))
+        for option in ("wire_model", "model_id", "api_version"):
             check_word(option, getattr(self, option))
         if self.headers is not None:
             check_headers("headers", self.headers)

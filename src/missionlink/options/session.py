@@ -22,6 +22,7 @@ from missionlink.options.checks import (
     check_members,
     check_positive,
     check_texts,
+    check_token,
     check_word,
     freeze,
     named_fields,
@@ -122,8 +123,9 @@ class SessionOptions:
     """Further parameters of ``session.create`` in wire spelling, for what has no field here."""
 
     def __post_init__(self) -> None:
-        for option in ("model", "reasoning_effort", "name", "client_name", "github_token"):
+        for option in ("model", "reasoning_effort", "name", "client_name"):
             check_word(option, getattr(self, option))
+        check_token("github_token", self.github_token)
         for option in ("available_tools", "excluded_tools"):
             freeze(self, option, check_texts(option, getattr(self, option)))
         for option in ("working_directory", "config_directory"):

@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 from missionlink.errors import RequestTimeout
+from missionlink.options.loopback import name_proxy
 from missionlink.session.session import Session
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ async def _converse(conversation: Conversation, link: Link, opened: asyncio.Futu
     except BaseException as error:
         if opened.done():
             raise
+        name_proxy(error, link.options)
         opened.set_exception(error)
     else:
         if opened.done():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 
 from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
+from missionlink.options.loopback import with_proxy_hint
 from missionlink.protocol.results import read_result
 from missionlink.session.conduct import Conduct, SessionMode
 from missionlink.session.sending import AgentMode, TurnControl, abort, further_members, send_params, wait_until_taken
@@ -92,7 +94,9 @@ class Prompts(Conduct):
         tracker = self._core.track_turns()
         # People, and the events of older runtimes, see this in place of the prompt.
         shown = str(params.get("displayPrompt") or params["prompt"])
-        state = TurnState(self._core.id, shown, EventQueue(self._core.id, self._core.link.connection))
+        link = self._core.link
+        explain = partial(with_proxy_hint, options=link.options)
+        state = TurnState(self._core.id, shown, EventQueue(self._core.id, link.connection), explain)
         turn = Turn(state, TurnControl(self._core, tracker))
         tracker.add(state)
         try:

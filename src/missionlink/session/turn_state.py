@@ -23,6 +23,8 @@ else:
     _Output_co = TypeVar("_Output_co", covariant=True)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from missionlink.errors import MissionlinkError
     from missionlink.protocol.envelope import Event
     from missionlink.session.stream import EventQueue
@@ -101,14 +103,17 @@ class TurnState:
         session_id: The session.
         prompt: The text that was sent.
         queue: Keeps the turn's events for its iterator.
+        explain: Adds to the text of a failure what the client knows about it.
     """
 
     __slots__ = (
-        "_calls", "_cost", "_events", "_failure", "_input", "_is_released", "_message", "_omitted", "_output", "_text",
-        "copies_seen", "done", "id", "is_accepted", "prompt", "queue", "session_id", "was_aborted", "was_active",
+        "_calls", "_cost", "_events", "_explain", "_failure", "_input", "_is_released", "_message", "_omitted",
+        "_output", "_text", "copies_seen", "done", "id", "is_accepted", "prompt", "queue", "session_id", "was_aborted",
+        "was_active",
     )  # fmt: skip
 
-    def __init__(self, session_id: str, prompt: str, queue: EventQueue) -> None:
+    def __init__(self, session_id: str, prompt: str, queue: EventQueue, explain: Callable[[str], str] = str) -> None:
+        self._explain = explain
         self.id: str = ""
         self.session_id: str = session_id
         self.prompt: str = prompt
@@ -188,7 +193,7 @@ class TurnState:
             status = int(named[1])
         if status == _TOO_MANY_REQUESTS and kind == "query":
             kind = "rate_limit"
-        return TurnFailed(failure.message, session_id=self.session_id, kind=kind, status_code=status)
+        return TurnFailed(self._explain(failure.message), session_id=self.session_id, kind=kind, status_code=status)
 
     def _add_usage(self, event: Event) -> None:
         used = decode_or_default(event, _Usage)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from missionlink.options.loopback import bypassing_proxies
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -27,18 +29,33 @@ _MEMORY_PATH = "/agents/swe/internal/memory/v0"
 
 def environment(url: str) -> dict[str, str]:
     """Give the variables that make a runtime take the server at this address for GitHub."""
-    return {"COPILOT_API_URL": url, "COPILOT_DEBUG_GITHUB_API_URL": url, "COPILOT_SDK_AUTH_TOKEN": _TOKEN}
+    return {
+        "COPILOT_API_URL": url,
+        "COPILOT_DEBUG_GITHUB_API_URL": url,
+        "COPILOT_SDK_AUTH_TOKEN": _TOKEN,
+        **bypassing_proxies(),
+    }
 
 
 def routes(
-    model: str, complete: Callable[[Request], Awaitable[Response]], memories: list[Mapping[str, object]]
+    model: str,
+    complete: Callable[[Request], Awaitable[Response]],
+    memories: list[Mapping[str, object]],
+    address: Callable[[], str],
 ) -> list[Route]:
-    """Make the routes for a model of this name, whose completions ``complete`` answers; facts go to ``memories``."""
+    """Make the routes for a model of this name.
+
+    Args:
+        model: Its name.
+        complete: Answers completions.
+        memories: Facts to remember are added to it.
+        address: Gives the address of the server; a request's own word for it is not to be trusted.
+    """
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
     async def user(http: Request) -> Response:
-        base = str(http.base_url).rstrip("/")
+        base = address()
         return JSONResponse(
             {
                 "login": "developer",

@@ -136,7 +136,7 @@ class ModelServer:
             routes=[
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
                 Route("/v1/models", self._models, methods=["GET"]),
-                *copilot_api.routes(self.model, self._complete, self.memories),
+                *copilot_api.routes(self.model, self._complete, self.memories, lambda: self.url.removesuffix("/v1")),
                 Route("/{path:path}", self._miss, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             ]
         )

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from missionlink.cli.interrupts import run_interruptible
+from missionlink.cli.printable import printable_line
 from missionlink.errors import InvalidOption
+from missionlink.options.checks import check_token
+from missionlink.options.loopback import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
     from missionlink.mission_control import MissionControl, SeenRequest
@@ -44,6 +47,9 @@ def serve(host: str, port: int, token_file: Path | None, token_env: str | None, 
     Prints the environment variables that make a runtime use it, in the form that a shell reads. Prompts are
     echoed; some commands in a prompt play the flows of a real agent, and the prompt "/help" lists them.
 
+    All tasks are in memory and end with this command; nothing of them survives, and no client is told.
+    With --dev only requests to this machine's own names are answered, and none of a web page.
+
     Exit code: 130 after Ctrl-C, 143 after SIGTERM; both leave nothing running.
     """
     chosen = [token_file is not None, token_env is not None, dev]
@@ -62,10 +68,12 @@ def _read_token(file: Path | None, variable: str | None) -> str:
             raise InvalidOption("--token-file", f"{str(file)!r} cannot be read: {error}") from error
         if not token:
             raise InvalidOption("--token-file", f"{str(file)!r} is empty; write the token into it")
+        check_token("--token-file", token)
         return token
     token = os.environ.get(variable or "", "").strip()
     if not token:
         raise InvalidOption("--token-env", f"the environment variable {variable!r} is not set, or empty")
+    check_token("--token-env", token)
     return token
 
 
@@ -86,13 +94,18 @@ def _print_environment(running: MissionControl, *, has_token: bool) -> None:
     for name, value in running.environment().items():
         if name == "COPILOT_SDK_AUTH_TOKEN" and has_token:
             click.echo(f"# export {name}=...  (the token)")
+        elif name in {"NO_PROXY", "no_proxy"}:
+            # The other shell may have exceptions of its own.
+            hosts = ",".join(LOOPBACK_HOSTS)
+            click.echo(f'export {name}="{hosts}${{{name}:+,${name}}}"')
         else:
             click.echo(f"export {name}={shlex.quote(value)}")
 
 
 def _print_request(request: SeenRequest) -> None:
     milliseconds = request.seconds * 1000
-    click.echo(f"{request.method} {request.path} {request.status} {milliseconds:.0f} ms", err=True)
+    line = printable_line(f"{request.method} {request.path}")
+    click.echo(f"{line} {request.status} {milliseconds:.0f} ms", err=True)
 
 
 def _ignore_request(request: SeenRequest) -> None:
