@@ -30,6 +30,7 @@ from missionlink import (
     hooks,
     tool,
 )
+from missionlink.rpc import UIElicitationResponse
 from missionlink.testing import call, fail, model_server, say
 
 from .real_runtime import WAIT_S, within
@@ -353,6 +354,9 @@ async def test_a_permission_waits_and_is_answered_through_another_client(
 
 # Questions.
 
+SCHEMA: Any = {"type": "object", "properties": {"answer": {"type": "boolean"}}}
+CANCELLED = UIElicitationResponse(action="cancel")
+
 
 @pytest.mark.feature("Questions: answered later, from another task")
 async def test_questions_wait_until_somebody_answers(client: AsyncClient, model: ModelServer) -> None:
@@ -387,6 +391,36 @@ async def test_a_question_without_choices_waits_as_well(client: AsyncClient, mod
         await question.answer("Bob")
         assert (await turn).text == "done"
     assert "Bob" in results(model)[0]
+
+
+@pytest.mark.feature("Questions: forms of this program's own (session.ui)")
+async def test_a_form_reaches_the_client_that_answers_forms_until_it_has_left(
+    runtime: RealRuntime, model: ModelServer, tmp_path: Path
+) -> None:
+    token = "loopback-token"
+    changes: asyncio.Queue[bool] = asyncio.Queue()
+    forms: list[str] = []
+
+    def fill(form: Form) -> dict[str, Any]:
+        forms.append(form.message)
+        return {"answer": True}
+
+    async with AsyncClient(runtime.options(tmp_path, channel="tcp", connection_token=token)) as first:
+        async with AsyncClient(ClientOptions(url=first.url, connection_token=token)) as second, within():
+            # Without a handler: it would cancel every form.
+            session = await first.create_session(**using(model))
+            session.on("capabilities.changed", lambda event: changes.put_nowait(event.data.ui.elicitation))
+            with pytest.raises(errors.UnsupportedByRuntime):
+                await session.ui.confirm("To nobody?")
+            helper = await second.resume_session(session.id, **using(model, on_elicitation=fill))
+            assert await changes.get() is True
+            assert await session.ui.confirm("To the second?") is True
+            await helper.disconnect()
+            assert await changes.get() is False
+            if runtime.is_newer:
+                # On the older family the session ends with the first client that leaves it.
+                assert await session.rpc.ui.elicitation(message="To nobody?", requested_schema=SCHEMA) == CANCELLED
+    assert forms == ["To the second?"]
 
 
 @pytest.mark.feature("Questions: forms of this program's own (session.ui)")

@@ -19,6 +19,7 @@ from missionlink.handlers.deferral import PENDING
 from missionlink.handlers.kinds import (
     ASKING,
     BY_EVENT,
+    ELICITATION,
     PERMISSION,
     SETTLING,
     TOOL_CALL_EVENT,
@@ -27,6 +28,7 @@ from missionlink.handlers.kinds import (
 )
 from missionlink.handlers.pending import PendingQuestion
 from missionlink.handlers.pending_book import PendingBook
+from missionlink.protocol.reader import read_loosely
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -45,6 +47,23 @@ _MOST_SEEN = 1024
 _ASKED_UNBIDDEN = frozenset({"auto_mode_switch"})
 
 
+class _Ui(msgspec.Struct):
+    elicitation: bool | None = None
+
+
+class _Capabilities(msgspec.Struct):
+    ui: _Ui | None = None
+
+
+def _form_capability(event: Event, known: bool) -> bool:
+    """Return whether a client answers forms, as an event says or, where it says nothing, as was known."""
+    try:
+        ui = read_loosely(event.data_raw, _Capabilities).ui
+    except (ValueError, RecursionError):
+        return known
+    return known if ui is None or ui.elicitation is None else ui.elicitation
+
+
 class EventAnswers:
     """One session's answers to events."""
 
@@ -52,6 +71,8 @@ class EventAnswers:
         "_announced",
         "_denied_once",
         "_desk",
+        "_filling",
+        "_others_fill_forms",
         "_seen",
         "_tools",
         "answers_unhandled",
@@ -71,6 +92,10 @@ class EventAnswers:
         # Request ids of late, oldest first: a tool must not run twice for one call.
         self._seen: dict[str, None] = {}
         self._announced: Announced | None = None
+        # Whether another client of the session has said that it answers forms.
+        self._others_fill_forms = False
+        # Request ids of the forms that a function of ours is answering; made with the first one.
+        self._filling: set[str] | None = None
 
     @property
     def tools(self) -> ToolRunner:
@@ -97,6 +122,8 @@ class EventAnswers:
                 self._settled(event)
             elif kind == "abort":
                 self._aborted(event)
+            elif kind == "capabilities.changed":
+                self._others_fill_forms = _form_capability(event, self._others_fill_forms)
             return False
         if kind == TOOL_CALL_EVENT:
             # A cloud session has only those tools of ours that its runtime has taken.
@@ -122,7 +149,7 @@ class EventAnswers:
             if function is not None:
                 self._announce(event, kind)
             return function is not None and self._desk.is_remote and self._start(self._answer_unclaimed(event, kind))
-        if function is None and not self.answers_unhandled:
+        if function is None and (not self.answers_unhandled or (kind is ELICITATION and self._others_fill_forms)):
             return False
         return self._start(self._answer(event, kind, function))
 
@@ -197,6 +224,9 @@ class EventAnswers:
         if function is None:
             answer = self._unhandled(kind)
         else:
+            if kind is ELICITATION:
+                self._filling = self._filling or set()
+                self._filling.add(question.request_id)
             try:
                 # No inner task, as `wait_for` has one: the function's first step must run in its turn.
                 limit = desk.options.permission_timeout if kind is PERMISSION else None
@@ -206,6 +236,7 @@ class EventAnswers:
                         # It held the cancellation back; what it says now comes too late.
                         raise asyncio.CancelledError
                     if decided is PENDING:
+                        self._is_filled(question.request_id)
                         await self._park(kind, question, event)
                         return
                     answer = kind.to_wire(question, decided)
@@ -216,8 +247,35 @@ class EventAnswers:
                     raise
                 desk.failed(event.type, error)
         desk.running.forget(question.request_id)
+        self._is_filled(question.request_id)
         source = f"{event.type} ({kind.option})"
         await desk.reply(kind.reply, question.request_id, kind.reply_member, answer, kind.neutral, source=source)
+
+    def _is_filled(self, request_id: str) -> None:
+        if self._filling is not None:
+            self._filling.discard(request_id)
+
+    @property
+    def has_pending_form(self) -> bool:
+        """Whether a form waits in ``session.pending``."""
+        return any(question.kind == ELICITATION.name for _, question in self.book.open())
+
+    async def cancel_forms(self) -> None:
+        """Cancel the forms that functions of ours are answering, before the session is left.
+
+        The runtime does so itself when a connection ends, but not for a client that leaves and stays connected: the
+        forms would wait for ever.
+        """
+        forms, self._filling = self._filling, None
+        for request_id in forms or ():
+            task = self._desk.running.forget(request_id)
+            if task is None or task is asyncio.current_task():
+                continue
+            task.cancel()
+            kind = ELICITATION
+            await self._desk.reply(
+                kind.reply, request_id, kind.reply_member, kind.neutral, kind.neutral, source=kind.event
+            )
 
     def _unhandled(self, kind: Kind) -> object:
         if kind is not PERMISSION:

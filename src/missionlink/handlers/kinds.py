@@ -21,6 +21,7 @@ __all__ = (
     "BY_EVENT",
     "BY_METHOD",
     "BY_NAME",
+    "ELICITATION",
     "KINDS",
     "PERMISSION",
     "SETTLING",
@@ -107,6 +108,7 @@ KINDS = (
         "no", "no",
     ),
 )  # fmt: skip
+ELICITATION = next(kind for kind in KINDS if kind.name == "elicitation")
 BY_METHOD = {kind.method: kind for kind in KINDS if kind.method}
 BY_EVENT = {kind.event: kind for kind in KINDS}
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}
@@ -118,7 +120,7 @@ SETTLING = frozenset(event.replace(".requested", ".completed") for event in (*BY
     "command.completed"
 }
 """Events that say that a question has been answered, here or elsewhere."""
-ACTED_ON: frozenset[str] = ASKING | SETTLING | {"abort", "tool.execution_start"}
+ACTED_ON: frozenset[str] = ASKING | SETTLING | {"abort", "tool.execution_start", "capabilities.changed"}
 """Every event that handlers look at; others pass them by, which spares most of a stream several calls."""
 
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from missionlink.errors import ConnectionFailed, MissionlinkError, SessionClosed, UnsupportedByRuntime
+from missionlink.session.forms import withdraw_forms
 
 if TYPE_CHECKING:
     from missionlink.session.core import SessionCore
@@ -44,6 +45,8 @@ async def release(core: SessionCore, method: str, timeout: float) -> None:
     Raises:
         MissionlinkError: The runtime did not do it.
     """
+    if method == "session.detach":
+        await withdraw_forms(core, timeout)
     try:
         await core.link.call(method, {"sessionId": core.id}, timeout=timeout)
     except UnsupportedByRuntime:
