@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from typing_extensions import TypeForm
+
     from missionlink.lifecycle import SessionInfo
     from missionlink.options.attachments import Attachment
     from missionlink.options.client import ClientOptions
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from missionlink.options.session import SessionOptions
     from missionlink.session.link import Link
     from missionlink.session.opening import Opening
+    from missionlink.session.output_types import OutputAdapter
     from missionlink.session.turn import TurnResult
 
 __all__ = ("Sessions",)
@@ -202,7 +205,19 @@ class Sessions(ABC):
         prompt: str,
         options: SessionOptions | None = None,
         *,
-        output_type: type[_Output],
+        output_type: TypeForm[_Output],
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> TurnResult[_Output]: ...
+    @overload
+    async def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: OutputAdapter[_Output],
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
@@ -254,7 +269,7 @@ class Sessions(ABC):
         try:
             return await session.run(
                 prompt,
-                output_type=cast("type[Any]", output_type),
+                output_type=cast("TypeForm[Any]", output_type),
                 attachments=attachments,
                 timeout=timeout,
                 idle_timeout=idle_timeout,

@@ -6,8 +6,9 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import pydantic
 import pytest
 
 from missionlink import (
@@ -572,3 +573,44 @@ async def test_half_of_a_surrogate_pair_costs_one_character(client: AsyncClient,
         assert await run(session, "list \ud83d them") == "seen"
         assert results(model) == ["bad\ufffd.txt"]
         assert model.requests[-1].prompt == "list \ufffd them"
+
+
+class Address(pydantic.BaseModel):
+    street: Annotated[str, pydantic.Field(min_length=2)]
+
+
+@tool(skip_permission=True)
+def ship(
+    to: Address, count: pydantic.PositiveInt, note: str = pydantic.Field("none", max_length=5), from_: int = 1
+) -> str:
+    """Ship it."""
+    return f"{count} to {to.street}, note {note}"
+
+
+async def test_what_pydantic_says_of_arguments_is_told_to_the_model_and_checked(
+    client: AsyncClient, model: ModelServer
+) -> None:
+    first = {"to": {"street": "x"}, "count": 0, "note": "too long"}
+    model.then(call("ship", first) + call("ship", {"to": {"street": "Main"}, "count": 2.0}), say("done"))
+    async with within(), client.create_session(**using(model, tools=[ship])) as session:
+        assert await run(session) == "done"
+        wrong, right = results(model)
+    assert "at `$.to.street`" in wrong
+    assert right == "2 to Main, note none"
+    (told,) = [one["function"] for one in model.requests[0].body["tools"] if one["function"]["name"] == "ship"]  # type: ignore[attr-defined, index]
+    # Runtimes write some constraints into the description.
+    assert "exclusiveMinimum" in str(told["parameters"]["properties"]["count"])
+    assert told["parameters"]["properties"]["note"]["default"] == "none"
+
+
+async def test_a_union_of_models_is_the_output_of_a_turn(client: AsyncClient, model: ModelServer) -> None:
+    class Cat(pydantic.BaseModel):
+        kind: Literal["cat"]
+
+    class Dog(pydantic.BaseModel):
+        kind: Literal["dog"]
+
+    model.then(say('```json\n{"kind": "cat"}\n```\nNo: {"kind": "dog"}'), say("yes"))
+    async with within(), client.create_session(**using(model)) as session:
+        assert (await session.run("which?", output_type=Cat | Dog, timeout=WAIT_S)).output == Dog(kind="dog")
+        assert (await session.run("sure?", output_type=Literal["yes", "no"], timeout=WAIT_S)).output == "yes"

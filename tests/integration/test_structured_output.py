@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import enum
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, Optional, TypedDict, Union
 
 import msgspec
 import pytest
@@ -139,6 +141,130 @@ async def test_what_models_put_round_the_json_is_left_out(answer: str):
 def test_an_answer_without_the_object_round_it_is_taken(kind: Any, answer: str, output: object):
     """The object is ours: models that are not held to the schema leave it away."""
     assert OutputForm(kind).read(answer) == output
+
+
+class Cat(pydantic.BaseModel):
+    kind: Literal["cat"]
+    lives: int = 9
+
+
+class Dog(pydantic.BaseModel):
+    kind: Literal["dog"]
+
+
+@dataclass
+class Circle:
+    radius: float
+
+
+@dataclass
+class Square:
+    side: int
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "output"),
+    [
+        (Cat | Dog, '{"kind":"cat"}', Cat(kind="cat")),
+        (Cat | Dog, '{"value":{"kind":"dog"}}', Dog(kind="dog")),
+        (
+            Annotated[Cat | Dog, pydantic.Field(discriminator="kind")],
+            '{"kind":"cat","lives":7.0}',
+            Cat(kind="cat", lives=7),
+        ),
+        (Cat | None, "null", None),
+        (Cat | None, '{"value":{"kind":"cat"}}', Cat(kind="cat")),
+        (list[Cat | Dog], '[{"kind":"cat"},{"kind":"dog"}]', [Cat(kind="cat"), Dog(kind="dog")]),
+        (pydantic.TypeAdapter(list[Cat]), 'So: [{"kind":"cat"}]', [Cat(kind="cat")]),
+        (pydantic.TypeAdapter(Cat), '{"kind":"cat"}', Cat(kind="cat")),
+        (pydantic.RootModel[list[int]], "[1, 2.0]", pydantic.RootModel[list[int]]([1, 2])),
+        (Circle | Square, '{"side": 2.0}', Square(2)),
+        (Circle | Square | None, "null", None),
+        (
+            Optional[Union[Circle, Square]],  # noqa: UP007, UP045
+            '{"radius": 2}',
+            Circle(2.0),
+        ),
+        (Invoice, 'Total: {"total": 5, "lines": []}', Invoice(5.0, [])),
+    ],
+)
+def test_unions_and_adapters_are_types_like_others(kind: Any, answer: str, output: object):
+    form = OutputForm(kind)
+    assert form.schema["type"] == "object"
+    json.dumps(form.schema)
+    for reference in re.findall(r'"#/\$defs/([^"]+)"', json.dumps(form.schema)):
+        assert reference in form.schema["$defs"]
+    assert form.read(answer) == output
+
+
+@pytest.mark.parametrize(
+    ("answer", "output"),
+    [
+        ('```json\n{"x": 1}\n```\nNo, rather: {"x": 2}', 2),
+        ('{"x": 2} was wrong.\n```json\n{"x": 1}\n```', 1),
+        ('{"x": 1}\n{"x": 2}\n```\n{"x": "three"}\n```', 2),
+        ('First {"x": 1.0}, then {"x": 2.0}.', 2),
+        ('[{"x": 1}] {"x": 2} {"y": 3}', 2),
+    ],
+)
+def test_the_last_json_that_fits_is_the_answer(answer: str, output: int):
+    assert OutputForm(Point).read(answer).x == output
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "output"),
+    [
+        (Literal["yes", "no"], "yes", "yes"),
+        (Literal["yes", "no"], "Yes.", "yes"),
+        (Literal["yes", "no"], "**no**\n", "no"),
+        (Literal["yes", "no"], "It does not fit.\n\nno", "no"),
+        (Literal["Yes", "No"], "`Yes`", "Yes"),
+        (Literal["yes", "no"] | None, "no", "no"),
+        (Colour, "red", Colour.RED),
+        (bool, "True", True),
+        (str, "It is a long text.\nOf two lines.", "It is a long text.\nOf two lines."),
+        (str, '"quoted"', "quoted"),
+        (datetime.date, "2026-01-02", datetime.date(2026, 1, 2)),
+        (Annotated[str, pydantic.Field(pattern="^a+$")], "aaa", "aaa"),
+    ],
+)
+def test_a_bare_word_is_an_answer_where_it_fits(kind: Any, answer: str, output: object):
+    assert OutputForm(kind).read(answer) == output
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "words"),
+    [
+        (Point, '{"x": "three"}', ["`int`", "`str`", "`$.x`"]),
+        (Point, '{"x": 1.5}', ["`int`", "`float`", "`$.x`"]),
+        (list[Point], '{"value": [{"x": 1}, {"x": null}]}', ["`int`", "`null`", "`$.value[1].x`"]),
+        (int, '{"value": "five"}', ["`int`", "`str`", "`$.value`"]),
+        (int, "[5]", ["`int`", "`array`"]),
+        (City, '{"name": "A", "twin": {"name": 5}}', ["string", "`int`", "`$.twin.name`"]),
+        (list[City], '[{"name": 5}]', ["string", "`int`", "`$[0].name`"]),
+        (Cat | Dog, '{"kind": "cow"}', ["'cat'", "'dog'", "`str`"]),
+        (Annotated[Cat | Dog, pydantic.Field(discriminator="kind")], '{"kind": "cow"}', ["cow", "'cat', 'dog'"]),
+        (Circle | Square, '{"side": "two"}', ["`int`", "`str`", "`$.side`"]),
+        (Literal["yes", "no"], "perhaps", []),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_told_with_its_place_and_both_types(kind: Any, answer: str, words: list[str]):
+    with pytest.raises(ValueError) as refused:
+        OutputForm(kind).read(answer)
+    for word in words:
+        assert word in str(refused.value)
+
+
+async def test_an_answer_of_a_union_is_the_output_of_a_turn():
+    async with open_session() as (session, peer):
+        writer = Writer(peer, '{"kind": "cow"}', '{"kind": "dog"}')
+        result = await within(session.run("which?", output_type=Cat | Dog))
+        assert result.output == Dog(kind="dog")
+        assert "Input should be 'dog'" in writer.sent[1]["prompt"]
 
 
 @dataclass

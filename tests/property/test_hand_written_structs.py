@@ -23,6 +23,7 @@ PACKAGE = Path(missionlink.__file__).parent
 OTHER_READERS = {
     "handlers/hook_runner.py",
     "handlers/tool_schema.py",
+    "handlers/type_forms.py",
     "protocol/index.py",
     "protocol/lenient.py",
     "protocol/reader.py",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict, assert_type
+from typing import Annotated, Any, Literal, TypedDict, assert_type
+
+import pydantic
 
 from missionlink import AsyncClient, Attachment, Session, Turn, TurnResult
+from missionlink.blocking import Client as BlockingClient
+from missionlink.blocking import Session as BlockingSession
 
 
 @dataclass
@@ -34,6 +38,34 @@ async def outputs(client: AsyncClient, session: Session) -> None:
     assert_type(raw, TurnResult[Any])
 
 
+class Cat(pydantic.BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(pydantic.BaseModel):
+    kind: Literal["dog"]
+
+
+Pet = Annotated[Cat | Dog, pydantic.Field(discriminator="kind")]
+
+
+async def unions(client: AsyncClient, session: Session) -> None:
+    assert_type((await session.run("hello", output_type=Cat | Dog)).output, Cat | Dog)
+    assert_type((await session.run("hello", output_type=Pet)).output, Cat | Dog)
+    assert_type((await session.run("hello", output_type=Cat | None)).output, Cat | None)
+    assert_type((await client.run("hello", output_type=Literal["yes", "no"])).output, Literal["yes", "no"])
+    assert_type((await session.run("hello", output_type=list[Cat | Dog])).output, list[Cat | Dog])
+    adapter = pydantic.TypeAdapter(list[Cat])
+    assert_type((await session.run("hello", output_type=adapter)).output, list[Cat])
+    assert_type((await client.run("hello", output_type=adapter)).output, list[Cat])
+
+
+def blocking(client: BlockingClient, session: BlockingSession) -> None:
+    assert_type(session.run("hello", output_type=Cat | Dog).output, Cat | Dog)
+    assert_type(client.run("hello", output_type=Literal["yes", "no"]).output, Literal["yes", "no"])
+    assert_type(client.run("hello", output_type=pydantic.TypeAdapter(Cat)).output, Cat)
+
+
 async def turns(session: Session) -> TurnResult:
     async with session.stream("hello", mode="enqueue") as turn:
         assert_type(turn, Turn)
@@ -45,4 +77,5 @@ async def turns(session: Session) -> TurnResult:
 async def mistakes(session: Session) -> None:
     await session.run("hello", mode="now")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     await session.run("hello", attachment=[])  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await session.run("hello", output_type=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     await session.set_mode("planned")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -25,7 +25,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     # The asyncio shell round it.
     "_io": ({"errors", "trace", "protocol", "_wire"}, CORE),
     # What the runtime asks, and what the user sets.
-    "handlers": ({"errors", "trace", "protocol", "_wire", "_io"}, CORE),
+    # pydantic is the user's: it is imported where an annotation of theirs needs it.
+    "handlers": ({"errors", "trace", "protocol", "_wire", "_io"}, CORE | {"pydantic"}),
     "options": ({"errors", "protocol", "_wire", "handlers"}, CORE),
     # What users hold.
     # Type checkers bring typing_extensions themselves; nothing of it is imported when a program runs.
@@ -35,7 +36,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "launch": ({"errors", "trace", "_io", "options", "runtime"}, set()),
     "client_traffic": ({"errors", "protocol", "_wire", "_io", "lifecycle"}, CORE),
     "startup": (INNER | {"session", "client_traffic", "launch"}, CORE),
-    "sessions": (INNER | {"session", "lifecycle"}, CORE),
+    "sessions": (INNER | {"session", "lifecycle"}, CORE | {"typing_extensions"}),
     "client": (INNER | {"session", "sessions", "startup", "lifecycle", "rpc"}, CORE),
     "events": ({"errors", "protocol"}, CORE),
     "rpc": ({"errors", "protocol", "_io", "options"}, CORE),

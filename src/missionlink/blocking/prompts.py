@@ -12,10 +12,13 @@ from missionlink.blocking.turn import Turn, check_unasked
 from missionlink.errors import MissionlinkError
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
     from missionlink.blocking.delivery import Deliveries
     from missionlink.blocking.shared import Shared
     from missionlink.options.attachments import Attachment
     from missionlink.session.conduct import LogLevel, SessionMode
+    from missionlink.session.output_types import OutputAdapter
     from missionlink.session.prompts import AgentMode, SendOptions
     from missionlink.session.session import Session as AsyncSession
     from missionlink.session.turn import TurnResult
@@ -88,7 +91,18 @@ class Prompts:
         self,
         prompt: str,
         *,
-        output_type: type[_Output],
+        output_type: TypeForm[_Output],
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+        **send: Unpack[SendOptions],
+    ) -> TurnResult[_Output]: ...
+    @overload
+    def run(
+        self,
+        prompt: str,
+        *,
+        output_type: OutputAdapter[_Output],
         timeout: float | None = None,
         idle_timeout: float | None = None,
         on_timeout: Literal["abort", "leave"] = "abort",
@@ -110,7 +124,7 @@ class Prompts:
         self,
         prompt: str,
         *,
-        output_type: type[Any] | Mapping[str, Any] | None = None,
+        output_type: Any = None,
         timeout: float | None = None,
         idle_timeout: float | None = None,
         on_timeout: Literal["abort", "leave"] = "abort",
@@ -120,9 +134,10 @@ class Prompts:
 
         Args:
             prompt: As for ``send``.
-            output_type: What the answer is to be: a dataclass, ``msgspec.Struct``, ``TypedDict`` or pydantic model,
-                or another type that these may hold; then ``result.output`` is one. An answer that does not fit is
-                sent back once. Or a JSON schema of an object; then the output is plain values, not checked.
+            output_type: What the answer is to be: a dataclass, ``msgspec.Struct``, ``TypedDict``, pydantic model or
+                ``TypeAdapter``, or another type that these may hold, unions and ``Literal`` too; then
+                ``result.output`` is one. An answer that does not fit is sent back once. Or a JSON schema of an object;
+                then the output is plain values, not checked.
             timeout: Seconds in all; ``None`` for no limit.
             idle_timeout: Seconds without any event of the session; ``None`` for no limit.
             on_timeout: Whether a turn that takes too long is aborted or left running.
@@ -140,7 +155,7 @@ class Prompts:
                 return self._portal.run(
                     lambda: self._inner.run(
                         prompt,
-                        output_type=cast("type[Any]", output_type),
+                        output_type=cast("TypeForm[Any]", output_type),
                         timeout=timeout,
                         idle_timeout=idle_timeout,
                         on_timeout=on_timeout,

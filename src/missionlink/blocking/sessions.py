@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
+    from typing_extensions import TypeForm
+
     from missionlink.blocking.delivery import Deliveries
     from missionlink.blocking.shared import Shared
     from missionlink.client import AsyncClient
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.fields import SessionFields
     from missionlink.session.opening import Opening
+    from missionlink.session.output_types import OutputAdapter
     from missionlink.session.turn import TurnResult
 
 __all__ = ("Sessions",)
@@ -169,7 +172,19 @@ class Sessions:
         prompt: str,
         options: SessionOptions | None = None,
         *,
-        output_type: type[_Output],
+        output_type: TypeForm[_Output],
+        attachments: Sequence[Attachment | Mapping[str, Any]] = (),
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> TurnResult[_Output]: ...
+    @overload
+    def run(
+        self,
+        prompt: str,
+        options: SessionOptions | None = None,
+        *,
+        output_type: OutputAdapter[_Output],
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
@@ -220,7 +235,7 @@ class Sessions:
                 lambda: self._inner.run(
                     prompt,
                     options,
-                    output_type=cast("type[Any]", output_type),
+                    output_type=cast("TypeForm[Any]", output_type),
                     attachments=attachments,
                     timeout=timeout,
                     idle_timeout=idle_timeout,

@@ -1,7 +1,7 @@
 """From a function's signature to a JSON schema, and from a model's arguments to the function's own.
 
-The types are those of msgspec: builtins, dataclasses, structs, ``TypedDict``, enums, ``Literal`` and so on. Classes of
-pydantic, and whatever else has ``model_json_schema`` and ``model_validate``, work too; pydantic itself is not needed.
+The types are those of msgspec: builtins, dataclasses, structs, ``TypedDict``, enums, ``Literal`` and so on. What of an
+annotation or a default only pydantic knows is left to pydantic.
 """
 
 from __future__ import annotations
@@ -12,54 +12,107 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 
 from missionlink.errors import InvalidOption
+from missionlink.handlers.annotations import CONSTRAINTS, is_field_info, parts_of
 from missionlink.handlers.docstrings import parse_docstring
+from missionlink.handlers.json_schemas import inlined_schema, merged_schema
+from missionlink.handlers.type_forms import MsgspecForm, decode_other, decode_with, form_of
+
+if typing.TYPE_CHECKING:
+    from missionlink.handlers.parameters import FormedParameter
 
 __all__ = (
     "Signature",
-    "decode_other",
     "docstring_of",
+    "field_defaults",
     "injected_names",
-    "inlined_schema",
     "plain_function",
     "read_object",
     "signature_of",
 )
-
-_REFERENCE = "#/$defs/"
 
 
 class Signature:
     """What a tool function takes.
 
     The form's fields are ``a0``, ``a1`` and so on, since not every name of a parameter can be one of a field.
+
+    Args:
+        form: The parameters that msgspec reads.
+        names: Their names.
+        formed: The other parameters.
+        order: The names of all, in the function's order.
+        injected: Names of parameters that get the context.
+        description: What the docstring says of the function.
     """
 
-    __slots__ = ("_form", "_names", "description", "injected", "schema")
+    __slots__ = ("_decoder", "_formed", "_names", "description", "injected", "schema")
 
-    def __init__(self, form: type[msgspec.Struct], names: list[str], injected: list[str], description: str) -> None:
-        self._form = form
+    def __init__(
+        self,
+        form: type[msgspec.Struct],
+        names: list[str],
+        formed: list[FormedParameter],
+        order: list[str],
+        injected: list[str],
+        description: str,
+    ) -> None:
+        self._decoder = msgspec.json.Decoder(form, dec_hook=decode_other)
         self._names = names
+        self._formed = formed
         self.injected: list[str] = injected
         """Names of parameters that get the context."""
         self.description: str = description
         """What the docstring says of the function."""
-        self.schema: dict[str, Any] = inlined_schema(form)
+        self.schema: dict[str, Any] = _schema_of(form, formed, order)
         """JSON schema of the arguments, with an object at its root."""
 
     def read(self, raw: bytes) -> dict[str, Any]:
-        """Return the arguments by name.
+        """Return the arguments by name; ``5.0`` is a whole number where one is expected.
 
         Raises:
             ValueError: They do not fit; the text says where, in words for the model.
         """
-        arguments = msgspec.json.decode(read_object(raw), type=self._form, dec_hook=decode_other)
+        raw = read_object(raw)
+        if not self._formed:
+            return self._read_plain(raw)
+        members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        found = {one.name: one.take(members) for one in self._formed}
+        arguments = self._read_plain(msgspec.json.encode(members))
+        for one in self._formed:
+            arguments[one.name] = one.read(found[one.name])
+        return arguments
+
+    def _read_plain(self, raw: bytes) -> dict[str, Any]:
+        arguments = decode_with(self._decoder, raw)
         return {name: getattr(arguments, f"a{place}") for place, name in enumerate(self._names)}
+
+
+def _schema_of(form: type[msgspec.Struct], formed: list[FormedParameter], order: list[str]) -> dict[str, Any]:
+    schema = inlined_schema(form)
+    if not formed:
+        return schema
+    defs: dict[str, Any] = schema.pop("$defs", {})
+    properties: dict[str, Any] = dict(schema["properties"])
+    required: list[str] = list(schema["required"])
+    for one in formed:
+        properties[one.key] = one.described(merged_schema(one.form.schema, defs))
+        if one.is_required:
+            required.append(one.key)
+    if len(properties) < len(schema["properties"]) + len(formed):
+        raise TypeError("two of them have the same name or alias")
+    keys = {one.name: one.key for one in formed}
+    in_order = [keys.get(name, name) for name in order]
+    schema = {
+        **schema,
+        "properties": {key: properties[key] for key in in_order},
+        "required": [key for key in in_order if key in required],
+    }
+    return {**schema, "$defs": defs} if defs else schema
 
 
 def read_object(raw: bytes) -> bytes:
@@ -85,9 +138,8 @@ def signature_of(function: Callable[..., Any], name: str, context: type[Any]) ->
     """
     description, texts = parse_docstring(docstring_of(function))
     hints = _hints(function, name, context)
-    fields: list[Any] = []
-    names: list[str] = []
     injected: list[str] = []
+    parameters: dict[str, inspect.Parameter] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise InvalidOption("tool", f"parameter {parameter.name!r} of {name!r} cannot be given by name")
@@ -97,14 +149,77 @@ def signature_of(function: Callable[..., Any], name: str, context: type[Any]) ->
             continue
         if hint is inspect.Parameter.empty:
             raise InvalidOption("tool", f"parameter {parameter.name!r} of {name!r} needs a type annotation")
-        described = _described(hint, texts.get(parameter.name), or_none=parameter.default is None)
-        fields.append((f"a{len(names)}", described, msgspec.field(name=parameter.name, **_default(parameter))))
-        names.append(parameter.name)
+        if _is_other_field(parameter.default):
+            kind = f"{type(parameter.default).__module__}.{type(parameter.default).__qualname__}"
+            raise InvalidOption("tool", f"the default of {parameter.name!r} of {name!r} is a {kind} and no value")
+        parameters[parameter.name] = parameter.replace(annotation=hint)
+    formed = [one for one, parameter in parameters.items() if _needs_a_form(parameter)]
     try:
-        form = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
-        return Signature(form, names, injected, description)
-    except (TypeError, ValueError, NameError) as error:
+        try:
+            return _assembled(name, parameters, formed, texts, injected, description)
+        except TypeError:
+            # One of them msgspec cannot read; in the words of the one that is to blame, if nobody can.
+            formed = [one for one, parameter in parameters.items() if one in formed or _is_beyond_msgspec(parameter)]
+            return _assembled(name, parameters, formed, texts, injected, description)
+    except (TypeError, ValueError, NameError, NotImplementedError, RecursionError) as error:
         raise InvalidOption("tool", f"the parameters of {name!r} have no JSON schema: {error}") from error
+
+
+def _needs_a_form(parameter: inspect.Parameter) -> bool:
+    return is_field_info(parameter.default) or CONSTRAINTS in parts_of(parameter.annotation)
+
+
+def _is_beyond_msgspec(parameter: inspect.Parameter) -> bool:
+    try:
+        return not isinstance(form_of(parameter.annotation), MsgspecForm)
+    except TypeError as error:
+        raise TypeError(f"{parameter.name!r}: {error}") from error
+
+
+def _is_other_field(default: object) -> bool:
+    """Whether a default defines a field of a class, and would reach the function as it is."""
+    kind = type(default)
+    return (
+        not is_field_info(default) and kind.__name__ in ("Field", "FieldInfo") and hasattr(default, "default_factory")
+    )
+
+
+def _assembled(
+    name: str,
+    parameters: Mapping[str, inspect.Parameter],
+    formed: list[str],
+    texts: Mapping[str, str],
+    injected: list[str],
+    description: str,
+) -> Signature:
+    fields: list[Any] = []
+    names = [one for one in parameters if one not in formed]
+    for place, one in enumerate(names):
+        parameter = parameters[one]
+        described = _described(parameter.annotation, texts.get(one), or_none=parameter.default is None)
+        fields.append((f"a{place}", described, msgspec.field(name=one, **_default(parameter))))
+    form = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+    if not formed:
+        return Signature(form, names, [], names, injected, description)
+    # Imported here: few tools have such parameters.
+    from missionlink.handlers.parameters import formed_parameters
+
+    others = formed_parameters([parameters[one] for one in formed], texts)
+    return Signature(form, names, others, list(parameters), injected, description)
+
+
+def field_defaults(function: Callable[..., Any]) -> dict[str, Callable[[], Any]]:
+    """Return what makes the defaults that are written as ``pydantic.Field(...)``, by parameter.
+
+    Each raises ``TypeError`` for a parameter that is required.
+    """
+    found: dict[str, Callable[[], Any]] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if is_field_info(parameter.default):
+            from missionlink.handlers.parameters import made_default
+
+            found[parameter.name] = functools.partial(made_default, parameter.name, parameter.default)
+    return found
 
 
 def injected_names(function: Callable[..., Any], name: str, context: type[Any]) -> list[str]:
@@ -129,25 +244,6 @@ def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
     while isinstance(function, functools.partial):
         function = function.func
     return function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
-
-
-def inlined_schema(form: type[Any]) -> dict[str, Any]:
-    """Return the JSON schema of a class with the class itself at the root, as model servers want it."""
-    defs: dict[str, Any] = {}
-
-    def hook(other: type[Any]) -> dict[str, Any]:
-        return _schema_of_other(other, defs)
-
-    schema = msgspec.json.schema(form, schema_hook=hook)
-    parts: dict[str, Any] = {**schema.pop("$defs", {}), **defs}
-    if "$ref" in schema:
-        reference = schema["$ref"]
-        schema = dict(parts.pop(reference.removeprefix(_REFERENCE)))
-        if f'"{reference}"'.encode() in msgspec.json.encode((schema, parts)):
-            # A class that holds itself.
-            parts[reference.removeprefix(_REFERENCE)] = dict(schema)
-        schema.pop("title", None)
-    return {**schema, "$defs": parts} if parts else schema
 
 
 def _hints(function: Callable[..., Any], name: str, context: type[Any]) -> dict[str, Any]:
@@ -198,35 +294,3 @@ def _described(hint: Any, text: str | None, *, or_none: bool) -> Any:
     if or_none:
         hint = hint | None
     return Annotated[hint, msgspec.Meta(description=text)] if text else hint
-
-
-# Types that msgspec does not know.
-
-
-def _schema_of_other(other: type[Any], defs: dict[str, Any]) -> dict[str, Any]:
-    if other is object:
-        # Anything; msgspec takes an empty schema for none.
-        return {"title": "object"}
-    describe = getattr(other, "model_json_schema", None)
-    if callable(describe):
-        # The parts of the model's schema are looked up from the root of ours; its name keeps them apart.
-        prefix = f"{other.__name__}."
-        schema = dict(cast("Mapping[str, Any]", describe(ref_template=f"{_REFERENCE}{prefix}{{model}}")))
-        parts = cast("Mapping[str, Any]", schema.pop("$defs", {}))
-        defs.update({f"{prefix}{name}": part for name, part in parts.items()})
-        return schema
-    if isinstance(other, type) and issubclass(other, PurePath):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return {"type": "string", "format": "path"}
-    raise NotImplementedError(other)
-
-
-def decode_other(form: type[Any], value: Any) -> Any:
-    """Make an object of a type that msgspec does not know; its ``dec_hook``."""
-    if form is object:
-        return value
-    validate = getattr(form, "model_validate", None)
-    if callable(validate):
-        return validate(value)
-    if issubclass(form, PurePath) and isinstance(value, str):
-        return form(value)
-    raise NotImplementedError(form)

@@ -17,6 +17,7 @@ from missionlink.handlers.tool_context import ToolCall, ToolContext, ToolError
 from missionlink.handlers.tool_schema import (
     Signature,
     docstring_of,
+    field_defaults,
     injected_names,
     plain_function,
     read_object,
@@ -120,6 +121,10 @@ class Tool(Generic[_P, _R]):
         """Call the function, as if it were no tool."""
         if self.function is None:
             raise TypeError(f"the tool {self.name!r} is declared only, it has no function")
+        if self._field_defaults:
+            given: Any = inspect.signature(self.function).bind_partial(*args, **kwargs).arguments
+            missing: Any = {name: make() for name, make in self._field_defaults.items() if name not in given}
+            return self.function(*args, **kwargs, **missing)
         return self.function(*args, **kwargs)
 
     def to_wire(self) -> dict[str, Any]:
@@ -152,7 +157,16 @@ class Tool(Generic[_P, _R]):
             inspect.signature(function).bind(**dict.fromkeys(self.injected), **arguments)
         except TypeError as error:
             raise ValueError(str(error)) from error
-        return arguments
+        try:
+            missing = {name: make() for name, make in self._field_defaults.items() if name not in arguments}
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        return {**arguments, **missing}
+
+    @functools.cached_property
+    def _field_defaults(self) -> dict[str, Callable[[], Any]]:
+        """What makes the defaults that are written as ``pydantic.Field(...)``: Python would hand over the ``Field``."""
+        return {} if self.function is None else field_defaults(self.function)
 
     @functools.cached_property
     def injected(self) -> list[str]:

@@ -9,18 +9,18 @@ Source: ``responseFormat`` of ``session.send``.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
 from missionlink.errors import InvalidOption, OutputInvalid
-from missionlink.handlers.tool_schema import decode_other, inlined_schema
+from missionlink.handlers.type_forms import form_of, placed
+from missionlink.session.answer_parts import bare_values_in, json_in
 from missionlink.session.timed_prompt import run_within
 
 if TYPE_CHECKING:
+    from missionlink.handlers.type_forms import Form
     from missionlink.session.prompts import Prompts
     from missionlink.session.turn_state import TurnResult
 
@@ -28,40 +28,38 @@ __all__ = ("OutputForm", "run_for_output")
 
 _Output = TypeVar("_Output")
 
-_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL | re.IGNORECASE)
-_OPENING = re.compile(r"[\[{]")
-# A text full of braces must not be read once for each of them.
-_MOST_BRACES = 200
 _ASK = "\n\nAnswer with JSON alone, without any other text, that fits this JSON schema:\n"
 _REPAIR = "Your last answer does not fit the JSON schema that it has to fit: {problem}\nGive the whole answer again."
+
+
+class _Answer(msgspec.Struct):
+    value: msgspec.Raw
 
 
 class OutputForm(Generic[_Output]):
     """The form that an answer has to have.
 
     Args:
-        output_type: A dataclass, ``msgspec.Struct``, ``TypedDict``, pydantic model, or any type that these may hold;
-            or a JSON schema, which is not checked against.
+        output_type: A dataclass, ``msgspec.Struct``, ``TypedDict``, pydantic model or ``TypeAdapter``, or any type that
+            these may hold, unions too; or a JSON schema, which is not checked against.
 
     Raises:
         InvalidOption: There is no JSON schema of it.
     """
 
-    __slots__ = ("_bare", "_decoder", "_is_wrapped", "schema")
+    __slots__ = ("_form", "_is_wrapped", "schema")
 
-    def __init__(self, output_type: type[_Output] | Mapping[str, Any]) -> None:
-        schema, form = _schema_and_form(output_type)
+    def __init__(self, output_type: Any) -> None:
+        self._form = _form_of(output_type)
+        schema = dict(self._form.schema)
         # Models only answer with objects.
         self._is_wrapped = schema.get("type") != "object"
-        self._bare: msgspec.json.Decoder[Any] = msgspec.json.Decoder(form, dec_hook=decode_other)
         if self._is_wrapped:
             parts = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
             wrapped = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
             schema = {**wrapped, "additionalProperties": False, **parts}
-            form = msgspec.defstruct("Answer", [("value", form)])
         self.schema: dict[str, Any] = schema
         """JSON schema with an object at its root."""
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(form, dec_hook=decode_other)
 
     def ask(self, prompt: str) -> str:
         """Return the prompt with what the agent must know of the form."""
@@ -82,9 +80,9 @@ class OutputForm(Generic[_Output]):
             ValueError: It does not fit; the text says where.
         """
         problem: Exception | None = None
-        for part in _json_in(text):
+        for part in json_in(text):
             try:
-                return self._read_part(part)
+                return self._read_part(part.encode())
             except msgspec.DecodeError as error:
                 # Of JSON that does not fit there is more to say than of what is no JSON.
                 is_better = isinstance(error, msgspec.ValidationError) > isinstance(problem, msgspec.ValidationError)
@@ -93,21 +91,33 @@ class OutputForm(Generic[_Output]):
                 problem = problem or ValueError("the JSON is nested too deeply")
             except Exception as error:  # the program's own class may raise anything
                 problem = msgspec.ValidationError(f"{type(error).__name__}: {error}")
+        if self._is_wrapped:
+            for part in bare_values_in(text):
+                try:
+                    return cast("_Output", self._form.read(part.encode()))
+                except (ValueError, RecursionError):
+                    continue
         raise problem or ValueError("there is no JSON in it")
 
-    def _read_part(self, part: str) -> _Output:
+    def _read_part(self, part: bytes) -> _Output:
+        if not self._is_wrapped:
+            return cast("_Output", self._form.read(part))
         try:
-            answer = self._decoder.decode(part)
+            value = bytes(_answer.decode(part).value)
         except msgspec.ValidationError:
-            if not self._is_wrapped:
-                raise
+            # Not every model heeds the object that is put round it.
+            return cast("_Output", self._form.read(part))
+        try:
+            return cast("_Output", self._form.read(value))
+        except msgspec.ValidationError as inner:
             try:
-                # Not every model heeds the object that is put round it.
-                return cast("_Output", self._bare.decode(part))
-            except msgspec.DecodeError:
-                pass
-            raise
-        return cast("_Output", answer.value if self._is_wrapped else answer)
+                # An object that has such a member itself.
+                return cast("_Output", self._form.read(part))
+            except ValueError:
+                raise msgspec.ValidationError(placed(str(inner), ".value")) from inner
+
+
+_answer = msgspec.json.Decoder(_Answer)
 
 
 async def run_for_output(
@@ -176,37 +186,24 @@ def _joined(first: TurnResult, second: TurnResult) -> TurnResult:
     )
 
 
-def _schema_and_form(output_type: Any) -> tuple[dict[str, Any], Any]:
+def _form_of(output_type: Any) -> Form:
     try:
         if isinstance(output_type, Mapping):
             schema = dict(cast("Mapping[str, Any]", output_type))
             msgspec.json.encode(schema)
-            return schema, dict[str, Any]
-        return inlined_schema(output_type), output_type
+            return _Unchecked(schema)
+        return form_of(output_type)
     except (TypeError, ValueError, NotImplementedError, NameError, RecursionError) as error:
         raise InvalidOption("output_type", f"{output_type!r} has no JSON schema: {error}") from error
 
 
-def _json_in(text: str) -> Iterator[str]:
-    """Yield the parts of an answer that may be meant: models put JSON into a fence, and sentences round it.
+class _Unchecked:
+    """A JSON schema that is not checked against."""
 
-    The whole text comes first, then what is nearest to its end: drafts and examples come before the answer.
-    """
-    stripped = text.strip("\ufeff \t\r\n")
-    yield stripped
-    yield from reversed(_FENCED.findall(stripped))
-    yield from reversed(_values_in(stripped))
+    __slots__ = ("schema",)
 
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.schema: dict[str, Any] = schema
 
-def _values_in(text: str) -> Sequence[str]:
-    # Imported here: most answers are JSON as a whole.
-    import json
-
-    decoder, found, place, broken = json.JSONDecoder(), deque[str](maxlen=_MOST_BRACES), 0, 0
-    while broken < _MOST_BRACES and (opening := _OPENING.search(text, place)):
-        try:
-            _, place = decoder.raw_decode(text, opening.start())
-            found.append(text[opening.start() : place])
-        except (ValueError, RecursionError):
-            place, broken = opening.end(), broken + 1
-    return found
+    def read(self, raw: bytes) -> Any:
+        return msgspec.json.decode(raw, type=dict[str, Any])

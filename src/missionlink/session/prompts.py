@@ -20,7 +20,10 @@ from missionlink.session.turn import Turn, TurnResult
 from missionlink.session.turn_state import TurnState
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
     from missionlink.options.attachments import Attachment
+    from missionlink.session.output_types import OutputAdapter
     from missionlink.session.queue import Queue
 
 __all__ = ("AgentMode", "Prompts", "SendOptions", "SessionMode")
@@ -128,7 +131,18 @@ class Prompts(Conduct):
         self,
         prompt: str,
         *,
-        output_type: type[_Output],
+        output_type: TypeForm[_Output],
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        on_timeout: Literal["abort", "leave"] = "abort",
+        **send: Unpack[SendOptions],
+    ) -> TurnResult[_Output]: ...
+    @overload
+    async def run(
+        self,
+        prompt: str,
+        *,
+        output_type: OutputAdapter[_Output],
         timeout: float | None = None,
         idle_timeout: float | None = None,
         on_timeout: Literal["abort", "leave"] = "abort",
@@ -150,7 +164,7 @@ class Prompts(Conduct):
         self,
         prompt: str,
         *,
-        output_type: type[Any] | Mapping[str, Any] | None = None,
+        output_type: Any = None,
         timeout: float | None = None,
         idle_timeout: float | None = None,
         on_timeout: Literal["abort", "leave"] = "abort",
@@ -162,9 +176,10 @@ class Prompts(Conduct):
 
         Args:
             prompt: As for ``send``.
-            output_type: What the answer is to be: a dataclass, ``msgspec.Struct``, ``TypedDict`` or pydantic model,
-                or another type that these may hold; then ``result.output`` is one. An answer that does not fit is
-                sent back once. Or a JSON schema of an object; then the output is plain values, not checked.
+            output_type: What the answer is to be: a dataclass, ``msgspec.Struct``, ``TypedDict``, pydantic model or
+                ``TypeAdapter``, or another type that these may hold, unions and ``Literal`` too; then
+                ``result.output`` is one. An answer that does not fit is sent back once. Or a JSON schema of an object;
+                then the output is plain values, not checked.
             timeout: Seconds in all; ``None`` for no limit.
             idle_timeout: Seconds without any event of the session; ``None`` for no limit.
             on_timeout: Whether a turn that takes too long is aborted or left running.

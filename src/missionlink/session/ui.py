@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 import msgspec
 
 from missionlink.errors import InvalidOption, UnexpectedResult, UnsupportedByRuntime
-from missionlink.protocol.json_text import well_formed
+from missionlink.protocol.json_text import encode_json, well_formed
 from missionlink.protocol.results import read_result
 
 if TYPE_CHECKING:
+    from missionlink.handlers.type_forms import Form
     from missionlink.session.core import SessionCore
 
 __all__ = ("Ui",)
@@ -95,11 +96,17 @@ class Ui:
             InvalidOption: Forms cannot show such data.
             UnexpectedResult: What was filled in does not fit.
         """
-        schema = dict(cast("Mapping[str, Any]", wanted)) if isinstance(wanted, Mapping) else _schema_of(wanted)
-        content = await self._ask(message, schema, timeout)
-        if content is None or isinstance(wanted, Mapping):
-            return content
-        return self._checked(content, wanted)
+        if isinstance(wanted, Mapping):
+            return await self._ask(message, dict(cast("Mapping[str, Any]", wanted)), timeout)
+        form = _form_of(wanted)
+        content = await self._ask(message, _shown(wanted, form.schema), timeout)
+        if content is None:
+            return None
+        raw = encode_json(content)
+        try:
+            return form.read(raw)
+        except ValueError as error:
+            raise UnexpectedResult(_METHOD, raw, str(error)) from error
 
     async def _ask(self, message: str, schema: Mapping[str, Any], timeout: float | None) -> dict[str, Any] | None:
         if not isinstance(message, str) or not message:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -129,15 +136,18 @@ def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _schema_of(wanted: Any) -> dict[str, Any]:
-    """Return the schema of a class, as far as forms can show it: one level of simple fields."""
+def _form_of(wanted: Any) -> Form:
     # Imported here: it is needed for forms of a type only.
-    from missionlink.handlers.tool_schema import inlined_schema
+    from missionlink.handlers.type_forms import form_of
 
     try:
-        schema = inlined_schema(wanted)
-    except (TypeError, NotImplementedError) as error:
+        return form_of(wanted)
+    except (TypeError, ValueError, NotImplementedError, NameError, RecursionError) as error:
         raise InvalidOption("wanted", f"{wanted!r} has no JSON schema: {error}") from error
+
+
+def _shown(wanted: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a class, as far as forms can show it: one level of simple fields."""
     properties: Any = schema.get("properties")
     if schema.get("type") != "object" or not properties:
         raise InvalidOption("wanted", f"{wanted!r} is no class with fields")
