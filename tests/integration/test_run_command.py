@@ -9,15 +9,17 @@ import shlex
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
-from missionlink.testing import FakeRuntime, SystemClock, forever, say, stall
+from missionlink.testing import FakeRuntime, SystemClock, fail, forever, say, stall
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from missionlink.testing import TurnRequest
+    from missionlink.testing.model_replies import Answer
 
 _WAIT_S = 240
 
@@ -65,6 +67,134 @@ def test_json_lines_are_the_events_and_the_result(runtime: Path) -> None:
     assert code == 0
     assert documents[-1]["result"]["text"] == "You said: say it"
     assert "session.idle" in [document["event"]["type"] for document in documents if "event" in document]
+
+
+def result_of(output: str) -> dict[str, Any]:
+    """The terminal line of JSON lines: there is one, and it is the last."""
+    documents = [json.loads(line) for line in output.splitlines()]
+    assert [list(one) for one in documents].count(["result"]) == 1
+    result: dict[str, Any] = documents[-1]["result"]
+    assert list(result) == ["format", "status", "exitCode", "sessionId", "text", "usage", "error"]
+    assert result["format"] == 1
+    error = result["error"]
+    assert error is None or list(error) == ["kind", "type", "message", "canRetry", "statusCode"]
+    assert error is None or (error["message"] and "\n" not in error["message"])
+    return result
+
+
+async def json_of_a_turn(folder: Path, turns: Any, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Run one prompt on a fake runtime; return the exit code and the terminal line."""
+    async with FakeRuntime(turns=turns) as fake:
+        (runtime,) = await fake.command(folder / "runtime")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "missionlink", "run", "--runtime", runtime, "--json", *arguments, "hello"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(_WAIT_S):
+            output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, result_of(output.decode())
+
+
+async def test_json_lines_of_an_answer_end_with_it(tmp_path: Path) -> None:
+    code, result = await json_of_a_turn(tmp_path, [say("the answer")])
+    assert (code, result["exitCode"], result["status"], result["text"]) == (0, 0, "completed", "the answer")
+    assert result["error"] is None
+    assert result["sessionId"]
+    assert list(result["usage"]) == ["inputTokens", "outputTokens"]
+
+
+async def test_json_lines_of_a_failed_turn_end_with_its_error(tmp_path: Path) -> None:
+    code, result = await json_of_a_turn(tmp_path, [fail(429, "Too many requests")])
+    assert (code, result["exitCode"], result["status"]) == (1, 1, "failed")
+    error = result["error"]
+    assert (error["kind"], error["type"], error["canRetry"], error["statusCode"]) == ("turn", "TurnFailed", True, 429)
+    assert "Too many requests" in error["message"]
+
+
+async def test_json_lines_of_an_aborted_turn_end_with_that(tmp_path: Path) -> None:
+    def turns(request: TurnRequest) -> Answer:
+        asyncio.get_running_loop().call_soon(fake_abort, request)
+        return say("half") + stall()
+
+    async with FakeRuntime(turns=turns) as fake:
+
+        def fake_abort(request: TurnRequest) -> None:
+            fake.emit(request.session_id, "abort", {"reason": "user_initiated"})
+            fake.emit(request.session_id, "session.idle", {})
+
+        (runtime,) = await fake.command(tmp_path / "runtime")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "missionlink", "run", "--runtime", runtime, "--json", "hello"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(_WAIT_S):
+            output, _ = await process.communicate()
+    result = result_of(output.decode())
+    assert (process.returncode, result["exitCode"], result["status"]) == (1, 1, "aborted")
+    assert result["error"] is None
+
+
+async def test_json_lines_of_a_turn_that_takes_too_long_end_with_that(tmp_path: Path) -> None:
+    code, result = await json_of_a_turn(tmp_path, [say("half") + stall()], "--timeout", "0.5")
+    assert (code, result["exitCode"], result["status"]) == (1, 1, "timeout")
+    assert (result["error"]["kind"], result["error"]["type"]) == ("timeout", "TurnTimeout")
+
+
+def test_json_lines_of_a_start_that_fails_end_with_that(tmp_path: Path) -> None:
+    program = tmp_path / "runtime"
+    program.write_text("#!/bin/sh\necho 'error: no such module' >&2\nexit 3\n")
+    program.chmod(0o700)
+    for runtime, kind in ((program, "RuntimeStartFailed"), (tmp_path / "nothing", "RuntimeNotFound")):
+        code, output, _ = ended(start(runtime, "--json", "hello"))
+        result = result_of(output)
+        assert (code, result["exitCode"], result["status"], result["sessionId"]) == (1, 1, "failed", None)
+        assert (result["error"]["kind"], result["error"]["type"]) == ("start", kind)
+
+
+async def test_json_lines_of_a_lost_runtime_end_with_that(tmp_path: Path) -> None:
+    async with FakeRuntime(turns=[say("thinking about it") + stall()]) as fake:
+        (runtime,) = await fake.command(tmp_path / "runtime")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "missionlink", "run", "--runtime", runtime, "--json", "hello"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(_WAIT_S):
+            lines = b""
+            while b"assistant.message_delta" not in lines:
+                lines += await process.stdout.readline()
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            lines += await process.stdout.read()
+            code = await process.wait()
+    result = result_of(lines.decode())
+    assert (code, result["status"], result["error"]["kind"]) == (1, "failed", "connection")
+    assert result["sessionId"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"), [(["--cloud", "nonsense", "hello"], "owner/name@branch"), ([" "], "must not be empty")]
+)
+def test_json_lines_of_wrong_arguments_end_with_that(runtime: Path, arguments: list[str], problem: str) -> None:
+    code, output, _ = ended(start(runtime, "--json", *arguments))
+    result = result_of(output)
+    assert (code, result["exitCode"], result["status"], result["error"]["kind"]) == (2, 2, "failed", "usage")
+    assert problem in result["error"]["message"]
+
+
+async def test_an_error_of_a_turn_is_printed_once(tmp_path: Path) -> None:
+    async with FakeRuntime(turns=[fail(429, "Too many requests")]) as fake:
+        (runtime,) = await fake.command(tmp_path / "runtime")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "missionlink", "run", "--runtime", runtime, "hello"), stderr=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(_WAIT_S):
+            _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors.count(b"Too many requests") == 1
 
 
 def test_the_end_tells_the_command_that_goes_on(runtime: Path) -> None:
@@ -199,12 +329,14 @@ async def test_ctrl_c_aborts_the_turn_and_leaves_nothing_running(tmp_path: Path)
                     assert line, await process.stderr.read() if process.stderr else None
                 children = psutil.Process(process.pid).children(recursive=True)
                 process.send_signal(signal.SIGINT)
-                _, errors = await process.communicate()
+                output, errors = await process.communicate()
         finally:
             if process.returncode is None:
                 process.kill()
     assert process.returncode == 130
     assert b"Traceback" not in errors
+    result = json.loads(output.splitlines()[-1])["result"]
+    assert (result["status"], result["exitCode"]) == ("interrupted", 130)
     assert len(fake.traffic.calls("session.abort")) == 1
     _, alive = await asyncio.to_thread(psutil.wait_procs, children, _WAIT_S)
     assert alive == []

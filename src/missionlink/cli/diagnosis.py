@@ -1,4 +1,4 @@
-"""What this machine has for missionlink, and what is missing. It only looks: nothing is changed or fetched."""
+"""Examines what this machine has for missionlink, and what is missing. Nothing is changed or fetched."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from missionlink import __version__
-from missionlink.errors import InvalidOption, MissingExtra, RuntimeNotFound, RuntimeStartFailed
+from missionlink import AsyncClient, ClientOptions, __version__
+from missionlink.cli.interrupts import run_interruptible
+from missionlink.cli.login import is_logged_in
+from missionlink.cli.outcome import text_of
+from missionlink.cli.printable import printable_line
+from missionlink.errors import InvalidOption, MissingExtra, MissionlinkError, RuntimeNotFound, RuntimeStartFailed
 from missionlink.options.checks import check_token
 from missionlink.runtime import RELEASES, RuntimeProgram, installed, locate
 from missionlink.runtime.cache import cache_root
@@ -22,11 +26,20 @@ if TYPE_CHECKING:
 
 __all__ = ("Diagnosis", "Finding", "examine")
 
-EXTRAS = {"cli": ("click", "rich"), "control": ("starlette", "uvicorn")}
+EXTRAS = {
+    "cli": ("click", "rich", "prompt_toolkit", "platformdirs", "filelock"),
+    "control": ("starlette", "uvicorn"),
+    "testing": ("anyio", "starlette", "uvicorn", "pytest"),
+}
 """Extra to the modules that it must bring. ``runtime`` is told with npm: who has npm needs no other."""
 
 TOKENS = ("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
 """Variables that the runtime takes a GitHub token from; the first one that is set counts."""
+
+
+_ACCOUNT_MEMBERS = ("login", "host", "authType", "copilotPlan", "statusMessage")
+# A first start unpacks the runtime, which slow disks take long for.
+_START_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,7 @@ class Diagnosis:
 
 
 def examine(environ: Mapping[str, str]) -> Diagnosis:
-    """Look at everything that missionlink needs; starts the runtime and npm once each to ask for their versions."""
+    """Look at everything that missionlink needs; starts the runtime and npm to ask for versions and for the account."""
     python = f"{platform.python_implementation()} {platform.python_version()} on {platform_key()}"
     return Diagnosis(
         (
@@ -68,6 +81,7 @@ def examine(environ: Mapping[str, str]) -> Diagnosis:
             *_releases(environ),
             _npm(environ),
             _token(environ),
+            *_account(environ),
             *(_extra(name, modules) for name, modules in EXTRAS.items()),
         )
     )
@@ -132,6 +146,33 @@ def _token(environ: Mapping[str, str]) -> Finding:
                 return Finding("token", str(error), "problem", f"set {name} anew")
             return Finding("token", f"{name} is set", facts={"variable": name})
     return Finding("token", f"none of {', '.join(TOKENS)} is set; only GitHub's own service needs one", "note")
+
+
+def _account(environ: Mapping[str, str]) -> list[Finding]:
+    """Ask the runtime who is logged in; nothing where there is no runtime that answers."""
+    try:
+        program = locate(environ=environ)
+        status = run_interruptible(_auth_status(program, environ))
+    except RuntimeNotFound:
+        return []
+    except MissionlinkError as error:
+        return [Finding("account", f"the runtime cannot be asked who is logged in: {text_of(error)}", "note")]
+    known = {name: value for name in _ACCOUNT_MEMBERS if isinstance(value := status.get(name), str)}
+    facts: dict[str, object] = {"isAuthenticated": is_logged_in(status), **known}
+    if not is_logged_in(status):
+        text = (
+            f"{known.get('statusMessage') or 'nobody is logged in'}; GitHub's models and cloud sessions need an account"
+        )
+        return [Finding("account", printable_line(text), "note", "copilot login", facts)]
+    who = known.get("login") or known.get("statusMessage") or "an account"
+    how = ", ".join(known[name] for name in ("host", "authType", "copilotPlan") if name in known)
+    return [Finding("account", printable_line(f"logged in as {who}" + (f" ({how})" if how else "")), facts=facts)]
+
+
+async def _auth_status(program: RuntimeProgram, environ: Mapping[str, str]) -> Mapping[str, object]:
+    options = ClientOptions(runtime=program.path, env=environ, inherit_env=False, start_timeout=_START_SECONDS)
+    async with AsyncClient(options) as client:
+        return await client.auth_status()
 
 
 def _extra(name: str, modules: tuple[str, ...]) -> Finding:

@@ -13,28 +13,19 @@ import click
 
 from missionlink import __version__
 from missionlink.cli.log_lines import log_shown_by
-from missionlink.errors import InvalidOption, MissionlinkError
+from missionlink.cli.outcome import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, exit_code, text_of
+from missionlink.errors import MissionlinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = (
     "COMMANDS",
-    "EXIT_FAILED",
-    "EXIT_INTERRUPTED",
-    "EXIT_OK",
-    "EXIT_USAGE",
     "LazyGroup",
     "Settings",
     "call",
     "root",
 )
-
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
-"""128 and the number of SIGINT, as shells have it."""
 
 COMMANDS = {
     "run": ("missionlink.cli.commands.run:run", "Send one prompt to an agent and print its answer."),
@@ -111,17 +102,11 @@ def call(arguments: Sequence[str], loaded: Callable[[], object] = lambda: None) 
             return EXIT_INTERRUPTED
         click.echo("error: given up: there was no answer to a question", err=True)
         return EXIT_FAILED
-    except MissionlinkError as error:
+    except (MissionlinkError, OSError) as error:
         if settings.debug:
             traceback.print_exc()
-        first, *more = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
-        click.echo(f"error: {' '.join([first, '; '.join(more)]).strip()}", err=True)
-        return EXIT_USAGE if isinstance(error, InvalidOption) else EXIT_FAILED
-    except OSError as error:
-        # The output, most likely: a full disk, a terminal that is gone.
-        if settings.debug:
-            traceback.print_exc()
+        # The output may be what failed: a full disk, a terminal that is gone.
         with contextlib.suppress(OSError):
-            click.echo(f"error: {error.strerror or error}", err=True)
-        return EXIT_FAILED
+            click.echo(f"error: {text_of(error)}", err=True)
+        return exit_code(error)
     return ended if isinstance(ended, int) else EXIT_OK

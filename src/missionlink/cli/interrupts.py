@@ -11,15 +11,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from missionlink.cli.outcome import EXIT_INTERRUPTED
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from types import FrameType
     from typing import Any
 
-__all__ = ("EXIT_INTERRUPTED", "run_interruptible")
-
-EXIT_INTERRUPTED = 130
-"""128 and the number of SIGINT, as shells have it."""
+__all__ = ("run_interruptible",)
 
 # A terminal and a program between (uv, npm) may each send the signal for one key press.
 _ONE_PRESS_SECONDS = 0.5

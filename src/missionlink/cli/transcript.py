@@ -1,4 +1,4 @@
-"""What ``run`` prints: text as it streams to a terminal, plain lines to a pipe, or JSON lines.
+"""The output of ``run``: text as it streams to a terminal, plain lines to a pipe, or JSON lines.
 
 The answer goes to standard output, everything about it to standard error.
 """
@@ -13,15 +13,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 import msgspec
 
+from missionlink.cli.outcome import EXIT_FAILED, EXIT_OK, exit_code, kind_of, text_of
 from missionlink.cli.printable import printable, printable_line
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
     from contextlib import AbstractContextManager
 
     from missionlink import Event, Session, TurnResult
 
 __all__ = ("Transcript", "transcript_for")
+
+
+FORMAT = 1
+"""Version of the JSON lines; a change that programs must know of counts it up."""
+
+# Events of a turn that goes on after an error.
+_GOING_ON = frozenset({"assistant.turn_start", "assistant.message_delta", "assistant.message", "tool.execution_start"})
 
 
 class Transcript(Protocol):
@@ -47,6 +55,10 @@ class Transcript(Protocol):
         """Print the end."""
         ...
 
+    def failed(self, error: BaseException) -> None:
+        """Print an end by an error, whose text is printed elsewhere to standard error."""
+        ...
+
 
 def transcript_for(*, as_json: bool) -> Transcript:
     """Return the way to print that fits where the output goes."""
@@ -65,6 +77,7 @@ class _Text:
         self._streamed: set[str] = set()
         self._line_is_open = False
         self._prompt = ""
+        self._errors: list[str] = []
 
     def opened(self, session: Session) -> None:
         """Name the session, and its place on the web if it has one."""
@@ -75,6 +88,8 @@ class _Text:
         """Print text of the main agent, and one line for each tool that starts."""
         if event.agent_id is not None:
             return
+        if event.type in _GOING_ON:
+            self._print_errors()
         if event.type == "assistant.message_delta" and self._streams:
             data = _members(event)
             self._streamed.add(str(data.get("messageId")))
@@ -95,7 +110,8 @@ class _Text:
         elif event.type == "tool.execution_start":
             self.note(f"tool {_members(event).get('toolName')}")
         elif event.type == "session.error":
-            self.note(f"error: {_members(event).get('message')}")
+            # Most end the turn, and are its error then, which is printed once.
+            self._errors.append(str(_members(event).get("message")))
 
     def note(self, text: str) -> None:
         """Print a remark to standard error."""
@@ -133,20 +149,40 @@ class _Text:
 
     def finished(self, result: TurnResult, way_back: str | None) -> None:
         """Say how it went and how to go on."""
+        self._print_errors()
         used = result.usage
         text = f"{result.status}; {used.input_tokens} tokens in, {used.output_tokens} out"
         self.note(text if way_back is None else f"{text}; go on with: {way_back}")
 
+    def failed(self, error: BaseException) -> None:
+        """Print the errors of the runtime that the error does not quote."""
+        self._errors = [one for one in self._errors if one not in str(error)]
+        self._print_errors()
+        self._end_line()
+
+    def _print_errors(self) -> None:
+        errors, self._errors = self._errors, []
+        for error in errors:
+            self.note(f"error: {error}")
+
 
 class _JsonLines:
-    """For programs: one JSON document a line."""
+    """For programs: one JSON document a line, of which the last one says how it ended; see docs/command-line.md."""
+
+    def __init__(self) -> None:
+        self._session_id: str | None = None
+        self._text = ""
 
     def opened(self, session: Session) -> None:
         """Name the session."""
-        self._print({"session": {"id": session.id, "remoteUrl": session.remote_url, "cloud": session.is_cloud}})
+        self._session_id = session.id
+        about = {"id": session.id, "remoteUrl": session.remote_url, "cloud": session.is_cloud}
+        self._print({"session": {"format": FORMAT, **about}})
 
     def event(self, event: Event) -> None:
         """Print the event exactly as the runtime sent it."""
+        if event.type == "assistant.message" and event.agent_id is None:
+            self._text = str(_members(event).get("content") or "") or self._text
         click.echo(b'{"event":%b}' % event.raw)
 
     def note(self, text: str) -> None:
@@ -159,8 +195,37 @@ class _JsonLines:
 
     def finished(self, result: TurnResult, way_back: str | None) -> None:
         """Print the result."""
-        usage = {"inputTokens": result.usage.input_tokens, "outputTokens": result.usage.output_tokens}
-        self._print({"result": {"status": result.status, "text": result.text, "usage": usage}})
+        self._end(result.status, EXIT_OK if result.status == "completed" else EXIT_FAILED, result.text, result)
+
+    def failed(self, error: BaseException) -> None:
+        """Print what went wrong in place of the result."""
+        kind = kind_of(error)
+        status = kind if kind in ("interrupted", "timeout") else "failed"
+        about = {
+            "kind": kind,
+            "type": type(error).__name__,
+            "message": "interrupted" if kind == "interrupted" else text_of(error),
+            "canRetry": bool(getattr(error, "can_retry", False)),
+            "statusCode": getattr(error, "status_code", None),
+        }
+        # Where the output is what failed there is nobody to tell.
+        with contextlib.suppress(OSError):
+            self._end(status, exit_code(error), str(getattr(error, "text", "") or self._text), error=about)
+
+    def _end(
+        self,
+        status: str,
+        code: int,
+        text: str,
+        result: TurnResult | None = None,
+        *,
+        error: Mapping[str, object] | None = None,
+    ) -> None:
+        usage = None
+        if result is not None:
+            usage = {"inputTokens": result.usage.input_tokens, "outputTokens": result.usage.output_tokens}
+        about = {"status": status, "exitCode": code, "sessionId": self._session_id, "text": text}
+        self._print({"result": {"format": FORMAT, **about, "usage": usage, "error": error}})
 
     @staticmethod
     def _print(document: dict[str, Any]) -> None:

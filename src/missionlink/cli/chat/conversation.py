@@ -11,6 +11,7 @@ from missionlink.cli.chat.commands import Commands
 from missionlink.cli.chat.dialogues import COMMANDS
 from missionlink.cli.chat.picture import said
 from missionlink.cli.chat.words import printable, shortened
+from missionlink.cli.login import LoginNeeded, explained
 from missionlink.errors import MissionlinkError, RequestRefused
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Conversation:
         picture: What the conversation looks like.
         questions: What the agent asks.
         way_back: The command that resumes the session; empty where there is none.
+        has_provider: Whether the model is one of another server.
     """
 
     def __init__(
@@ -45,7 +47,10 @@ class Conversation:
         questions: Questions,
         *,
         way_back: str = "",
+        has_provider: bool = False,
     ) -> None:
+        self._client = client
+        self._has_provider = has_provider
         self._session = session
         self._screen = screen
         self._picture = picture
@@ -138,9 +143,11 @@ class Conversation:
             if running is not None and result.status == "aborted" and result.message is None:
                 text = shortened(text, 200)
                 await self._screen.show([Text(f"It waited, and went with what was aborted: {text}", style="yellow")])
-        except MissionlinkError:
+        except MissionlinkError as error:
             # What went wrong is among the events, or ends the drawing.
-            pass
+            better = await explained(error, self._client, has_provider=self._has_provider)
+            if isinstance(better, LoginNeeded):
+                await self._screen.show([Text(f"{better.hint[:1].upper()}{better.hint[1:]}.", style="yellow")])
         finally:
             self._turns.discard(turn)
             self._is_aborting = False

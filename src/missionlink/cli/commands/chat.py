@@ -17,6 +17,7 @@ import click
 from missionlink import Repository, SessionOptions
 from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.log_lines import log_shown_by
+from missionlink.cli.login import explaining
 from missionlink.cli.opening import Place, mcp_servers_of, provider_of
 from missionlink.errors import CloudNotStarted, MissingExtra
 
@@ -133,9 +134,18 @@ async def _chat(place: Place, options: SessionOptions, way_back: _WayBack, *, al
     )
     async with contextlib.AsyncExitStack() as stack:
         client = await place.client(stack)
-        session = await stack.enter_async_context(place.open(client, options))
+        async with explaining(client, has_provider=options.provider is not None):
+            session = await stack.enter_async_context(place.open(client, options))
         way_back.session_id = session.id
-        conversation = Conversation(client, session, screen, picture, questions, way_back=str(way_back))
+        conversation = Conversation(
+            client,
+            session,
+            screen,
+            picture,
+            questions,
+            way_back=str(way_back),
+            has_provider=options.provider is not None,
+        )
         screen.on_interrupt = conversation.interrupt
         where = f", {session.remote_url}" if session.remote_url else ""
         kind = "cloud session" if session.is_cloud else "session"

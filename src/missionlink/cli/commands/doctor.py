@@ -7,7 +7,7 @@ import os
 import click
 
 from missionlink.cli.diagnosis import examine
-from missionlink.cli.group import EXIT_FAILED, EXIT_OK
+from missionlink.cli.outcome import EXIT_FAILED, EXIT_OK
 from missionlink.cli.output import json_option, print_columns, print_json
 
 __all__ = ("doctor",)
@@ -20,7 +20,8 @@ _MARKS = {"ok": "ok", "note": "--", "problem": "!!"}
 def doctor(as_json: bool) -> int:
     """Say what is found, what is missing and what to type.
 
-    Nothing is changed. The exit code is 0 when a session can be started on this machine, else 1.
+    The runtime is started to ask who is logged in. Nothing is installed or changed. The exit code is 0 when a session
+    can be started on this machine, else 1.
     """
     diagnosis = examine(os.environ)
     if as_json:

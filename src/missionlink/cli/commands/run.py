@@ -14,7 +14,9 @@ import click
 from missionlink import Provider, Repository, Session, SessionOptions
 from missionlink.cli.answers import Answers
 from missionlink.cli.interrupts import run_interruptible
+from missionlink.cli.login import explaining
 from missionlink.cli.opening import Place, provider_of
+from missionlink.cli.outcome import EXIT_FAILED, EXIT_OK
 from missionlink.cli.transcript import Transcript, transcript_for
 from missionlink.errors import InvalidOption, MissionlinkError
 
@@ -59,7 +61,7 @@ class _Wanted:
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for the turn; then it is aborted."
 )
 @click.option("--runtime", metavar="PATH", help="The runtime's program, instead of searching for it.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines: each event, then the result.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines: the events, then how it ended.")
 def run(  # noqa: PLR0913 - one parameter for each option of the command line
     *,
     prompt: str,
@@ -81,26 +83,31 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
 
     Exit codes: 0 answered, 1 failed, 2 wrong arguments, 130 interrupted.
     """
-    place = Place(
-        cloud=None if cloud is None else Repository.parse(cloud), embedded=embedded, resume=resume, runtime=runtime
-    )
-    wanted = _Wanted(
-        prompt=_read_prompt() if prompt == "-" else _checked(prompt),
-        place=place,
-        model=model,
-        provider=provider_of(provider_url, provider_key_env),
-        allow_all=allow_all,
-        timeout=timeout,
-        provider_options=[
-            word
-            for option, value in (("--provider-url", provider_url), ("--provider-key-env", provider_key_env))
-            if value is not None
-            for word in (option, value)
-        ],
-    )
-    place.check()
-    result = run_interruptible(_run(wanted, transcript_for(as_json=as_json)))
-    return 0 if result.status == "completed" else 1
+    transcript = transcript_for(as_json=as_json)
+    try:
+        place = Place(
+            cloud=None if cloud is None else Repository.parse(cloud), embedded=embedded, resume=resume, runtime=runtime
+        )
+        wanted = _Wanted(
+            prompt=_read_prompt() if prompt == "-" else _checked(prompt),
+            place=place,
+            model=model,
+            provider=provider_of(provider_url, provider_key_env),
+            allow_all=allow_all,
+            timeout=timeout,
+            provider_options=[
+                word
+                for option, value in (("--provider-url", provider_url), ("--provider-key-env", provider_key_env))
+                if value is not None
+                for word in (option, value)
+            ],
+        )
+        place.check()
+        result = run_interruptible(_run(wanted, transcript))
+    except (Exception, KeyboardInterrupt) as error:
+        transcript.failed(error)
+        raise
+    return EXIT_OK if result.status == "completed" else EXIT_FAILED
 
 
 def _read_prompt() -> str:
@@ -130,9 +137,10 @@ async def _run(wanted: _Wanted, transcript: Transcript) -> TurnResult:
             on_permission=answers.permission,
             on_user_input=answers.question if answers.can_ask else None,
         )
-        session = await stack.enter_async_context(wanted.place.open(client, options))
-        transcript.opened(session)
-        return await _turn(session, wanted, transcript)
+        async with explaining(client, has_provider=wanted.provider is not None):
+            session = await stack.enter_async_context(wanted.place.open(client, options))
+            transcript.opened(session)
+            return await _turn(session, wanted, transcript)
 
 
 async def _turn(session: Session, wanted: _Wanted, transcript: Transcript) -> TurnResult:
