@@ -15,6 +15,7 @@ from missionlink.errors import (
     MissionlinkError,
     RequestRejected,
     RuntimeStartFailed,
+    RuntimeStartTimeout,
 )
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ async def establish(
                 await loading
         except TimeoutError as error:
             text = f"the runtime was not usable within {timeout:g} s"
-            raise RuntimeStartFailed(text, stderr=_stderr_of(transport)) from error
+            raise RuntimeStartTimeout(text, stderr=_stderr_of(transport)) from error
         except ConnectionLost as error:
             if not is_ours:
                 raise

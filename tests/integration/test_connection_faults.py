@@ -63,6 +63,61 @@ async def test_a_bad_message_costs_that_message_only(
                 assert await client.ping() >= 0
 
 
+async def test_the_messages_of_a_batch_are_settled_one_by_one(connect: Connect) -> None:
+    """C1, C2, P8: responses resolve their calls, requests are answered, events are delivered in their places."""
+    async with FakeRuntime() as fake:
+        client = await connect(fake)
+        async with client.create_session(session_id="s", on_user_input=lambda question: "yes") as session:
+            events = session.events("test.first", "test.second")
+            pings: list[Any] = []
+            fake.on("ping", lambda received: pings.append(received) or LATER)
+            waiting = [asyncio.create_task(client.ping(timeout=None)) for _ in range(2)]
+            await taken(fake, client)
+            first, second = pings
+            event = '{"jsonrpc":"2.0","method":"session.event","params":{"sessionId":"s","event":{"type":"%s"}}}'
+            members = [
+                event % "test.first",
+                f'{{"jsonrpc":"2.0","id":{first.id},"result":{{}}}}',
+                '{"jsonrpc":"2.0","id":"q","method":"no.such.method","params":{"text":"\\ud800"}}',
+                "7",
+                event % "test.second",
+                f'{{"jsonrpc":"2.0","id":{second.id},"error":{{"code":-32603,"message":"no"}}}}',
+            ]
+            before = client.counts.malformed
+            fake.faults.send_body(f" [{', '.join(members)}]".encode())
+            async with asyncio.timeout(PATIENCE_S):
+                assert await waiting[0] >= 0
+                with pytest.raises(errors.RequestRejected, match="no"):
+                    await waiting[1]
+            assert [(await next_event(events)).type for _ in range(2)] == ["test.first", "test.second"]
+            await taken(fake, client)
+            assert client.counts.malformed == before + 1
+            sent = [str(entry) for entry in fake.traffic if "-32601" in str(entry)]
+            assert any('"q"' in entry or "#q" in entry for entry in sent)
+
+
+TEXT = b"Warning: a library of the runtime is deprecated\n"
+
+
+@pytest.mark.parametrize("text", [TEXT, b"\n", b"\r\n\r\n", b"no end of a line"], ids=["line", "LF", "CRLF", "no end"])
+async def test_text_between_messages_is_skipped_and_reported(
+    connect: Connect, caplog: pytest.LogCaptureFixture, text: bytes
+) -> None:
+    """C1: what stands before and behind it is delivered."""
+    async with FakeRuntime() as fake:
+        client = await connect(fake)
+        async with client.create_session(session_id="s") as session:
+            events = session.events("test.before", "test.behind")
+            with caplog.at_level(logging.WARNING, logger="missionlink"), fake.faults.one_segment():
+                fake.emit("s", "test.before")
+                fake.faults.send_bytes(text)
+                fake.emit("s", "test.behind")
+            assert [(await next_event(events)).type for _ in range(2)] == ["test.before", "test.behind"]
+            assert client.counts.skipped_bytes == len(text)
+            assert f"{len(text)} bytes" in caplog.text
+            assert await client.ping() >= 0
+
+
 @pytest.mark.parametrize(
     ("members", "error"),
     [
@@ -114,7 +169,7 @@ async def test_unusual_headers_are_understood(connect: Connect, header: bytes) -
 @pytest.mark.parametrize(
     "noise",
     [
-        b"a line of a log\n",
+        b"a line of a log\n" * 5000,
         b"Content-Length: -5\r\n\r\n",
         b"Content-Length: many\r\n\r\n",
         b"Content-Length: 10737418240\r\n\r\n",
@@ -275,8 +330,10 @@ async def test_a_runtime_that_never_answers_the_handshake_is_given_up(connect: C
     async with FakeRuntime() as fake:
         # Expected by nobody: on a busy machine the time may be up before the process has asked.
         fake.on("connect", lambda received: LATER)
-        with pytest.raises(errors.RuntimeStartFailed):
+        with pytest.raises(TimeoutError) as failed:
             await connect(fake, start_timeout=0.5)
+        assert type(failed.value) is errors.RuntimeStartTimeout
+        assert isinstance(failed.value, errors.RuntimeStartFailed)
 
 
 @pytest.mark.parametrize("version", [1, 4, "3", None, 2.5])

@@ -47,8 +47,6 @@ def test_legal_but_unusual_headers_are_read(header: bytes):
     "noise",
     [
         b"hello\r\n\r\n",
-        b"\r\n\r\n",
-        b"\n",
         b"Content-Length: 2\n\n{}",
         b"Content-Length: -1\r\n\r\n",
         b"Content-Length: two\r\n\r\n",
@@ -149,3 +147,58 @@ def test_lengths_above_the_limit_are_never_remembered():
     assert decoder.cut(encode_frame(b"x" * 150)) == [b"x" * 150]
     assert decoder.cut(encode_frame(b"x" * 151)) == []
     assert decoder.failure is not None
+
+
+TEXTS = [
+    b"a line of a log\n",
+    b"a line\r\nand another\n",
+    b"Warning: something is deprecated\n",
+    b"(node:7) Warning: something\n(use --trace to see where)\n",
+    b"\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"hello\r\n",
+    b"hello\n\n",
+    b"Loading ...",
+    b'"rest":"of a message"}',
+    b"\xff\xfe\x00\n",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_text_in_front_of_a_frame_is_skipped_and_counted(text: bytes, step: int):
+    """C1: what a library of the runtime prints costs no message, whatever the chunks."""
+    bodies = [b'{"first":1}', b"x" * 100, b"y" * 100, b"{}"]
+    stream = text + b"".join(encode_frame(body) + text for body in bodies[:-1]) + encode_frame(bodies[-1])
+    decoder = FrameDecoder()
+    got = [body for place in range(0, len(stream), step) for body in decoder.cut(stream[place : place + step])]
+    assert got == bodies
+    count, excerpt = decoder.take_skipped()
+    assert count == len(text) * len(bodies)
+    assert (text * len(bodies)).startswith(excerpt)
+    assert excerpt
+    assert decoder.take_skipped() == (0, b"")
+    assert decoder.failure is None
+
+
+def test_text_that_never_ends_is_a_failure_that_says_where_it_began():
+    """C1: bounded."""
+    good = encode_frame(b"{}")
+    decoder = FrameDecoder()
+    decoder.cut(good + b"first line\n" + good)
+    place = 2 * len(good) + len(b"first line\n")
+    for _ in range(70_000 // 20):
+        decoder.cut(b"a line of nineteen.\n")
+    assert decoder.failure is not None
+    assert decoder.failure.offset == place
+    assert "65536" in str(decoder.failure)
+    assert decoder.buffered_bytes < 100
+
+
+def test_frames_between_lines_of_text_start_the_count_anew():
+    """C1: a talkative runtime is no broken one."""
+    decoder = FrameDecoder()
+    for _ in range(100):
+        assert decoder.cut(b"a line\n" * 1000 + encode_frame(b"{}")) == [b"{}"]
+    assert decoder.take_skipped()[0] == 700_000

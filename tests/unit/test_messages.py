@@ -14,6 +14,7 @@ from missionlink.protocol.messages import (
     Notification,
     Request,
     Response,
+    decode_batch,
     decode_message,
     encode_error,
     encode_notification,
@@ -257,3 +258,31 @@ def test_a_result_that_json_cannot_carry_raises_before_anything_is_sent(value: o
 def test_messages_are_one_json_object_each_whatever_the_method_name():
     for method in ("a", 'quo"te', "new\nline", "é"):
         assert json.loads(encode_request(b"1", method, [1]))["method"] == method
+
+
+def test_a_batch_is_taken_apart_in_order():
+    """C1: each message as if it stood alone, the odd ones too."""
+    body = (
+        b' [{"id":1,"method":"m"}, {"id":2,"result":{}} ,7,[],{"method":"n"},{"jsonrpc":"2.0","method":"session.event"'
+    )
+    body += b',"params":{"sessionId":"s","event":{"type":"t"}}}]'
+    batch = decode_batch(body)
+    assert batch is not None
+    kinds = [type(message) for message, _ in batch]
+    assert kinds == [Request, Response, Malformed, Malformed, Notification, EventNotification]
+    assert [size for _, size in batch][:3] == [21, 20, 1]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"", b"[]", b" [ ] ", b"7"])
+def test_what_holds_no_batch_is_left_to_the_decoder_of_messages(body: bytes):
+    """C1."""
+    assert decode_batch(body) is None
+    assert isinstance(decode_message(body), Malformed)
+
+
+@pytest.mark.parametrize("body", [b"[", b"[{]", b'[{"id":1,"result":', b"[" * 100_000 + b"]" * 100_000])
+def test_a_broken_batch_costs_itself(body: bytes):
+    """C1."""
+    batch = decode_batch(body)
+    assert batch is not None
+    assert [type(message) for message, _ in batch] == [Malformed]

@@ -55,6 +55,8 @@ class Counts(msgspec.Struct):
 
     malformed: int = 0
     """Frames that were no message."""
+    skipped_bytes: int = 0
+    """Bytes between the frames: lines of text, for example of a library that the runtime has loaded."""
     unknown_responses: int = 0
     """Responses to nothing that was asked."""
     late_responses: int = 0

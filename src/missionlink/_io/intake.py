@@ -20,6 +20,7 @@ from missionlink.protocol.messages import (
     Notification,
     Request,
     Response,
+    decode_batch,
     decode_envelope,
     decode_event_notification,
     decode_message,
@@ -107,6 +108,8 @@ class Intake:
         find = self._inbound.find
         items = self._batches.items
         bodies = self._decoder.cut(data)
+        if self._decoder.skipped:
+            self._note_skipped()
         for body in bodies:
             if body.startswith(EVENT_PREFIX):
                 try:
@@ -129,6 +132,17 @@ class Intake:
             self._coalescer.small_read(len(bodies), items)
         self._batches.chunk_ended()
 
+    def _note_skipped(self) -> None:
+        """Report what stood between the frames and was none."""
+        count, excerpt = self._decoder.take_skipped()
+        # Blank lines behind every message are worth one warning.
+        level = logging.DEBUG if self._counts.skipped_bytes and not excerpt.strip() else logging.WARNING
+        self._counts.skipped_bytes += count
+        text = self._secrets.text(repr(excerpt))
+        _log.log(
+            level, "%d bytes of the runtime's output were skipped: they are no message; they begin %s", count, text
+        )
+
     def _give(self, session_id: str | None, event: Event) -> None:
         session = None if session_id is None else self._inbound.find(session_id)
         if session is not None:
@@ -141,7 +155,8 @@ class Intake:
         try:
             envelope = decode_envelope(body)
         except (ValueError, RecursionError):
-            self._take(decode_message(body), len(body))
+            for message, size in decode_batch(body) or [(decode_message(body), len(body))]:
+                self._take(message, size)
             return
         if envelope.method is NO_JSON and envelope.error is NO_JSON and envelope.result is not NO_JSON:
             waiter = self._calls.forget(bytes(envelope.id))

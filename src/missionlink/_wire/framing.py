@@ -1,8 +1,9 @@
 r"""Bytes to frame bodies and back: ``Content-Length: N\r\n\r\n`` followed by N bytes of UTF-8 JSON.
 
-Input is read tolerantly (any chunking, header names in any case, extra headers), output is strict. A header that
-cannot be understood means that the place of the next frame is unknown, so it ends the stream with
-``RemoteProtocolError``; frames that were complete before it are delivered first.
+Input is read tolerantly (any chunking, header names in any case, extra headers), output is strict. Text and blank lines
+in front of a header are skipped, up to a bound, and reported. A header that cannot be understood means that the place
+of the next frame is unknown, so it ends the stream with ``RemoteProtocolError``; frames that were complete before it
+are delivered first.
 
 Cost: linear in the bytes received. A body that lies within one chunk is sliced out of it; one that arrives in
 pieces is gathered in a growing buffer, which then is the body.
@@ -26,6 +27,9 @@ _MAX_HEADER_BYTES = 4096
 # Longer numbers exceed every limit; converting a long line of digits would cost quadratic time.
 _MAX_LENGTH_DIGITS = 15
 _EXCERPT_BYTES = 64
+# More text than this in front of a frame is no slip of the runtime: nothing says that a frame will ever come.
+_MAX_SKIPPED_BYTES = 64 * 1024
+_LENGTH_NAME = b"content-length:"
 
 _PREFIX = b"Content-Length: "
 _PREFIX_LENGTH = len(_PREFIX)
@@ -44,14 +48,26 @@ class FrameDecoder:
 
     Args:
         max_frame_bytes: Largest body accepted; a larger announced length ends the stream before it is buffered.
+        max_skipped_bytes: Most text skipped in front of one frame; 0 makes any text a broken header.
     """
 
-    __slots__ = ("_header", "_known_headers", "_missing", "_offset", "_partial", "failure", "max_frame_bytes")
+    __slots__ = (
+        "_excerpt", "_header", "_known_headers", "_missing", "_offset", "_partial", "_run", "failure",
+        "max_frame_bytes", "max_skipped_bytes", "skipped",
+    )  # fmt: skip
 
-    def __init__(self, max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> None:
+    def __init__(
+        self, max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES, *, max_skipped_bytes: int = _MAX_SKIPPED_BYTES
+    ) -> None:
         self.max_frame_bytes = max_frame_bytes
+        self.max_skipped_bytes = max_skipped_bytes
         self.failure: RemoteProtocolError | None = None
         """Why the place of the next frame is lost, if it is."""
+        self.skipped = 0
+        """Bytes between the frames that have been skipped since ``take_skipped``."""
+        self._excerpt = b""
+        # Places in the stream of the first byte that was skipped since the last frame, and of the one behind the last.
+        self._run = (0, 0)
         # At most one of the two holds bytes: an incomplete header, or a body that still misses `_missing` bytes.
         self._header = b""
         self._partial = bytearray()
@@ -117,8 +133,13 @@ class FrameDecoder:
                 try:
                     header = self._read_header(data, position)
                 except RemoteProtocolError as error:
-                    self.failure = error
-                    return bodies
+                    after = self._skip_text(data, position, error)
+                    if after is not None:
+                        position = after
+                        continue
+                    if self.failure is not None:
+                        return bodies
+                    header = None
                 if header is None:
                     self._header = data[position:]
                     self._offset += position
@@ -132,6 +153,41 @@ class FrameDecoder:
             bodies.append(data[start:position])
         self._offset += size
         return bodies
+
+    def take_skipped(self) -> tuple[int, bytes]:
+        """Return how many bytes were skipped, and the first of them; start again from zero."""
+        count, excerpt = self.skipped, self._excerpt
+        self.skipped, self._excerpt = 0, b""
+        return count, excerpt
+
+    def _skip_text(self, data: bytes, position: int, error: RemoteProtocolError) -> int | None:
+        """Return where the line of text at ``position`` ends; ``None`` if that is not known yet, or it is a header.
+
+        A line with a blank line behind it, both ended as in headers, is taken for a broken header.
+        """
+        end = data.find(b"\n", position, position + _MAX_HEADER_BYTES) + 1
+        line = data[position:end].lower()
+        # A text without an end of its line may stand right in front of a header.
+        length_name = line.find(_LENGTH_NAME, 1)
+        if not end or not self.max_skipped_bytes or line.lstrip().startswith(b"content-"):
+            self.failure = error
+            return None
+        if length_name == -1 and len(line) > len(b"\r\n") and line.endswith(b"\r\n"):
+            behind = data[end : end + 2]
+            if b"\r\n".startswith(behind):
+                self.failure = error if behind == b"\r\n" else None
+                return None
+        after = end if length_name == -1 else position + length_name
+        here = self._offset + position
+        first = self._run[0] if self._run[1] == here else here
+        self._run = first, self._offset + after
+        if self._run[1] - first > self.max_skipped_bytes:
+            problem = f"more than {self.max_skipped_bytes} bytes of text and no message"
+            self.failure = RemoteProtocolError(problem, offset=first, excerpt=self._excerpt)
+            return None
+        self.skipped += after - position
+        self._excerpt = (self._excerpt + data[position:after])[:_EXCERPT_BYTES]
+        return after
 
     def _read_header(self, data: bytes, position: int) -> tuple[int, int] | None:
         """Return where the body starts and its length, or ``None`` if the header is not complete yet."""

@@ -11,6 +11,7 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  ├─ RuntimeNotFound
     │  ├─ RuntimeInstallFailed
     │  ├─ RuntimeStartFailed
+    │  │  └─ RuntimeStartTimeout (also TimeoutError)
     │  └─ RuntimeIncompatible
     ├─ ConnectionFailed
     │  ├─ ConnectionLost
@@ -91,6 +92,7 @@ from missionlink.errors.machine import (
     RuntimeInstallFailed,
     RuntimeNotFound,
     RuntimeStartFailed,
+    RuntimeStartTimeout,
     RuntimeUnavailable,
 )
 from missionlink.errors.root import (
@@ -167,6 +169,7 @@ __all__ = (
     "RuntimeInstallFailed",
     "RuntimeNotFound",
     "RuntimeStartFailed",
+    "RuntimeStartTimeout",
     "RuntimeUnavailable",
     "ScriptMismatch",
     "SessionAlreadyOpen",

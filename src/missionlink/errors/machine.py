@@ -18,6 +18,7 @@ __all__ = (
     "RuntimeInstallFailed",
     "RuntimeNotFound",
     "RuntimeStartFailed",
+    "RuntimeStartTimeout",
     "RuntimeUnavailable",
 )
 
@@ -62,6 +63,10 @@ class RuntimeStartFailed(RuntimeUnavailable):
         """Exit status of the process, negative for a signal; ``None`` while it was still running."""
         self.stderr = stderr
         """What the runtime wrote to its standard error: its beginning and its end where it is more than 20 KiB."""
+
+
+class RuntimeStartTimeout(RuntimeStartFailed, TimeoutError):
+    """The runtime was started, or reached, and was not usable in time."""
 
 
 class RuntimeIncompatible(RuntimeUnavailable):

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from missionlink.errors import RuntimeStartFailed
+from missionlink.errors import RuntimeStartFailed, RuntimeStartTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ def ask_version(
             )
         except subprocess.TimeoutExpired as error:
             text = f"{shown!r} did not tell its version within {timeout:g} s"
-            raise RuntimeStartFailed(text, stderr=(error.stderr or b"").decode(errors="replace")) from error
+            raise RuntimeStartTimeout(text, stderr=(error.stderr or b"").decode(errors="replace")) from error
         except OSError as error:
             raise RuntimeStartFailed(f"{shown!r} cannot be started: {error.strerror or error}") from error
     stderr = done.stderr.decode(errors="replace")

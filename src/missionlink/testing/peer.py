@@ -129,7 +129,8 @@ class Peer:
         self._host = host
         self._writable = asyncio.Event()
         self._next_id = first_id
-        self._decoder = FrameDecoder()
+        # A client has nothing else to say: text of its own is a fault.
+        self._decoder = FrameDecoder(max_skipped_bytes=0)
         self.outlet: Outlet = Outlet(self._write)
 
     def __repr__(self) -> str:
