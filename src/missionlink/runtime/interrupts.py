@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from types import FrameType
 
 __all__ = ("ended_in_order",)
@@ -20,7 +20,7 @@ class _Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def ended_in_order() -> Iterator[None]:
+def ended_in_order() -> Generator[None, None, None]:
     """Let TERM and HUP unwind the block as Ctrl-C does; afterwards they end the process as they would have.
 
     Signals that the program handles or ignores itself stay as they are, and so do all in other threads than the main
