@@ -32,8 +32,8 @@ UNIT_CHECKS := $(addprefix tests/unit/test_,layers.py sizes.py exports.py import
 # What differs between Pythons is the event loop, the types and the pickling; none of these needs a runtime.
 CORE_TESTS := $(filter-out $(UNIT_CHECKS),$(wildcard tests/unit/test_*.py)) \
 	$(addprefix tests/property/test_,calls.py framing.py history_merge.py inbox.py messages.py routes.py) \
-	$(addprefix tests/integration/test_,answers.py cloud_creation.py connection.py dispatch.py early_traffic.py \
-	handlers.py hooks.py streams.py tools_calls.py turns.py)
+	$(addprefix tests/integration/test_,answers.py blocking_ends.py cloud_creation.py connection.py dispatch.py \
+	early_traffic.py event_loops.py handlers.py hooks.py streams.py tools_calls.py turns.py)
 LOCK := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack
 
+from missionlink._io.loops import check_asyncio, inherited_error
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError
 from missionlink.options.checks import with_fields
@@ -15,6 +17,8 @@ from missionlink.sessions import Sessions
 from missionlink.startup import establish, release
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from missionlink._io.inbound import Counts
     from missionlink._io.transport import Transport
     from missionlink.lifecycle import LifecycleStream
@@ -53,6 +57,7 @@ class AsyncClient(Sessions):
         self.options: ClientOptions = with_fields(options_of(ClientOptions, options), fields)
         self._given_transport = transport
         self._state: ClientState = "new"
+        self._process: int | None = None  # the one in which it was started
         self._starting: asyncio.Task[None] | None = None
         self._waiting_for_start = 0
         self._is_entered = False  # whether somebody has learned of a start that succeeded
@@ -68,9 +73,10 @@ class AsyncClient(Sessions):
         version = self.runtime_version
         return f"<AsyncClient {self._state}{f' runtime {version}' if version else ''}>"
 
-    def __del__(self) -> None:
-        if getattr(self, "_state", "") in ("starting", "running"):
-            warnings.warn(f"{self!r} was never closed; use 'async with AsyncClient()'", ResourceWarning, stacklevel=2)
+    # The functions are arguments, since modules are emptied at the end of the interpreter, before the last objects.
+    def __del__(self, _warn: Callable[..., None] = warnings.warn, _pid: Callable[[], int] = os.getpid) -> None:
+        if getattr(self, "_state", "") in ("starting", "running") and self._process == _pid():
+            _warn(f"{self!r} was never closed; use 'async with AsyncClient()'", ResourceWarning, stacklevel=2)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -78,6 +84,11 @@ class AsyncClient(Sessions):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a client cannot be pickled or copied, nor passed to another process; pass its options and make one there"
+        )
 
     # What it is.
 
@@ -137,16 +148,21 @@ class AsyncClient(Sessions):
             RuntimeNotFound, RuntimeStartFailed, RuntimeIncompatible: There is no runtime that can be used.
             AuthenticationFailed: The connection token is missing or wrong.
             ConnectionFailed, RequestRejected, RemoteProtocolError: It ended meanwhile, or what answers is no runtime.
+            WrongEventLoop: No event loop of asyncio runs here, or it cannot start processes.
         """
+        if self._is_inherited:
+            raise inherited_error()
         if self._state == "running":
             self._running_link()
             return
+        check_asyncio()
         if self._starting is None or self._starting.done():
             if self._state == "lost" and self._link is not None:
                 raise self._link.connection.ended_error()
             if self._state != "new":
                 raise ConnectionClosed(f"the client is {self._state}; make a new one")
             self._state = "starting"
+            self._process = os.getpid()
 
             def ended(task: asyncio.Task[None]) -> None:
                 # Also for a task that was cancelled before its first step.
@@ -181,8 +197,12 @@ class AsyncClient(Sessions):
     async def close(self) -> None:
         """Leave all sessions, end the runtime if this client started it; calling it twice is nothing.
 
-        Takes about ``close_timeout`` seconds at most; what is left then is killed.
+        Takes about ``close_timeout`` seconds at most; what is left then is killed. In a process that was forked off it
+        is a no-op: the client is the other one's.
         """
+        if self._state in ("new", "closed") or self._is_inherited:
+            self._state = "closed"
+            return
         if self._closing is None:
             if self._link is not None:
                 self._link.connection.check_loop()
@@ -270,6 +290,11 @@ class AsyncClient(Sessions):
     async def auth_status(self) -> dict[str, Any]:
         """Return who is logged in, for example ``{"isAuthenticated": True, …}``."""
         return await self._running_link().read("auth.getStatus", dict[str, Any])
+
+    @property
+    def _is_inherited(self) -> bool:
+        """Whether it was started in the process from which this one was forked off."""
+        return self._process is not None and self._process != os.getpid()
 
     def _connection_ended(self, error: MissionlinkError) -> None:
         if self._state == "running":

@@ -282,3 +282,159 @@ def test_ctrl_c_while_closing_comes_through_when_all_is_closed(program: Callable
     assert running.line() == "closed"
     assert running.end()[0] == 0
     assert is_gone(pid)
+
+
+# The end of the interpreter. Each program prints the process id of its runtime, if it starts one, and nothing else.
+
+_ENDS = {
+    "a client that was never started, closed by a finalizer": """
+        class Agent:
+            def __init__(self): self.client = Client()
+            def __del__(self): self.client.close()
+        agent = Agent()
+    """,
+    "the same, where modules are emptied before": """
+        import missionlink
+        class Agent:
+            def __init__(self): self.client = missionlink.Client()
+            def __del__(self): self.client.close()
+        agent = Agent()
+    """,
+    "a session and a client that a finalizer closes": """
+        class Agent:
+            def __init__(self):
+                self.client = Client()
+                self.client.start()
+                self.session = self.client.create_session()
+            def __del__(self):
+                self.session.disconnect()
+                self.client.close()
+        agent = Agent()
+        say(agent.client.pid)
+    """,
+    "a generator that was not exhausted": """
+        def talk():
+            with Client() as client, client.create_session(streaming=True) as session:
+                say(client.pid)
+                with session.on(lambda event: None), session.events(), session.stream("go on for ever") as turn:
+                    yield from turn.text
+        talking = talk()
+        next(talking)
+    """,
+    "an exit stack that a finalizer closes": """
+        import contextlib
+        class Agent:
+            def __init__(self):
+                self.stack = contextlib.ExitStack()
+                client = self.stack.enter_context(Client())
+                self.stack.enter_context(self.stack.enter_context(client.create_session()).events())
+                say(client.pid)
+            def __del__(self): self.stack.close()
+        agent = Agent()
+    """,
+    "an exit stack that is closed at the exit, after the clients": """
+        import atexit, contextlib, importlib
+        from missionlink.blocking import portal
+        stack = contextlib.ExitStack()
+        # As if this had been registered before missionlink was imported.
+        atexit.unregister(portal._end_with_process)
+        atexit.register(stack.close)
+        atexit.register(portal._end_with_process)
+        client = stack.enter_context(Client())
+        session = stack.enter_context(client.create_session())
+        stack.enter_context(session.stream("go on for ever"))
+        stack.enter_context(session.events())
+        say(client.pid)
+    """,
+    "a thread that still waits": """
+        client = Client()
+        client.start()
+        session = client.create_session(streaming=True)
+        say(client.pid)
+        told = threading.Event()
+        session.on("assistant.message_delta", lambda event: told.set())
+        def work():
+            try:
+                session.run("go on for ever")
+            except ConnectionClosed:
+                pass
+        threading.Thread(target=work, daemon=True).start()
+        told.wait()
+    """,
+    "a finalizer that is called at the exit": """
+        import weakref
+        class Owner: pass
+        owner, client = Owner(), Client()
+        client.start()
+        say(client.pid)
+        weakref.finalize(owner, client.close)
+    """,
+    "a stream in a ring of references": """
+        client = Client()
+        client.start()
+        say(client.pid)
+        events = iter(client.create_session(streaming=True).send("go on for ever"))
+        next(events)
+        ring = [events]
+        ring.append(ring)
+    """,
+}
+
+
+@pytest.mark.parametrize("end", _ENDS)
+def test_the_end_of_the_interpreter_is_neither_held_up_nor_disturbed(
+    program: Callable[[str], Program], end: str
+) -> None:
+    """Nothing hangs, nothing is printed, and no runtime is left."""
+    running = program("warnings.simplefilter('ignore', ResourceWarning)\n" + textwrap.dedent(_ENDS[end]))
+    code, out, err = running.end()
+    assert (code, err) == (0, "")
+    assert all(is_gone(int(line)) for line in out.split())
+
+
+@pytest.mark.parametrize("use", ["Client().start()", "agent.client.ping()", "agent.client.create_session()"])
+def test_what_cannot_be_done_any_more_is_refused_when_the_interpreter_is_taken_down(
+    program: Callable[[str], Program], use: str
+) -> None:
+    """It does not wait for a thread that will never run."""
+    running = program(f"""
+        class Agent:
+            def __init__(agent):
+                agent.client = Client()
+                agent.client.start()
+            def __del__(agent):
+                try:
+                    {use}
+                except ConnectionClosed as error:
+                    say(error)
+        warnings.simplefilter('ignore', ResourceWarning)
+        agent = Agent()
+    """)
+    code, out, err = running.end()
+    assert (code, err) == (0, "")
+    assert "the interpreter is shutting down" in out
+
+
+def test_closing_a_client_that_does_not_run_starts_no_thread(program: Callable[[str], Program]) -> None:
+    running = program("""
+        def refuse(*arguments): raise AssertionError("a thread was started")
+        new = Client()
+        with Client() as client, client.create_session() as session:
+            events, subscription = session.events(), session.on(lambda event: None)
+            streaming = session.stream("hello")
+            streaming.__enter__()
+            client.close()
+            threading.Thread.start = refuse
+            streaming.__exit__(None, None, None)
+            events.close()
+            subscription.close()
+        client.close()
+        new.close()
+        say(new.state)
+        try:
+            new.start()
+        except ConnectionClosed:
+            say("refused")
+    """)
+    code, out, err = running.end()
+    assert (code, out, err) == (0, "closed\nrefused\n", "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +12,11 @@ import pytest
 
 from missionlink import AsyncClient, ClientOptions
 from missionlink.errors import WrongEventLoop
-from missionlink.testing import FakeRuntime, forever
+from missionlink.testing import FakeRuntime, ModelServer, forever
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
 
 PATIENCE_S = 240.0
 
@@ -124,3 +127,89 @@ def test_a_second_asyncio_run_is_refused(name: str) -> None:
     finally:
         # Nobody can close it any more.
         held.client._state = "closed"
+
+
+# Event loops of other kinds.
+
+
+def test_without_asyncio_the_error_says_what_to_do() -> None:
+    """As under trio, whose event loop is none of asyncio's: here nothing runs the coroutine."""
+    starts: list[Callable[[], Coroutine[Any, Any, object]]] = [
+        AsyncClient(transport=FakeRuntime().transport()).start,
+        FakeRuntime().listen,
+        FakeRuntime().command,
+        ModelServer().start,
+    ]
+    for start in starts:
+        with pytest.raises(WrongEventLoop, match=r"trio\.to_thread.*missionlink\.Client"):
+            start().send(None)
+
+
+class _CannotWatch(asyncio.SelectorEventLoop):
+    """An event loop that runs timers and callbacks, and watches no pipes."""
+
+    def add_reader(self, *arguments: Any) -> None:
+        raise NotImplementedError
+
+
+async def _start_fails(program: str) -> None:
+    client = AsyncClient(ClientOptions(runtime=program))
+    with pytest.raises(WrongEventLoop, match=r"_CannotWatch.*missionlink\.Client.*url="):
+        await client.start()
+    assert client.state == "closed"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a program that is a script")
+def test_an_event_loop_that_cannot_start_processes_is_named() -> None:
+    """C5: and nothing was started."""
+    with asyncio.Runner(loop_factory=_CannotWatch) as runner:
+        runner.run(_start_fails("/bin/cat"))
+
+
+_POLICIES = {
+    "a policy that makes no event loops": """
+class Policy(asyncio.AbstractEventLoopPolicy):
+    def new_event_loop(self): raise NotImplementedError
+asyncio.set_event_loop_policy(Policy())
+""",
+    "a policy without child watchers": """
+class Policy(asyncio.events.BaseDefaultEventLoopPolicy):
+    _loop_factory = asyncio.SelectorEventLoop
+asyncio.set_event_loop_policy(Policy())
+""",
+    "a child watcher that is not attached": "asyncio.set_child_watcher(asyncio.SafeChildWatcher())",
+    "a policy whose event loops cannot start processes": """
+class Loop(asyncio.SelectorEventLoop):
+    def add_reader(self, *arguments): raise NotImplementedError
+class Policy(asyncio.DefaultEventLoopPolicy):
+    _loop_factory = Loop
+asyncio.set_event_loop_policy(Policy())
+""",
+}
+
+_USE = """
+import asyncio, sys
+from missionlink import AsyncClient, Client
+{policy}
+with Client(runtime=sys.argv[1]) as client, client.create_session() as session:
+    print(session.run("hello").text)
+async def main():
+    async with AsyncClient(runtime=sys.argv[1]) as client:
+        print((await client.run("hello")).text)
+if "{also}": asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32" or sys.version_info >= (3, 14), reason="no child watchers there")
+@pytest.mark.parametrize("name", _POLICIES)
+def test_the_policy_of_the_event_loops_does_not_matter(name: str, tmp_path: Path) -> None:
+    """C4: the blocking client has an event loop that can start processes, and asyncio's child watchers are not used."""
+    program = tmp_path / "runtime"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m missionlink.testing "$@"\n')
+    program.chmod(0o700)
+    also = "" if "event loops" in name else "yes"
+    source = _USE.format(policy=_POLICIES[name], also=also)
+    argv = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", source, str(program)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == (2 if also else 1)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from missionlink._io.coalescing import Coalescer
 from missionlink._io.deadlines import Deadlines
+from missionlink._io.forks import close_in_forks
 from missionlink._io.inbound import Counts
 from missionlink._io.intake import Intake
-from missionlink._io.loops import check_loop
+from missionlink._io.loops import check_loop, inherited_error, note_inherited
 from missionlink._io.outlet import Gate, Outlet
 from missionlink._io.waiter import Waiter
 from missionlink._wire.calls import Calls
@@ -25,7 +26,7 @@ from missionlink.protocol.messages import INTERNAL_ERROR, encode_notification
 from missionlink.protocol.timeouts import check_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import msgspec
 
@@ -80,6 +81,9 @@ class Connection:
         self._create_future = self._loop.create_future
         self._ended: MissionlinkError | None = None
         self._end_known = asyncio.Event()
+        self.is_inherited: bool = False
+        """Whether it belongs to the process from which this one was forked off."""
+        close_in_forks(self)
 
     def __repr__(self) -> str:
         state = "open" if self._ended is None else f"ended: {type(self._ended).__name__}"
@@ -104,7 +108,7 @@ class Connection:
         await (head_start.complete(self) if head_start else self._transport.open(self))
 
     def check_loop(self) -> None:
-        """Raise ``WrongEventLoop`` in any event loop but the connection's own."""
+        """Raise ``WrongEventLoop`` in any event loop but the connection's own, ``ConnectionClosed`` after a fork."""
         check_loop(self._loop)
 
     async def wait_ended(self) -> MissionlinkError:
@@ -226,6 +230,18 @@ class Connection:
         self._outlet.flush()
         self._end(ConnectionClosed("the connection was closed by this program"))
         await self._transport.close(timeout)
+
+    # Called in a process that was forked off.
+
+    def descriptors(self) -> Iterable[int]:
+        """Return nothing: the transport has them."""
+        return ()
+
+    def forked(self) -> None:
+        """End here and now for this process. Nobody is woken: the event loop of the waiters is the other process's."""
+        self.is_inherited = True
+        self._ended = inherited_error()
+        note_inherited(self._loop)
 
     def _end(self, error: MissionlinkError) -> None:
         if self._ended is not None:

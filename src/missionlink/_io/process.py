@@ -11,6 +11,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from missionlink._io.loops import unable_to_spawn
 from missionlink._io.ownership import ownership_here
 from missionlink.errors import RuntimeStartFailed
 
@@ -90,7 +91,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """Start the program.
 
         Raises:
-            RuntimeStartFailed: The operating system refused, or the event loop cannot start processes.
+            RuntimeStartFailed: The operating system refused.
+            WrongEventLoop: The event loop cannot start processes.
         """
         try:
             settings = self._ownership.prepare(argv[0], env, cwd)
@@ -106,7 +108,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
             raise RuntimeStartFailed(f"{argv[0]!r} cannot be started: {error}") from error
         except NotImplementedError as error:
             self._give_up()
-            raise RuntimeStartFailed(_unable(asyncio.get_running_loop())) from error
+            raise unable_to_spawn(asyncio.get_running_loop()) from error
         except BaseException:
             self._give_up()
             raise
@@ -260,15 +262,3 @@ class ChildProcess(asyncio.SubprocessProtocol):
         """Wait until the process has ended and is reaped, at most ``timeout`` seconds."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._exited.wait(), timeout)
-
-
-def _unable(loop: asyncio.AbstractEventLoop) -> str:
-    kind = f"{type(loop).__module__}.{type(loop).__qualname__}"
-    if sys.platform == "win32":
-        able = "asyncio.ProactorEventLoop, which is the default, for example asyncio.run(main()) without a policy"
-    else:
-        able = "asyncio.SelectorEventLoop or uvloop, for example with asyncio.Runner(loop_factory=…)"
-    return (
-        f"this event loop ({kind}) cannot start processes; run the program in {able}, use missionlink.Client, which "
-        "brings an event loop of its own, or connect to a runtime that is running already (url=…)"
-    )

@@ -7,12 +7,13 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, cast
 
+from missionlink._io.forks import close_in_forks
 from missionlink._io.output_pipe import READ_BYTES
 from missionlink._io.process import ChildProcess
 from missionlink.errors import ConnectionLost, RuntimeStartFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from missionlink._io.transport import Receiver
     from missionlink.errors import MissionlinkError
@@ -99,6 +100,7 @@ class TcpTransport(asyncio.BufferedProtocol):
         """Keep the socket's transport."""
         # Not by its class: other event loops than asyncio's own have transports of their own.
         self._transport = cast("asyncio.Transport", transport)
+        close_in_forks(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put what comes; a buffer that stays, see ``output_pipe``."""
@@ -124,6 +126,17 @@ class TcpTransport(asyncio.BufferedProtocol):
         host, port = self._address
         why = f": {exc}" if exc else ""
         self._receiver.transport_ended(ConnectionLost(f"the connection to {host}:{port} was closed{why}"))
+
+    # Called in a process that was forked off.
+
+    def descriptors(self) -> Iterable[int]:
+        """Return the socket: a copy of it would keep the connection open."""
+        socket = self._transport.get_extra_info("socket") if self._transport is not None else None
+        number: int = -1 if socket is None else socket.fileno()
+        return () if number < 0 else (number,)
+
+    def forked(self) -> None:
+        """Nothing more to do: the connection knows."""
 
 
 class TcpServerTransport:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 from missionlink.blocking.delivery import Delivery
 from missionlink.blocking.portal import Portal
@@ -11,6 +12,7 @@ from missionlink.blocking.sessions import Sessions
 from missionlink.blocking.shared import Shared
 from missionlink.blocking.streams import LifecycleStream
 from missionlink.client import AsyncClient, ClientState
+from missionlink.errors import ConnectionClosed
 from missionlink.session.link import report_failure
 
 if TYPE_CHECKING:
@@ -60,6 +62,11 @@ class Client(Sessions):
 
     def __repr__(self) -> str:
         return _described(self._inner)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a client cannot be pickled or copied, nor passed to another process; pass its options and make one there"
+        )
 
     def __enter__(self) -> Self:
         self.start()
@@ -118,6 +125,8 @@ class Client(Sessions):
             AuthenticationFailed: The connection token is missing or wrong.
             ConnectionFailed: The connection ended during the handshake, or the client was closed.
         """
+        if self._inner.state == "closed":
+            raise ConnectionClosed("the client is closed; make a new one")
         self._portal.hold()
         try:
             self._portal.run(self._inner.start)
@@ -130,13 +139,20 @@ class Client(Sessions):
         """Leave all sessions, end the runtime if this client started it; calling it twice is nothing.
 
         Takes about ``close_timeout`` seconds at most; what is left then is killed. Whoever waits in another thread
-        gets ``ConnectionClosed``. In a process that was forked off it does nothing: the client is the other one's.
+        gets ``ConnectionClosed``. In a process that was forked off it is a no-op: the client is the other one's.
+        So it is when the interpreter is being taken down; what runs then ends with the process.
         """
-        if self._portal.is_inherited:
+        if not self._portal.is_reachable:
             return
-        self._portal.finish(self._inner.close)
-        self._shared.close()
-        self._portal.let_go()
+        if self._portal.is_held:
+            self._portal.finish(self._inner.close)
+            self._shared.close()
+            self._portal.let_go()
+        else:
+            # It does not run, so there is nothing to wait for, and no event loop is needed.
+            with contextlib.suppress(StopIteration):
+                self._inner.close().send(None)
+            self._shared.close()
 
     def restart(self) -> None:
         """Start the runtime again, after it was lost or to have a fresh one.

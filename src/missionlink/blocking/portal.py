@@ -10,11 +10,13 @@ import atexit
 import contextlib
 import logging
 import os
+import sys
 import threading
 import warnings
 import weakref
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from missionlink._io.loops import inherited_error
 from missionlink.blocking.operation import Operation
 from missionlink.blocking.thread import LoopThread
 from missionlink.errors import ConnectionClosed, WouldDeadlock
@@ -46,12 +48,16 @@ class Portal:
         self._end = end
         self._name = name
         self._end_timeout = end_timeout
-        self._lock = threading.Lock()
+        # The garbage collector may run a function of the program that closes a client while the lock is held.
+        self._lock = threading.RLock()
         self._lease: contextlib.ExitStack | None = None
-        self._process = os.getpid()
+        self._is_inherited = False
+
+    # A member, since modules are emptied at the end of the interpreter, before the last objects.
+    _is_finalizing = staticmethod(sys.is_finalizing)
 
     def __del__(self) -> None:
-        if getattr(self, "_lease", None) is not None and not self.is_inherited:
+        if getattr(self, "_lease", None) is not None and self.is_reachable:
             self._warn()
             # Any thread may drop the last reference, at any place, so nothing may be waited for here.
             lease, self._lease = self._lease, None
@@ -59,21 +65,28 @@ class Portal:
 
     @property
     def is_held(self) -> bool:
-        """Whether the thread is kept running for this share, in this process."""
-        return self._lease is not None and not self.is_inherited
+        """Whether the thread is kept running for this share, and can be reached."""
+        return self._lease is not None and self.is_reachable
 
     @property
-    def is_inherited(self) -> bool:
-        """Whether this process got it by ``fork``: the thread stayed behind in the other process."""
-        return self._process != os.getpid()
+    def is_reachable(self) -> bool:
+        """Whether a call could still get an answer: not after a fork, nor when the interpreter is being taken down."""
+        return not (self._is_inherited or self._is_finalizing())
+
+    def inherited(self) -> None:
+        """Take note, in a process that was forked off, that the thread is the other one's."""
+        self._is_inherited = True
+        self._lease = None
+        self._lock = threading.RLock()
 
     def hold(self) -> None:
-        """Start the thread if it does not run, and keep it running."""
-        self._check_process()
+        """Start the thread if it does not run, and keep it running. Raises as ``run`` does."""
+        self.check_reachable()
         with self._lock:
             if self._lease is None:
-                self._lease = contextlib.ExitStack()
-                self._lease.enter_context(_thread)
+                lease = contextlib.ExitStack()
+                lease.enter_context(_thread)
+                self._lease = lease
                 _held.add(self)
 
     def let_go(self) -> None:
@@ -81,7 +94,7 @@ class Portal:
         with self._lock:
             lease, self._lease = self._lease, None
             _held.discard(self)
-        if lease is not None and not self.is_inherited:
+        if lease is not None and self.is_reachable:
             lease.close()
 
     def run(self, function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -91,9 +104,9 @@ class Portal:
 
         Raises:
             WouldDeadlock: This is the thread of the event loop, which would wait for itself.
-            ConnectionClosed: The client is another process's.
+            ConnectionClosed: The client is another process's, or the interpreter is being taken down.
         """
-        self._check_process()
+        self.check_reachable()
         return run_in_loop(function, *args, **kwargs)
 
     def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -111,19 +124,28 @@ class Portal:
         Raises:
             TimeoutError: It was not done within ``timeout`` seconds. It goes on.
         """
-        self._check_process()
+        self.check_reachable()
         _check_thread(function)
         with _thread as loop:
             Operation(function, loop).patient_result(timeout)
 
     def release(self, function: Callable[[], object]) -> None:
-        """Like ``call``, for what lets go of something; in a process that was forked off there is nothing to let go."""
-        if not self.is_inherited:
+        """Like ``call``, for what releases something; a no-op where no call can be answered any more."""
+        if self.is_held:
             self.call(function)
+        elif self.is_reachable:
+            # The client was closed: there is no event loop with which this could interfere, and none is needed.
+            with contextlib.suppress(RuntimeError):
+                function()
+
+    def leave(self, function: Callable[_P, Awaitable[object]], *args: _P.args, **kwargs: _P.kwargs) -> None:
+        """Like ``run``, for what ends something; a no-op where the client has ended it, or cannot be reached."""
+        if self.is_held:
+            self.run(function, *args, **kwargs)
 
     def drop(self, owned: object) -> None:
         """Let the event loop have the last reference, so that what it owns ends in its own thread. Never waits."""
-        if not self.is_inherited:
+        if self.is_reachable:
             _thread.post(_forget, owned)
 
     def end_with_process(self) -> None:
@@ -142,18 +164,29 @@ class Portal:
         text = f"{self._name()} was never closed; use 'with Client()'"
         warnings.warn(text, ResourceWarning, stacklevel=3, source=self)
 
-    def _check_process(self) -> None:
-        if self.is_inherited:
-            raise ConnectionClosed(
-                f"the client belongs to process {self._process}; after a fork, make a new one in process {os.getpid()}"
-            )
+    def check_reachable(self) -> None:
+        """Raise ``ConnectionClosed`` after a fork, and when the interpreter is being taken down."""
+        if self._is_inherited:
+            raise inherited_error()
+        _check_finalizing()
 
 
 def run_in_loop(function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call a coroutine function in the event loop of the thread, which is started for it if need be."""
+    """Call a coroutine function in the event loop of the thread, which is started for it if need be.
+
+    Raises:
+        WouldDeadlock: This is the thread of the event loop, which would wait for itself.
+        ConnectionClosed: The interpreter is being taken down: no thread can be started, and none runs.
+    """
+    _check_finalizing()
     _check_thread(function)
     with _thread as loop:
         return Operation(lambda: function(*args, **kwargs), loop).result()
+
+
+def _check_finalizing() -> None:
+    if sys.is_finalizing():
+        raise ConnectionClosed("the interpreter is shutting down; close the client before the program ends")
 
 
 def _check_thread(function: object) -> None:
@@ -203,6 +236,8 @@ def _end_with_process() -> None:
 
 def _start_anew() -> None:
     _thread.forget()
+    for portal in list(_held):
+        portal.inherited()
     _held.clear()
     _ending.clear()
 

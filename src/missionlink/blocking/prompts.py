@@ -179,7 +179,7 @@ class Prompts:
             yield Turn(self._portal, turn, self._deliveries)
         finally:
             # An error of the block is none of the turn's business.
-            self._portal.run(streaming.__aexit__, None, None, None)
+            self._portal.leave(streaming.__aexit__, None, None, None)
 
     def abort(self) -> None:
         """Stop what the agent is doing; nothing happens if it does nothing.

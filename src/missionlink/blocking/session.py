@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias, TypeVar, cast, overload
 
 import msgspec
 
@@ -50,6 +50,11 @@ class Session(Past):
     """
 
     __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a session cannot be pickled or copied, nor passed to another process; resume it there by its id"
+        )
 
     def __repr__(self) -> str:
         return repr(self._inner)
@@ -222,11 +227,12 @@ class Session(Past):
     def disconnect(self) -> None:
         """Leave the session; it can be resumed. What is open is answered; calling it twice is nothing.
 
-        In a process that was forked off it does nothing: the session is the other one's.
+        In a process that was forked off it is a no-op: the session is the other one's. So it is when the interpreter is
+        being taken down.
         """
-        if self._portal.is_inherited:
+        if not self._portal.is_reachable:
             return
-        self._portal.run(self._inner.disconnect)
+        self._portal.leave(self._inner.disconnect)
         self._deliveries.close(self._shared.close_timeout)
 
     def delete(self) -> None:

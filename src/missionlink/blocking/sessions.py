@@ -288,6 +288,7 @@ class Sessions:
         self, options: SessionOptions | None, fields: Mapping[str, Any]
     ) -> tuple[Deliveries, Mapping[str, Any]]:
         """Return the fields with an ``on_event`` that is called in a thread, and what calls it."""
+        self._shared.portal.check_reachable()
         deliveries = self._shared.deliveries()
         function = fields.get("on_event", options.on_event if isinstance(options, SessionOptions) else None)
         if not callable(function) or is_nonblocking(function):

@@ -10,8 +10,11 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
+import sys
 import threading
 from typing import TYPE_CHECKING
+
+from missionlink.errors import ConnectionClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -30,13 +33,15 @@ class LoopThread:
 
     def forget(self) -> None:
         """Begin anew: in a process that was forked off there is no such thread."""
-        self._lock = threading.Lock()
+        # The garbage collector may run a function of the program that closes a client while the lock is held.
+        self._lock = threading.RLock()
         self._users = 0
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] | None = None
 
     def __enter__(self) -> asyncio.AbstractEventLoop:
+        """Start the thread if need be, and return its event loop. Raises ``ConnectionClosed`` where it cannot start."""
         with self._lock:
             if self._loop is None:
                 self._start()
@@ -78,7 +83,7 @@ class LoopThread:
 
         def run() -> None:
             try:
-                with asyncio.Runner() as runner:
+                with asyncio.Runner(loop_factory=_new_loop) as runner:
                     _run_to_its_end(runner.get_loop(), serve())
             except BaseException as error:
                 if started.done():
@@ -87,9 +92,18 @@ class LoopThread:
 
         # A daemon: the end of the process must not wait for a program that forgot to close its client.
         thread = threading.Thread(target=run, name="missionlink-loop", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The interpreter is being taken down, or the system has no more threads.
+            raise ConnectionClosed(f"no thread can be started for the client's event loop: {error}") from error
         self._loop, self._stop = started.result()
         self._thread = thread
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that can start processes, whatever the program's policy makes."""
+    return asyncio.ProactorEventLoop() if sys.platform == "win32" else asyncio.SelectorEventLoop()
 
 
 def _run_to_its_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:

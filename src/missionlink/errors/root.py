@@ -110,13 +110,14 @@ class WouldDeadlock(MissionlinkError):
 
 
 class WrongEventLoop(MissionlinkError, RuntimeError):
-    """Something was used in another event loop than the one in which its client was started. Nothing was done."""
+    """Something was used in an event loop in which it cannot work, or in none. Nothing was done."""
 
-    def __init__(self, *, is_over: bool) -> None:
+    def __init__(self, problem: str = "", *, is_over: bool = False) -> None:
+        closed = ", which is closed" if is_over else ""
         super().__init__(
-            "the client was started in another event loop"
-            + (", which is closed" if is_over else "")
-            + "; make a client in each loop (or asyncio.run), or use missionlink.Client, which works from any thread"
+            problem
+            or f"the client was started in another event loop{closed}; make a client in each loop (or asyncio.run), or "
+            "use missionlink.Client, which works from any thread"
         )
         self.is_over = is_over
         """Whether that event loop is closed, as after ``asyncio.run``."""

@@ -244,6 +244,9 @@ class SessionCore:
 
     async def leave(self, method: str, why: str) -> None:
         """Tell the runtime and close; one task does it, whoever asks and whoever is cancelled meanwhile."""
+        if self.link.connection.is_inherited:
+            # It is the session of the process from which this one was forked off.
+            return
         if self._closed is None and self._closing is None:
             self.link.connection.check_loop()
             self._closing = self.link.tasks.start(leave(self, method, why))

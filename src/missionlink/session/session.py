@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias, TypeVar, overload
 
 import msgspec
 
@@ -46,6 +46,11 @@ class Session(Past):
     """One conversation with an agent. Made by the client's ``create_…`` and ``resume_…`` methods."""
 
     __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a session cannot be pickled or copied, nor passed to another process; resume it there by its id"
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else "open"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
+from missionlink._io.loops import check_asyncio
 from missionlink._io.memory import MemoryTransport
 from missionlink.errors import ConnectionLost
 from missionlink.testing.relay import HEADER, pack
@@ -231,6 +232,8 @@ class LinkServer:
         return await server._start(lambda: _RelayLink(accept, token, server._key), 0)
 
     async def _start(self, make: Callable[[], _SocketLink], port: int) -> Self:
+        check_asyncio()
+
         def factory() -> _SocketLink:
             self._links.append(make())
             return self._links[-1]

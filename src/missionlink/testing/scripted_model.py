@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from missionlink._io.loops import check_asyncio
 from missionlink.errors import MissingExtra, ScriptMismatch
 from missionlink.options.model import Provider
 from missionlink.testing import copilot_api
@@ -115,6 +116,7 @@ class ModelServer:
 
     async def start(self) -> None:
         """Listen; most users write ``async with model_server(...)`` instead."""
+        check_asyncio()
         await self._http.start()
 
     async def close(self) -> None:
