@@ -282,7 +282,11 @@ class Sessions:
         deliveries, given = self._listening(options, fields)
         # What is wrong with the options is said here, in the thread that gave them.
         opening = make(given)
-        return Session(self._shared, self._shared.portal.run(_opened, opening), deliveries)
+        try:
+            return Session(self._shared, self._shared.portal.run(_opened, opening), deliveries)
+        finally:
+            # It may have been refused before it was begun.
+            opening.discard()
 
     def _listening(
         self, options: SessionOptions | None, fields: Mapping[str, Any]

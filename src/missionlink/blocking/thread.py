@@ -103,7 +103,9 @@ class LoopThread:
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     """Return an event loop that can start processes, whatever the program's policy makes."""
-    return asyncio.ProactorEventLoop() if sys.platform == "win32" else asyncio.SelectorEventLoop()
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop()
+    return asyncio.SelectorEventLoop()
 
 
 def _run_to_its_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:

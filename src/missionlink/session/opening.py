@@ -84,6 +84,10 @@ class Opening:
             text = f"'{self._name}' was never awaited, so no session was opened; write 'await client.{self._name}(...)'"
             warnings.warn(f"{text} or 'async with client.{self._name}(...)'", RuntimeWarning, stacklevel=2, source=self)
 
+    def discard(self) -> None:
+        """Open nothing: without the warning that it was never awaited."""
+        self._is_used = True
+
     def __await__(self) -> Generator[Any, Any, Session]:
         return self._open().__await__()
 
