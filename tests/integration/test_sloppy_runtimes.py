@@ -22,14 +22,15 @@ async def _opened(opening: Any) -> Any:
 # Questions.
 
 
-@pytest.mark.parametrize("asked", [None, "a text", 7, [1]])
+@pytest.mark.parametrize("asked", [None, "a text", 7, [1], {}, "absent"])
 @pytest.mark.parametrize("has_handler", [True, False])
 async def test_a_permission_request_that_cannot_be_read_is_denied(asked: Any, has_handler: bool):
-    """G1, P8: the agent would wait for ever."""
+    """G1, P8: nothing is allowed unseen, and the agent does not wait."""
     options: dict[str, Any] = {"on_permission": lambda permission: True} if has_handler else {}
     async with open_session(**options) as (_, peer):
         peer.on[PERMISSION_REPLY] = lambda params: {"success": True}
-        peer.event("s", "permission.requested", {"requestId": "r1", "permissionRequest": asked})
+        request = {} if asked == "absent" else {"permissionRequest": asked}
+        peer.event("s", "permission.requested", {"requestId": "r1", **request})
         sent = await peer.request(PERMISSION_REPLY)
         assert sent["params"]["requestId"] == "r1"
         assert sent["params"]["result"]["kind"] == "reject"

@@ -315,13 +315,13 @@ async def test_arguments_that_raise_when_they_are_made_are_a_failure(what: str) 
     assert (ran, SECRET in json.dumps(answer)) == ([], False)
 
 
-async def test_a_call_that_cannot_be_read_is_a_failure_if_the_tool_is_ours() -> None:
+async def test_a_call_with_an_odd_id_of_its_own_is_run_if_the_tool_is_ours() -> None:
+    """E1: the request id is what the response needs."""
     async with open_session(tools=[tool(lambda: "ok", name="fine")]) as (_, peer):
         odd = {"sessionId": "s", "toolCallId": 3, "arguments": {}}
         peer.event("s", "external_tool.requested", {**odd, "requestId": "r1", "toolName": "theirs"})
         peer.event("s", "external_tool.requested", {**odd, "requestId": "r2", "toolName": "fine"})
-        answer = await result(peer)
-        assert (answer["resultType"], answer["textResultForLlm"]) == ("failure", "The call of fine cannot be read.")
+        assert (await result(peer))["textResultForLlm"] == "ok"
         peer.event("s", "external_tool.requested", {"requestId": "r3", "toolName": "fine", "toolCallId": None})
         assert (await result(peer, 1))["textResultForLlm"] == "ok"
         assert [sent["params"]["requestId"] for sent in peer.requests(REPLY)] == ["r2", "r3"]

@@ -44,7 +44,6 @@ EXAMPLES: list[tuple[dict[str, Any], type[PermissionRequest]]] = [
     ({"kind": "hook", "toolName": "view", "toolArgs": '{"path": "/x"}', "hookMessage": "sure?"}, HookPermission),
     ({"kind": "brand-new", "path": "/x"}, PermissionRequest),
     ({"kind": 5}, PermissionRequest),
-    ({}, PermissionRequest),
 ]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Diagnosis", "Finding", "examine")
 
-EXTRAS = {
+EXTRAS: dict[str, tuple[str, ...]] = {
     "cli": ("click", "rich", "prompt_toolkit", "platformdirs", "filelock"),
     "control": ("starlette", "uvicorn"),
     "testing": ("anyio", "starlette", "uvicorn", "pytest"),

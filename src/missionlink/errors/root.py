@@ -145,6 +145,6 @@ class RequestMisdirected(HandlerFailed):
     def __init__(self, what: str, session_id: str | None, named: str) -> None:
         super().__init__(what, session_id)
         text = f"the request {what} of session {session_id!r} was answered by handlers that were given for session"
-        self.args = (f"{text} {named!r}: the response of the creation named that one",)
+        self.args: tuple[object, ...] = (f"{text} {named!r}: the response of the creation named that one",)
         self.named = named
         """The session that the handlers were given for."""

@@ -56,12 +56,15 @@ def parse_permission_request(
     """Read the payload of ``permission.requested``; ``None`` if a hook has answered it already.
 
     Raises:
-        ValueError: There is no request id to answer to.
+        ValueError: There is no request id to answer to, or nothing that could be permitted: a handler that allows
+            whatever it gets must not allow the unknown.
     """
     requested = _requested.decode(data)
     if requested.resolved_by_hook:
         return None
     details = requested.permission_request
+    if not details:
+        raise ValueError("permission.requested has no permissionRequest")
     prompt = requested.prompt_request or {}
     common = {
         "request_id": requested.request_id,

@@ -35,7 +35,7 @@ class Connections:
         """Those on which the head of a request is awaited, longest first; idle ones are not among them."""
         self.leaving: set[BoundedProtocol] = set()
         """Those that were told why they are closed, for as long as they may still be sending."""
-        self.most = min(limits.max_connections, _affordable())
+        self.most: int = min(limits.max_connections, _affordable())
         """How many there may be."""
 
     def close(self) -> None:

@@ -141,7 +141,8 @@ class CloudCreation(ConversationBase):
     def _response_received(self, result: msgspec.Raw) -> None:
         """Register the session; runs in the reader, before the next message is looked at."""
         opened = decode_opened(result, self.method)
-        named = self.session_id = opened.session_id
+        named: str = opened.session_id
+        self.session_id: str | None = named
         self.link.router.settle_guard(self._guard)
         adopted = self._adopted
         if self.abandoned:
