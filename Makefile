@@ -96,7 +96,7 @@ clean: ## Remove the environment and all that was fetched or built
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
 # --require-hashes: what is installed is what was locked. The package itself is built by the locked back end, which
-# looks for its program on PATH.
+# looks for its program on PATH. Programs that this environment runs find the runtimes of this clone.
 $(PACKAGE): requirements/dev.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("missionlink needs Python 3.11 or later; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
@@ -104,7 +104,9 @@ $(PACKAGE): requirements/dev.txt requirements/build.txt pyproject.toml
 		-r requirements/build.txt -r requirements/dev.txt
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--no-deps --no-build-isolation --editable .
-	@touch $@
+	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" >$@
+	@echo "import os; os.environ.setdefault('MISSIONLINK_CACHE', '$(MISSIONLINK_CACHE)')" \
+		>"$$(cat $@)/missionlink_of_this_clone.pth"
 
 $(NEWEST): $(PACKAGE) src/missionlink/runtime/releases.py
 	$(PROGRAM) runtime install

@@ -1,7 +1,8 @@
 """A Mission Control of our own: cloud sessions of the real runtime, on this machine and without an account.
 
     async with serve() as control:
-        client = AsyncClient(environment=control.environment())
+        async with AsyncClient(env=control.environment()) as client:
+            ...
 
 Needs the extra ``control``.
 """

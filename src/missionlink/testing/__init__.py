@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from missionlink.errors import MissingExtra
+
 if TYPE_CHECKING:
     from missionlink.testing.calls import Answer, Asked, ReceivedCall
     from missionlink.testing.clock import Gate, ManualClock, SystemClock
@@ -67,6 +69,7 @@ _MODULES = {
     "traffic": ("Entry", "Traffic"),
     "turns": ("TurnRequest",),
 }
+_OF_THE_EXTRA = ("anyio", "pytest", "starlette", "uvicorn")
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 
@@ -74,7 +77,12 @@ def __getattr__(name: str) -> object:
     module = _PLACES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    try:
+        found: object = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
+            raise
+        raise MissingExtra("testing", f"{__name__}.{name}") from error
     globals()[name] = found
     return found
 

@@ -70,7 +70,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("chat needs a terminal; in pipes and scripts use: missionlink run PROMPT")
     # Asked before anything is started.
-    if importlib.util.find_spec("prompt_toolkit") is None:
+    if importlib.util.find_spec("prompt_toolkit") is None or importlib.util.find_spec("rich") is None:
         raise MissingExtra("cli", "missionlink chat")
     words = ["missionlink", "chat"]
     for option, value in (
