@@ -400,3 +400,49 @@ async def test_what_a_failed_creation_names_is_answered_at_once_with_others_pend
             assert said(await orphan) == (-32603, HELD_ENDED)
             other_call.reply(created())
             await other
+
+
+async def test_what_a_broken_response_names_is_answered_when_that_session_has_been_ended(connect: Connect) -> None:
+    """P9, P7: also while another creation is pending."""
+    async with FakeRuntime() as fake:
+        quiet(fake)
+        creation = fake.expect("session.create", times=2)
+        client = await connect(fake, adoption_patience=60)
+        failing, other = creating(client), creating(client)
+        failing_call, other_call = await creation, await creation
+        orphan = ask(fake, "orphan")
+        await taken(fake, client)
+        failing_call.reply({"sessionId": "orphan", "capabilities": 7})
+        with pytest.raises(errors.CloudResponseInvalid):
+            await failing
+        async with asyncio.timeout(PATIENCE_S):
+            assert said(await orphan) == (-32603, HELD_ENDED)
+            assert fake.traffic.calls("session.destroy") == [{"sessionId": "orphan"}]
+            other_call.reply(created())
+            await other
+
+
+async def test_a_broken_response_that_names_a_session_of_another_client_ends_nothing(connect: Connect) -> None:
+    """P9, P17: it was announced before the creation was sent."""
+    async with FakeRuntime() as fake:
+        quiet(fake)
+        client = await connect(fake)
+        fake.notify("session.lifecycle", {"type": "session.created", "sessionId": "foreign"})
+        await taken(fake, client)
+        creation = fake.expect("session.create")
+        task = creating(client)
+        (await creation).reply({"sessionId": "foreign", "capabilities": 7})
+        with pytest.raises(errors.CloudResponseInvalid):
+            await task
+        assert fake.traffic.calls("session.destroy") == []
+
+
+async def test_a_resume_that_is_answered_with_another_session_leaves_that_one_alone(connect: Connect) -> None:
+    """P17: nothing healthy is destroyed."""
+    async with FakeRuntime() as fake:
+        client = await connect(fake)
+        fake.expect("session.resume").replies({"sessionId": "foreign", "capabilities": {}})
+        with pytest.raises(errors.SessionIdMismatch):
+            await client.resume_session("mine")
+        await taken(fake, client)
+        assert fake.traffic.calls("session.destroy") == fake.traffic.calls("session.detach") == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink import AsyncClient, ClientOptions, errors
+from missionlink import AsyncClient, Client, ClientOptions, errors
 from missionlink.testing import FakeRuntime
 
 from .scenes import PATIENCE_S, TASK, created, quiet, taken
@@ -189,6 +189,16 @@ async def test_an_opening_that_was_used_does_not_warn() -> None:
             with pytest.raises(errors.SessionAlreadyOpen):
                 await client.resume_session("one")
             gc.collect()
+
+
+async def test_a_refused_call_of_the_blocking_client_is_no_forgotten_await() -> None:
+    """P16."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        client = Client(url="127.0.0.1:9")
+        with pytest.raises(errors.ConnectionClosed):
+            client.create_session()
+        gc.collect()
 
 
 async def test_what_hides_in_extra_is_refused_for_a_cloud_session() -> None:
