@@ -191,6 +191,8 @@ class AsyncClient(Sessions):
 
     async def _start(self) -> None:
         self._link, self._handshake = await establish(self.options, self._given_transport, self._connection_ended)
+        if self._former is not None:
+            self._link.unanswered |= self._former.unanswered
         self._former = None
         self._state = "running"
 

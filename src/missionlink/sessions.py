@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from missionlink.session.opening import Opening
     from missionlink.session.output_types import OutputAdapter
     from missionlink.session.turn import TurnResult
+    from missionlink.session.turn_state import Until
 
 __all__ = ("Sessions",)
 
@@ -197,6 +198,7 @@ class Sessions(ABC):
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult: ...
     @overload
@@ -209,6 +211,7 @@ class Sessions(ABC):
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult[_Output]: ...
     @overload
@@ -221,6 +224,7 @@ class Sessions(ABC):
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult[_Output]: ...
     @overload
@@ -233,6 +237,7 @@ class Sessions(ABC):
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult[Any]: ...
 
@@ -245,6 +250,7 @@ class Sessions(ABC):
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult[Any]:
         """Send one prompt in a local session of its own, and return the result; the session is deleted afterwards.
@@ -256,6 +262,7 @@ class Sessions(ABC):
             attachments: As for ``session.send``.
             timeout: Seconds for the turn in all; ``None`` for no limit.
             idle_timeout: Seconds without any event; ``None`` for no limit.
+            until: When the turn ends, as for ``session.send``; what still runs then ends with the session.
             fields: Any field of ``SessionOptions``.
 
         Raises:
@@ -264,7 +271,7 @@ class Sessions(ABC):
         """
         from missionlink.session.single_prompt import check_single_prompt
 
-        check_single_prompt(prompt, output_type, attachments, timeout, idle_timeout)
+        check_single_prompt(prompt, output_type, attachments, timeout, idle_timeout, until)
         session = await self.create_session(options, **fields)
         try:
             return await session.run(
@@ -273,6 +280,7 @@ class Sessions(ABC):
                 attachments=attachments,
                 timeout=timeout,
                 idle_timeout=idle_timeout,
+                until=until,
             )
         finally:
             try:

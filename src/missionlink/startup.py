@@ -44,6 +44,8 @@ _MODULES_OF_A_SESSION = (
     "handlers.questions",
     "options.session",
     "handlers.registry",
+    "session.local_work",
+    "session.cloud_work",
     "session.tracker",
     "session.core",
     "session.conversation",

@@ -32,7 +32,7 @@ class Script:
         self._rounds = 0
         for number, turn in enumerate(self.turns):
             self.tracker.add(turn)
-            turn.id = f"m{number}"
+            turn.id, turn.is_sent = f"m{number}", True
             self.tracker.accepted(turn)
 
     def push(self, kind: str, **data: Any) -> None:

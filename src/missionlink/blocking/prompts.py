@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from missionlink.options.attachments import Attachment
     from missionlink.session.conduct import LogLevel, SessionMode
     from missionlink.session.output_types import OutputAdapter
-    from missionlink.session.prompts import AgentMode, SendOptions
+    from missionlink.session.prompts import AgentMode, SendOptions, TurnEnd
     from missionlink.session.session import Session as AsyncSession
     from missionlink.session.turn import TurnResult
 
@@ -57,6 +57,7 @@ class Prompts:
         request_headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
         timeout: float | None = 60.0,
+        **end: Unpack[TurnEnd],
     ) -> Turn:
         """Start a turn and return once the runtime has accepted the prompt.
 
@@ -72,6 +73,7 @@ class Prompts:
             request_headers=request_headers,
             extra=extra,
             timeout=timeout,
+            **end,
         )
         return Turn(self._portal, turn, self._deliveries)
 
@@ -184,7 +186,8 @@ class Prompts:
     def abort(self) -> None:
         """Stop what the agent is doing; nothing happens if it does nothing.
 
-        Prompts that wait in the queue are dropped by runtimes from 1.0.81 on, and worked on by older ones.
+        Prompts that wait in the queue are dropped by runtimes from 1.0.81 on, and worked on by older ones. To stop one
+        turn only, use ``turn.cancel()``.
 
         Raises:
             RequestRefused: The runtime could not abort.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from missionlink.session.opening import Opening
     from missionlink.session.output_types import OutputAdapter
     from missionlink.session.turn import TurnResult
+    from missionlink.session.turn_state import Until
 
 __all__ = ("Sessions",)
 
@@ -164,6 +165,7 @@ class Sessions:
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult: ...
     @overload
@@ -176,6 +178,7 @@ class Sessions:
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult[_Output]: ...
     @overload
@@ -188,6 +191,7 @@ class Sessions:
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult[_Output]: ...
     @overload
@@ -200,6 +204,7 @@ class Sessions:
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult[Any]: ...
 
@@ -212,6 +217,7 @@ class Sessions:
         attachments: Sequence[Attachment | Mapping[str, Any]] = (),
         timeout: float | None = None,
         idle_timeout: float | None = None,
+        until: Until = "idle",
         **fields: Unpack[SessionFields],
     ) -> TurnResult[Any]:
         """Send one prompt in a local session of its own, and return the result; the session is deleted afterwards.
@@ -223,6 +229,7 @@ class Sessions:
             attachments: As for ``session.send``.
             timeout: Seconds for the turn in all; ``None`` for no limit.
             idle_timeout: Seconds without any event; ``None`` for no limit.
+            until: When the turn ends, as for ``session.send``; what still runs then ends with the session.
             fields: Any field of ``SessionOptions``.
 
         Raises:
@@ -239,6 +246,7 @@ class Sessions:
                     attachments=attachments,
                     timeout=timeout,
                     idle_timeout=idle_timeout,
+                    until=until,
                     **given,
                 )
             )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
     from missionlink.session.turn import Turn as AsyncTurn
     from missionlink.session.turn import TurnResult
+    from missionlink.session.turn_state import Until
 
 __all__ = ("Turn", "check_unasked")
 
@@ -44,7 +45,7 @@ class Turn:
 
     @property
     def id(self) -> str:
-        """The runtime's id of the prompt."""
+        """The runtime's id of the prompt; another one after it was sent again, see ``cancel``."""
         return self._inner.id
 
     @property
@@ -68,6 +69,7 @@ class Turn:
         timeout: float | None = None,
         idle_timeout: float | None = None,
         on_timeout: Literal["abort", "leave"] = "abort",
+        until: Until | None = None,
     ) -> TurnResult:
         """Wait for the end of the turn, and until the session's functions have been called for its events.
 
@@ -77,6 +79,7 @@ class Turn:
             timeout: Seconds in all; ``None`` for no limit.
             idle_timeout: Seconds without any event of the session; ``None`` for no limit.
             on_timeout: Whether a turn that takes too long is aborted or left running.
+            until: When the turn ends, as for ``session.send``; ``None`` for what was said there.
 
         Raises:
             TurnFailed: The agent or its model reported an error.
@@ -86,7 +89,9 @@ class Turn:
         if not self.is_done:
             check_unasked("turn.wait()", self.session_id)
         with self._deliveries.caught_up():
-            return self._portal.run(self._inner.wait, timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout)
+            return self._portal.run(
+                self._inner.wait, timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout, until=until
+            )
 
     def ignore_events(self) -> None:
         """Keep no events for iteration: the caller only wants the result."""
@@ -95,8 +100,10 @@ class Turn:
     def cancel(self) -> None:
         """Stop the turn; the result then has the status ``"aborted"``. Nothing happens if it has ended.
 
-        A prompt that still waits in the queue is taken out of it, and the turn under way goes on. Stopping the turn
-        under way is ``session.abort()``: runtimes from 1.0.81 on then drop what waits behind it as well.
+        A prompt that still waits in the queue is taken out of it, and the turn under way goes on. When the turn
+        under way is stopped, runtimes from 1.0.81 on drop what waits behind it: this session's prompts are then sent
+        again, in their order, and their turns have another ``id``. Those of other clients end as ``"aborted"`` there,
+        with ``dropped_prompt``.
 
         Raises:
             UnsupportedByRuntime: It waits, and the runtime (up to 1.0.71) can only take the newest prompt out.
@@ -116,7 +123,7 @@ class Turn:
 
         Raises:
             InvalidOption: An argument is wrong; nothing was sent.
-            RequestRefused: The turn has ended; nothing was sent.
+            RequestRefused: The turn has ended, or the agent has other work to do before; nothing was sent.
             RequestFailed, ConnectionFailed: The runtime did not take it.
         """
         self._portal.run(self._inner.steer, prompt, attachments=attachments)

@@ -28,6 +28,7 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  └─ RequestTimeout (also TimeoutError)
     ├─ SessionError
     │  ├─ SessionNotFound
+    │  ├─ SessionBusy (also TimeoutError)
     │  ├─ SessionClosed
     │  ├─ SessionIdMismatch
     │  │  └─ SessionAlreadyOpen
@@ -115,6 +116,7 @@ from missionlink.errors.sessions import (
     ConsumerOverflow,
     OutputInvalid,
     SessionAlreadyOpen,
+    SessionBusy,
     SessionClosed,
     SessionError,
     SessionIdMismatch,
@@ -173,6 +175,7 @@ __all__ = (
     "RuntimeUnavailable",
     "ScriptMismatch",
     "SessionAlreadyOpen",
+    "SessionBusy",
     "SessionClosed",
     "SessionError",
     "SessionIdMismatch",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,6 +67,8 @@ class MissionlinkError(Exception):
 
     can_retry: bool = False
     """Whether the same call may succeed when it is made again, with nothing changed."""
+    text: str = ""
+    """Of an error that ends a turn, or the wait for it: what the agent has said so far."""
 
     def __init__(self, *args: object) -> None:
         if args and (args[0] is None or isinstance(args[0], str)):
@@ -75,6 +77,17 @@ class MissionlinkError(Exception):
 
     def __str__(self) -> str:
         return super().__str__() or _meaning(type(self))
+
+    @property
+    def events(self) -> tuple[Any, ...]:
+        """Of such an error: the persisted events of the turn, the last 1,000 at most."""
+        # Not an annotated attribute: tools resolve annotations in the package, which does not know this type.
+        events: tuple[Any, ...] = self.__dict__.get("_events", ())
+        return events
+
+    @events.setter
+    def events(self, events: tuple[Any, ...]) -> None:
+        self.__dict__["_events"] = events
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default calls the class with ``args``, which fails for classes with keyword-only facts.

@@ -15,6 +15,7 @@ __all__ = (
     "ConsumerOverflow",
     "OutputInvalid",
     "SessionAlreadyOpen",
+    "SessionBusy",
     "SessionClosed",
     "SessionError",
     "SessionIdMismatch",
@@ -119,6 +120,22 @@ class CloudNotReady(CloudSessionFailed, TimeoutError):
     """The remote worker was not ready in time; nothing was sent to it."""
 
     can_retry = True
+
+
+class SessionBusy(SessionError, TimeoutError):
+    """The agent works on prompts of others, and would not say which answer is the one to yours; nothing was sent.
+
+    Wait until the session is idle, or stop the agent with ``session.abort()``.
+    """
+
+    can_retry = True
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"the agent of session {session_id!r} works on prompts that others have sent, or that were sent before "
+            "the session was resumed, and does not say which answer is whose; wait until it is idle, or abort"
+        )
+        self.session_id: str | None = session_id
 
 
 class TurnFailed(SessionError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from missionlink.errors import (
@@ -20,6 +21,7 @@ from missionlink.options.encode import cloud_params, lean, not_passed_on, unserv
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.session.adopted import AdoptedCore
 from missionlink.session.cloud_errors import opening_error
+from missionlink.session.cloud_work import CloudWork
 from missionlink.session.conversation import (
     WENT_AWAY,
     ConversationBase,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.session import SessionOptions
+    from missionlink.protocol.envelope import Event
     from missionlink.session.link import Link
 
 __all__ = ("CloudCreation", "CloudResumption")
@@ -43,6 +46,16 @@ _log = logging.getLogger("missionlink.session")
 
 # How long opening waits for the first reading of the history, which goes on in the background.
 _HISTORY_HEAD_START_SECONDS = 1.0
+# An agent begins to work on a prompt that it has been sent, and the event of it is here, in less than this.
+_OTHERS_BEGIN_SECONDS = 2.0
+# The clocks of two machines differ by less than this.
+_RECENT_SECONDS = 10.0
+
+
+def _is_recent(history: list[Event]) -> bool:
+    """Whether prompts may just have been sent that the history does not show yet."""
+    last = history[-1].time if history else None
+    return last is not None and abs((datetime.now(UTC) - last).total_seconds()) < _RECENT_SECONDS
 
 
 class CloudCreation(ConversationBase):
@@ -248,6 +261,17 @@ class CloudResumption(ResumptionBase):
         if self.abandoned:
             await self.discard(session)
             raise ConnectionClosed(WENT_AWAY)
-        catching_up = self.link.tasks.start(session.catch_up(self._cloud.catch_up_timeout, deliver=self._history))
+        work = session.track_turns().work
+        assert isinstance(work, CloudWork)
+
+        def look(history: list[Event]) -> None:
+            is_unanswered = session.id in self.link.unanswered or _is_recent(history)
+            self.link.unanswered.discard(session.id)
+            work.recall(history, is_unanswered=is_unanswered, patience=_OTHERS_BEGIN_SECONDS)
+
+        catching_up = self.link.tasks.start(
+            session.catch_up(self._cloud.catch_up_timeout, deliver=self._history, look=look)
+        )
+        work.recalling = catching_up
         await asyncio.wait({catching_up}, timeout=_HISTORY_HEAD_START_SECONDS)
         return session

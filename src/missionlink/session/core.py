@@ -29,6 +29,7 @@ from missionlink.session.facts import TELLING, Facts
 from missionlink.session.history import decode_history, merge, open_questions
 from missionlink.session.leaving import leave
 from missionlink.session.leftover import LeftOver
+from missionlink.session.outbox import Outbox
 from missionlink.session.tracker import TurnTracker
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class SessionCore:
 
     __slots__ = (
         "__weakref__", "_closed", "_closing", "_rpc", "_tracker", "cloud", "dispatcher", "facts",
-        "handlers", "id", "is_resumed", "link", "options",
+        "handlers", "id", "is_resumed", "link", "options", "outbox",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +85,8 @@ class SessionCore:
         self._closed: MissionlinkError | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tracker: TurnTracker | None = None
+        self.outbox: Outbox | None = None
+        """Sends the session's prompts; made with the first one."""
         self._rpc: SessionRpc | None = None
         if options.on_event is not None:
             self.subscribe((), options.on_event)
@@ -135,7 +138,15 @@ class SessionCore:
     def track_turns(self) -> TurnTracker:
         """Return what follows the session's turns, made with the first one."""
         if self._tracker is None:
-            self._tracker = TurnTracker(self.id, is_cloud=self.cloud is not None, left_over=LeftOver(self))
+            self.outbox = Outbox(self)
+            self._tracker = TurnTracker(
+                self.id,
+                is_cloud=self.cloud is not None,
+                left_over=LeftOver(self),
+                send_again=self.outbox.send_again,
+                # The agent of a cloud session goes on with its prompts after the session's end here.
+                left_unanswered=lambda: self.link.note_unanswered(self.id) if self.cloud is not None else None,
+            )
             self.dispatcher.attach(self._tracker, tracks=True)
         return self._tracker
 
@@ -197,12 +208,15 @@ class SessionCore:
 
     # While the session is opened.
 
-    async def catch_up(self, timeout: float, *, deliver: bool = True) -> None:
+    async def catch_up(
+        self, timeout: float, *, deliver: bool = True, look: Callable[[list[Event]], None] | None = None
+    ) -> None:
         """Read the history once and hand on what the wire left out, in its place.
 
         Args:
             timeout: Seconds; then events go on without it.
             deliver: Whether consumers get the history; else only what is open in it is acted on.
+            look: Called with the history before any event is delivered; empty if it was not read.
         """
         history: list[Event] = []
         try:
@@ -216,6 +230,8 @@ class SessionCore:
         except MissionlinkError as error:
             _log.warning("the history of session %r was not read: %s", self.id, error)
         finally:
+            if look is not None:
+                look(history)
             self._merge(history, deliver=deliver)
 
     def _merge(self, history: list[Event], *, deliver: bool) -> None:

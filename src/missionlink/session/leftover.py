@@ -17,6 +17,7 @@ import msgspec
 
 from missionlink.errors import MissionlinkError, UnsupportedByRuntime
 from missionlink.protocol.results import read_result
+from missionlink.session.under_way import DROPPED
 
 if TYPE_CHECKING:
     from missionlink.session.core import SessionCore
@@ -26,10 +27,12 @@ __all__ = ("LeftOver",)
 
 _log = logging.getLogger("missionlink.session")
 
-_QUIET_SECONDS = 10.0
-"""A runtime that has work to do says something in this time, or does not answer either."""
+_QUIET_SECONDS = 0.2
+"""A runtime says that it has work from the moment on at which it accepts a prompt."""
 _QUIET_SECONDS_AT_FIRST = 1.0
 """The same while no prompt has come back in the session: maybe none ever will."""
+_TIMES_UNASKED = 50
+"""A runtime that cannot be asked is given so many times as long to say something."""
 
 
 class _Activity(msgspec.Struct, rename="camel"):
@@ -58,22 +61,27 @@ class LeftOver:
 
 async def _end(core: SessionCore, tracker: TurnTracker) -> None:
     """Wait for silence, ask the runtime, and end the turns that wait for nothing."""
+    under_way = tracker.under_way
+    patience = 1
     try:
-        while tracker.has_waiting:
+        while waiting := under_way.waiting:
             quiet_since = tracker.last_activity()
-            await asyncio.sleep(_QUIET_SECONDS if tracker.shows_prompts else _QUIET_SECONDS_AT_FIRST)
+            await asyncio.sleep(patience * (_QUIET_SECONDS if tracker.work.shows_prompts else _QUIET_SECONDS_AT_FIRST))
             if tracker.last_activity() != quiet_since:
                 continue
             try:
-                if await _has_work(core):
+                if patience == 1 and await _has_work(core):
                     # It will be idle again, and then this is looked at again.
                     return
             except UnsupportedByRuntime:
                 # Idle, silent, and it cannot be asked: there is nothing to wait for.
-                tracker.drop_waiting(as_aborted=tracker.shows_prompts)
+                patience = _TIMES_UNASKED
+                continue
+            as_aborted = patience == 1 or tracker.work.shows_prompts
             if tracker.last_activity() == quiet_since:
                 _log.warning("session %r: the runtime has dropped a prompt that it had accepted", core.id)
-                tracker.drop_waiting()
+                # Not those that were accepted since.
+                under_way.drop([turn for turn in waiting if turn.is_waiting], DROPPED, as_aborted=as_aborted)
     except MissionlinkError as error:
         # The session or the connection has ended, and with it every turn; or the runtime would not say.
         _log.info("session %r: what waits was not looked at: %s", core.id, error)

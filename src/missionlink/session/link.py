@@ -29,6 +29,8 @@ _log = logging.getLogger("missionlink.handlers")
 
 _Result = TypeVar("_Result")
 
+_MOST_UNANSWERED = 10_000
+
 
 class _Answers:
     """The connection as the handlers of sessions use it."""
@@ -70,6 +72,14 @@ class Link(msgspec.Struct, eq=False):
     runs_here: bool = False
     """Whether this client has started the runtime, so that both see the same files."""
     answers: _Answers = msgspec.field(default_factory=_Answers)
+    unanswered: set[str] = msgspec.field(default_factory=set[str])
+    """Cloud sessions that were left while the agent had prompts of this program to work on."""
+
+    def note_unanswered(self, session_id: str) -> None:
+        """Note such a session; of very many the others are forgotten."""
+        if len(self.unanswered) >= _MOST_UNANSWERED:
+            self.unanswered.clear()
+        self.unanswered.add(session_id)
 
     def __post_init__(self) -> None:
         self.answers.join(self)

@@ -150,15 +150,22 @@ async def run_for_output(
     except ValueError as error:
         problem = str(error)
     if first.status == "aborted" or (timeout is not None and started + timeout <= loop.time()):
-        raise OutputInvalid(problem, session_id=prompts.id, text=first.text)
+        raise _invalid(problem, prompts.id, first)
     # What was attached has been read.
     again = {name: value for name, value in send.items() if name != "attachments"}
     again = _with_form(form, None, again, is_cloud=prompts.is_cloud)
     second = await run_within(prompts, form.ask_again(problem), limits, again, since=started)
+    both = _joined(first, second)
     try:
-        return _read(form, _joined(first, second))
+        return _read(form, both)
     except ValueError as error:
-        raise OutputInvalid(str(error), session_id=prompts.id, text=second.text) from error
+        raise _invalid(str(error), prompts.id, both) from error
+
+
+def _invalid(problem: str, session_id: str, result: TurnResult) -> OutputInvalid:
+    error = OutputInvalid(problem, session_id=session_id, text=result.text)
+    error.events = tuple(result.events)
+    return error
 
 
 def _with_form(form: OutputForm[Any], shown: str | None, send: Mapping[str, Any], *, is_cloud: bool) -> dict[str, Any]:

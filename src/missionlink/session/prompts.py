@@ -7,17 +7,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
-import msgspec
-
-from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
 from missionlink.options.loopback import with_proxy_hint
-from missionlink.protocol.results import read_result
+from missionlink.protocol.timeouts import check_seconds
 from missionlink.session.conduct import Conduct, SessionMode
 from missionlink.session.sending import AgentMode, TurnControl, abort, further_members, send_params, wait_until_taken
 from missionlink.session.stream import EventQueue
 from missionlink.session.timed_prompt import run_within
-from missionlink.session.turn import Turn, TurnResult
-from missionlink.session.turn_state import TurnState
+from missionlink.session.turn import Turn, TurnResult, turn_end
+from missionlink.session.turn_state import TurnState, Until
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -26,12 +23,18 @@ if TYPE_CHECKING:
     from missionlink.session.output_types import OutputAdapter
     from missionlink.session.queue import Queue
 
-__all__ = ("AgentMode", "Prompts", "SendOptions", "SessionMode")
+__all__ = ("AgentMode", "Prompts", "SendOptions", "SessionMode", "TurnEnd")
 
 _Output = TypeVar("_Output")
 
 
-class SendOptions(TypedDict, total=False):
+class TurnEnd(TypedDict, total=False):
+    """When a turn ends; see ``send``."""
+
+    until: Until
+
+
+class SendOptions(TurnEnd, total=False):
     """What ``send``, ``stream`` and ``run`` take besides the prompt; see ``send``."""
 
     mode: Literal["enqueue", "immediate"] | None
@@ -40,10 +43,6 @@ class SendOptions(TypedDict, total=False):
     display_prompt: str | None
     request_headers: Mapping[str, str] | None
     extra: Mapping[str, Any] | None
-
-
-class _Accepted(msgspec.Struct, rename="camel"):
-    message_id: str = ""
 
 
 class Prompts(Conduct):
@@ -62,6 +61,7 @@ class Prompts(Conduct):
         request_headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
         timeout: float | None = 60.0,
+        **end: Unpack[TurnEnd],
     ) -> Turn:
         """Start a turn and return once the runtime has accepted the prompt.
 
@@ -77,12 +77,17 @@ class Prompts(Conduct):
             request_headers: Further HTTP headers of the model's requests in this turn. Not for cloud sessions.
             extra: Further members of ``session.send`` in wire spelling.
             timeout: Seconds to wait for acceptance, not for the answer.
+            end: When the turn ends: ``until="idle"`` (default), when the session has nothing left to do, background
+                commands of the agent included; ``until="assistant_idle"``, when the agent has stopped talking. What
+                still runs then goes on, and what the agent says about it later belongs to no turn.
 
         Raises:
             InvalidOption: An argument is wrong; nothing was sent.
             UnsupportedByRuntime: The runtime would leave out an attachment of this kind; nothing was sent.
             CloudNotReady: The remote worker was not ready in time; nothing was sent.
             RequestFailed: The runtime did not accept the prompt.
+            SessionBusy: The agent of a cloud session works on prompts of others, and would not say which answer is
+                whose; nothing was sent.
             SessionClosed, ConnectionFailed: The session or the connection has ended.
         """
         members = {
@@ -92,27 +97,19 @@ class Prompts(Conduct):
             "displayPrompt": display_prompt,
             "requestHeaders": request_headers,
         }
-        params = {**send_params(self._core, prompt, members), **further_members(extra)}
-        await wait_until_taken(self._core)
-        tracker = self._core.track_turns()
+        core = self._core
+        until = turn_end(end)
+        check_seconds("timeout", timeout)
+        params = {**send_params(core, prompt, members), **further_members(extra)}
+        await wait_until_taken(core)
         # People, and the events of older runtimes, see this in place of the prompt.
         shown = str(params.get("displayPrompt") or params["prompt"])
-        link = self._core.link
-        explain = partial(with_proxy_hint, options=link.options)
-        state = TurnState(self._core.id, shown, EventQueue(self._core.id, link.connection), explain)
-        turn = Turn(state, TurnControl(self._core, tracker))
-        tracker.add(state)
-        try:
-            result = await self._core.call("session.send", params, timeout=timeout)
-            state.id = read_result("session.send", result, _Accepted).message_id
-            tracker.accepted(state)
-        except (RequestRejected, InvalidOption):
-            tracker.remove(state)
-            raise
-        except BaseException:
-            # The runtime may have taken the prompt: what comes of it must not be taken for the next turn's.
-            state.queue.drop()
-            raise
+        explain = partial(with_proxy_hint, options=core.link.options)
+        queue = EventQueue(core.id, core.link.connection)
+        state = TurnState(core.id, shown, queue, explain, params=params, until=until)
+        turn = Turn(state, TurnControl(core, core.track_turns()))
+        assert core.outbox is not None
+        await core.outbox.send(state, timeout)
         return turn
 
     @overload
@@ -209,14 +206,15 @@ class Prompts(Conduct):
         try:
             yield turn
         finally:
-            if not turn.is_done and not self._core.is_closed:
-                with contextlib.suppress(MissionlinkError):
-                    await turn.cancel()
+            if not self._core.is_closed:
+                # Not for programs: they learn whether it was stopped.
+                await turn._leave()  # pyright: ignore[reportPrivateUsage]
 
     async def abort(self) -> None:
         """Stop what the agent is doing; nothing happens if it does nothing.
 
-        Prompts that wait in the queue are dropped by runtimes from 1.0.81 on, and worked on by older ones.
+        Prompts that wait in the queue are dropped by runtimes from 1.0.81 on, and worked on by older ones. To stop one
+        turn only, use ``turn.cancel()``.
 
         Raises:
             RequestRefused: The runtime could not abort.

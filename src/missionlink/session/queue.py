@@ -62,7 +62,7 @@ class Queue:
     async def remove(self, prompt: QueuedPrompt) -> None:
         """Take a prompt out (from 1.0.81 on)."""
         await self._change("session.queue.removeAt", prompt, "removed")
-        self._core.track_turns().withdrawn(prompt.turn_id, prompt.text)
+        _withdrawn(self._core, prompt.turn_id, prompt.text)
 
     async def move(self, prompt: QueuedPrompt, position: int) -> None:
         """Put a prompt at another place, counted from 0 (from 1.0.81 on)."""
@@ -87,9 +87,9 @@ class Queue:
         await core.call("session.queue.clear", {"sessionId": core.id})
         # Only these: a prompt that has left the queue, and not begun yet, is none of them.
         for prompt in waiting.items:
-            core.track_turns().withdrawn(prompt.turn_id, prompt.text)
+            _withdrawn(core, prompt.turn_id, prompt.text)
         for text in waiting.steering_messages:
-            core.track_turns().withdrawn(None, text)
+            _withdrawn(core, None, text)
 
     async def pause(self) -> None:
         """Let nothing leave the queue until ``resume`` (from 1.0.81 on); the turn under way goes on."""
@@ -134,16 +134,26 @@ async def withdraw(core: SessionCore, turn: TurnState) -> bool:
         if mine is not None:
             await Queue(core).remove(mine)
         return mine is not None
+    if all(prompt.text != turn.prompt for prompt in waiting.items):
+        # Those of others.
+        return False
     # Up to 1.0.71 the newest prompt is the only one that can be named, unless one steers.
     is_newest = waiting.items[-1].text == turn.prompt and not waiting.steering_messages
-    if not is_newest or not core.track_turns().is_newest(turn):
+    if not is_newest or not core.track_turns().under_way.is_newest(turn):
         raise UnsupportedByRuntime("session.queue.withdrawMessage", core.link.runtime_version)
     raw = await core.call("session.queue.removeMostRecent", {"sessionId": core.id})
     done: dict[str, bool] = read_result("session.queue.removeMostRecent", raw, dict[str, bool])
     removed = bool(done.get("removed"))
     if removed:
-        core.track_turns().withdrawn(turn.id, turn.prompt)
+        _withdrawn(core, turn.id, turn.prompt)
     return removed
+
+
+def _withdrawn(core: SessionCore, turn_id: str | None, prompt: str) -> None:
+    """Note that a prompt was taken out of the queue."""
+    tracker = core.track_turns()
+    if not tracker.under_way.withdrawn(turn_id, prompt):
+        tracker.steering.take(prompt)
 
 
 async def _items(core: SessionCore) -> _Items:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from missionlink.errors import InvalidOption, RequestRefused, RequestRejected, SessionClosed, UnsupportedByRuntime
+from missionlink.errors import (
+    InvalidOption,
+    MissionlinkError,
+    RequestRefused,
+    RequestRejected,
+    SessionClosed,
+    UnsupportedByRuntime,
+)
 from missionlink.options.checks import check_content, check_headers, check_members
 from missionlink.protocol.json_text import well_formed
 from missionlink.protocol.results import Success, read_result
@@ -102,10 +110,13 @@ async def wait_until_taken(core: SessionCore) -> None:
         await core.wait_ready(core.cloud.ready_timeout)
 
 
-async def abort(core: SessionCore) -> None:
-    """Stop what the agent is doing."""
+async def abort(core: SessionCore, only: TurnState | None = None) -> None:
+    """Stop what the agent is doing; ``only`` is the turn that is meant, and prompts behind it are to be worked on."""
     tracker = core.track_turns()
-    requested = tracker.abort_requested()
+    tracker.under_way.take_back(None if only is None else [only])
+    if only is not None and only.done.done():
+        return
+    requested = tracker.abort_requested(only)
     try:
         result = await core.call("session.abort", {"sessionId": core.id})
         # An answer that says nothing says of no failure either.
@@ -115,7 +126,7 @@ async def abort(core: SessionCore) -> None:
     except (RequestRejected, RequestRefused):
         tracker.aborts.refused(requested)
         raise
-    tracker.abort_confirmed()
+    tracker.abort_confirmed(requested)
 
 
 class TurnControl:
@@ -138,7 +149,7 @@ class TurnControl:
 
     async def cancel(self, turn: TurnState) -> None:
         """Stop one turn, or take its prompt out of the queue."""
-        if self._tracker.may_wait(turn):
+        if self._tracker.under_way.may_wait(turn):
             if self._core.cloud is not None:
                 version = self._core.link.runtime_version
                 raise UnsupportedByRuntime("session.queue.removeAt", version, options=("a cloud session",))
@@ -146,7 +157,30 @@ class TurnControl:
 
             if await withdraw(self._core, turn) or turn.done.done():
                 return
-        await abort(self._core)
+        await abort(self._core, turn)
+
+    async def stop(self, turn: TurnState, patience: float) -> str:
+        """Stop a turn, and say how that went; with a runtime that does not answer it goes on in the background.
+
+        Args:
+            turn: The turn.
+            patience: Most seconds that this takes.
+        """
+        stopping = self._core.link.tasks.start(self.cancel(turn), logged=False)
+        if not (await asyncio.wait({stopping}, timeout=patience))[0]:
+            return f"the runtime has not confirmed within {patience:g} s that it was aborted"
+        if stopping.cancelled():
+            return "the client was closed while it was aborted"
+        error = stopping.exception()
+        if error is None:
+            return "it was aborted"
+        if not isinstance(error, MissionlinkError):
+            raise error
+        return f"aborting it failed: {error or type(error).__name__}"
+
+    def end_with_talk(self, turn: TurnState) -> None:
+        """Let a turn end when the agent stops talking."""
+        self._tracker.assistant_idle.wait_no_longer(turn)
 
     async def steer(self, turn: TurnState, prompt: str, attachments: Sequence[Attachment | Mapping[str, Any]]) -> None:
         """Send a prompt that steers a turn."""
@@ -155,6 +189,9 @@ class TurnControl:
         core.check_open()
         if turn.done.done():
             raise RequestRefused("session.send", "the turn has ended; send a new prompt instead", None)
+        if self._tracker.under_way.is_behind(turn):
+            # The prompt would steer another turn, or another client's work.
+            raise RequestRefused("session.send", "the turn still waits for its turn; steer the one under way", None)
         steering, prompt = self._tracker.steering, params["prompt"]
         steering.sent(prompt)
         try:

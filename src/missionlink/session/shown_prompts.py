@@ -1,4 +1,4 @@
-"""Whose prompt it is that comes back among the events of a session."""
+"""Prompts that come back among the events of a session, and the turns that they are of."""
 
 from __future__ import annotations
 
@@ -6,54 +6,125 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from missionlink.session.turn_state import decode_or_default
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from missionlink.session.steering import Steering
+    from missionlink.protocol.envelope import Event
     from missionlink.session.turn_state import TurnState
 
-__all__ = ("ShownPrompt", "whose")
+__all__ = ("HookPrompts", "ShownPrompt", "whose", "whose_in_cloud")
 
 
 class ShownPrompt(msgspec.Struct, rename="camel"):
     """The payload of a ``user.message``, as far as turns need it."""
 
-    message_id: str = ""
-    content: str = ""
+    message_id: str | None = None
+    content: str | None = None
+    delivery: str | None = None
+    """``"idle"``, ``"queued"`` or ``"steering"``; runtimes up to 1.0.71 do not say it."""
+    source: str | None = None
+    is_autopilot_continuation: bool | None = None
+    attachments: list[msgspec.Raw] | None = None
+    parent_agent_task_id: str | None = None
+    """Given where a prompt begins a piece of work, and not where it steers."""
+
+    @property
+    def is_of_the_runtime(self) -> bool:
+        """Whether the runtime itself prompts the agent, to go on with what it does."""
+        return bool(self.is_autopilot_continuation or self.source or not (self.content or self.attachments))
 
 
-def whose(
-    prompt: ShownPrompt,
-    turns: Sequence[TurnState],
-    active: TurnState | None,
-    steering: Steering,
-    *,
-    is_cloud: bool,
-    is_between_rounds: bool,
-) -> TurnState | None:
-    """Return the turn that a prompt is of, or ``None`` for a prompt that steers or is nobody's here.
+class _Output(msgspec.Struct, rename="camel"):
+    modified_prompt: str | None = None
+    decision: str | None = None
+    reason: str | None = None
+
+
+class _Input(msgspec.Struct):
+    prompt: str | None = None
+
+
+class _Hook(msgspec.Struct, rename="camel"):
+    hook_type: str = ""
+    input: _Input | None = None
+    output: _Output | None = None
+
+
+class HookPrompts:
+    """Prompts that hooks write, of this program or of others: the events of the hooks tell them.
+
+    An ``agentStop`` hook that blocks makes the agent go on with the hook's reason as the prompt. Runtimes up to 1.0.71
+    show a prompt as a ``userPromptSubmitted`` hook has changed it.
+    """
+
+    __slots__ = ("_changed", "_goes_on_with", "_submitted")
+
+    def __init__(self) -> None:
+        self._submitted = ""
+        self._changed: tuple[str, str] | None = None
+        self._goes_on_with: str | None = None
+
+    def take(self, event: Event) -> None:
+        """Take a ``hook.start`` or ``hook.end``."""
+        hook = decode_or_default(event, _Hook)
+        if hook.hook_type == "userPromptSubmitted":
+            if hook.input is not None:
+                self._submitted = hook.input.prompt or ""
+            elif hook.output is not None and hook.output.modified_prompt:
+                self._changed = hook.output.modified_prompt, self._submitted
+        elif hook.hook_type == "agentStop" and hook.output is not None and hook.output.decision == "block":
+            self._goes_on_with = hook.output.reason or ""
+
+    def original(self, content: str) -> str:
+        """Return what a prompt was before a hook changed it."""
+        changed, self._changed = self._changed, None
+        return changed[1] if changed is not None and changed[0] == content else content
+
+    def makes_go_on(self, content: str) -> bool:
+        """Whether a hook has made the agent go on with this prompt."""
+        asked, self._goes_on_with = self._goes_on_with, None
+        return asked is not None and asked == content
+
+    def idle(self) -> None:
+        """Note that the agent has nothing to do: no hook makes it go on."""
+        self._changed = self._goes_on_with = None
+
+
+def whose(prompt: ShownPrompt, content: str, turns: Sequence[TurnState]) -> TurnState | None:
+    """Return the turn of a local session that a prompt is of.
+
+    A named prompt may be of a turn that has not heard its name yet: then a turn is returned whose ``id`` is empty.
 
     Args:
         prompt: What is shown.
+        content: Its text, before hooks changed it.
         turns: Those under way, oldest first.
-        active: The one that is being worked on.
-        steering: Prompts that are no turns; one that has come back is taken out.
-        is_cloud: Whether prompts may come back twice: the local echo and the remote copy.
-        is_between_rounds: Whether the agent may be done with the active turn.
     """
     waiting = [turn for turn in turns if not turn.copies_seen]
     if prompt.message_id:
         for turn in turns:
             if turn.id == prompt.message_id:
                 return turn
-        # A prompt with a name is nobody else's; its own turn may just not have heard its name yet.
         waiting = [turn for turn in waiting if not turn.id]
-    if steering.take(prompt.content):
-        return None
-    same = [turn for turn in waiting if turn.prompt == prompt.content]
+    return next((turn for turn in waiting if turn.prompt == content), None)
+
+
+def whose_in_cloud(
+    content: str, turns: Sequence[TurnState], active: TurnState | None, *, is_between_rounds: bool
+) -> TurnState | None:
+    """Return the turn of a cloud session that a prompt is of; prompts may come back twice there.
+
+    Args:
+        content: The text that is shown.
+        turns: Those under way, oldest first.
+        active: The one that is being worked on.
+        is_between_rounds: Whether the agent may be done with the active turn.
+    """
+    same = [turn for turn in turns if turn.prompt == content]
+    waiting = [turn for turn in same if not turn.copies_seen]
     # A copy of what is being worked on, or of a prompt that was shown before its turn.
-    if active is not None and prompt.content == active.prompt and (not same or (is_cloud and not is_between_rounds)):
+    if active is not None and active in same and not (waiting and is_between_rounds):
         return active
-    if is_cloud and not same:
-        same = [turn for turn in turns if turn.copies_seen and turn.prompt == prompt.content]
-    return next(iter(same or waiting), None)
+    return next(iter(waiting or same), None)

@@ -6,13 +6,18 @@ from typing import Any
 
 from missionlink.errors import InvalidOption
 from missionlink.options.checks import check_content
-from missionlink.session.turn import check_limits
+from missionlink.session.turn import check_limits, turn_end
 
 __all__ = ("check_single_prompt",)
 
 
 def check_single_prompt(
-    prompt: object, output_type: Any, attachments: object, timeout: float | None, idle_timeout: float | None
+    prompt: object,
+    output_type: Any,
+    attachments: object,
+    timeout: float | None,
+    idle_timeout: float | None,
+    until: object,
 ) -> None:
     """Refuse what ``client.run`` could not send.
 
@@ -20,6 +25,7 @@ def check_single_prompt(
         InvalidOption: Something is wrong.
     """
     check_limits(timeout, idle_timeout, "abort")
+    turn_end({"until": until})
     check_content("prompt", prompt, allow_none=False, allow_empty=True)
     if attachments not in ((), []):
         from missionlink.options.attachments import attachments_to_wire

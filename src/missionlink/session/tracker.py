@@ -1,7 +1,8 @@
-"""Tells which events belong to which turn of a session.
+"""The turns of one session, and which events belong to which of them.
 
-Several turns may be under way. Runtimes from 1.0.92 on name the prompt in the events; for older ones and for cloud
-sessions turns are told apart by order and by the text of the prompt.
+The agent works on one prompt at a time. What it does from a prompt on belongs to that prompt's turn, until it turns to
+another prompt or is idle; prompts of other clients belong to no turn here. Which prompt it is that the agent turns to
+is said in ``local_work`` and ``cloud_work``.
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ import msgspec
 
 from missionlink.errors import MissionlinkError, SessionClosed, TurnFailed
 from missionlink.protocol.envelope import PIECES
-from missionlink.session.aborts import Aborts
+from missionlink.session.aborts import Abort, Aborts
+from missionlink.session.assistant_idle import AssistantIdle
+from missionlink.session.cloud_work import CloudWork
+from missionlink.session.local_work import LocalWork
 from missionlink.session.quiet import SECONDS_AFTER_ABORT, QuietEnd
-from missionlink.session.rounds import Rounds
-from missionlink.session.shown_prompts import ShownPrompt, whose
 from missionlink.session.steering import Steering
-from missionlink.session.turn_state import TurnState, decode_or_default
+from missionlink.session.turn_state import decode_or_default
+from missionlink.session.under_way import DROPPED, DROPPED_BEHIND, STOPPED, UnderWay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from missionlink.protocol.envelope import Event
+    from missionlink.session.turn_state import TurnState
 
 __all__ = ("TurnTracker",)
 
@@ -32,11 +36,11 @@ __all__ = ("TurnTracker",)
 class _Warning(msgspec.Struct, rename="camel"):
     warning_type: str = ""
     message: str = ""
-    originating_message_id: str = ""
+    originating_message_id: str | None = None
 
 
 class _Idle(msgspec.Struct):
-    aborted: bool = False
+    aborted: bool | None = None
 
 
 _ACTIVITY = frozenset(
@@ -51,29 +55,48 @@ _ACTIVITY = frozenset(
 
 
 class TurnTracker:
-    """Tells which events belong to which turn of a session.
+    """The turns of one session that are under way.
 
     Args:
         session_id: The session.
-        is_cloud: Whether prompts may come back twice (the local echo and the remote copy).
+        is_cloud: Whether the agent works on another machine.
         left_over: Called when the session is idle though a prompt was accepted and has not come back.
+        send_again: Called with turns whose prompts the runtime dropped since another turn was cancelled, in order;
+            they stay under way. ``None`` ends them.
+        left_unanswered: Called when the session ends here while the agent may still work on its prompts.
     """
 
-    def __init__(self, session_id: str, *, is_cloud: bool, left_over: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        is_cloud: bool,
+        left_over: Callable[[], None] = lambda: None,
+        send_again: Callable[[Sequence[TurnState]], None] | None = None,
+        left_unanswered: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._left_unanswered = left_unanswered
         self._left_over = left_over
+        self._send_again = send_again
         self._session_id = session_id
         self._is_cloud = is_cloud
-        self._turns: list[TurnState] = []
-        self._active: TurnState | None = None
         self.steering: Steering = Steering()
         """Prompts that are no turns."""
         self.aborts: Aborts = Aborts(is_cloud=is_cloud)
         """Which turns are being stopped."""
-        self._rounds = Rounds()
-        self.shows_prompts: bool = False
-        """Whether prompts come back at all: every runtime seen shows them, others need not."""
-        self._idle_too_early: TurnState | None = None
-        self._quiet = QuietEnd(self.last_activity, self._end_unseen, is_cloud=is_cloud)
+        self.under_way: UnderWay = UnderWay(self.aborts, is_cloud=is_cloud)
+        """The turns."""
+        self._turns = turns = self.under_way.turns
+        kind = CloudWork if is_cloud else LocalWork
+        self.work: LocalWork | CloudWork = kind(turns, self.steering, self.under_way.finish)
+        """What the agent works on."""
+        self.under_way.work = self.work
+        self._quiet = self.under_way.quiet = QuietEnd(self.last_activity, self._end_unseen, is_cloud=is_cloud)
+        self.assistant_idle: AssistantIdle = AssistantIdle(self._end_talk, is_cloud=is_cloud)
+        """Whether the agent has stopped talking."""
+        self._held: list[Event] | None = None
+        self._ends_too_early: TurnState | None = None
+        self._in_doubt: list[TurnState] = []
         self._now = asyncio.get_running_loop().time
         self._last_activity = self._now()
         self.last_event: str = ""
@@ -83,92 +106,99 @@ class TurnTracker:
         """Return when the session's last event came, as the event loop counts time."""
         return self._last_activity
 
+    # What this program does.
+
     def add(self, turn: TurnState) -> None:
         """Follow a turn from now on."""
         if not self._turns:
             self.last_event = ""
+        turn.is_sent = True
         self._turns.append(turn)
 
     def accepted(self, turn: TurnState) -> None:
         """Note that the runtime has taken a turn's prompt; events of the turn may have come before."""
         turn.is_accepted = True
-        if self._idle_too_early is turn and not self.shows_prompts:
+        self._release()
+        if self._ends_too_early is turn and not self.work.shows_prompts:
             self._quiet.watch(turn)
 
-    def abort_requested(self) -> tuple[TurnState, ...]:
-        """Note that the turns under way now are being aborted, and no later ones; return them."""
-        return self.aborts.request(self._turns)
+    def refused(self, turn: TurnState) -> None:
+        """Forget a turn whose prompt was not accepted."""
+        self.under_way.remove(turn)
+        self._release()
 
-    def abort_confirmed(self) -> None:
+    def abandoned(self, turn: TurnState, *, for_good: bool = False) -> None:
+        """Note that nobody waits any more for the runtime to take a turn's prompt; it may do so all the same.
+
+        Args:
+            turn: Its answer belongs to nobody.
+            for_good: Whether it will not become known, either.
+        """
+        turn.is_abandoned = True
+        turn.is_accepted |= for_good
+        turn.queue.drop()
+        self._release()
+
+    def abort_requested(self, only: TurnState | None = None) -> Abort:
+        """Note an abort of the turns under way now, or of one of them, and of no later ones."""
+        known = self.under_way.known
+        covered = known if only is None else [only]
+        # In the cloud a prompt may be shown before the agent turns to it.
+        begun = [turn for turn in known if turn.was_active or (turn.copies_seen and not self._is_cloud)]
+        behind = [turn for turn in known if turn not in covered and turn not in begun]
+        return self.aborts.request(covered, behind, works_elsewhere=self._is_cloud and self.work.is_elsewhere)
+
+    def abort_confirmed(self, abort: Abort) -> None:
         """Note that the runtime has aborted; it may have been idle since."""
-        turn = self._active or next(iter(self._turns), None)
-        if turn is not None and self.aborts.cover(turn):
+        turn = next((turn for turn in abort.covered if turn in self._turns), None)
+        if turn is not None and not abort.was_told:
             self._quiet.watch(turn, SECONDS_AFTER_ABORT)
 
-    def _end_unseen(self, turn: TurnState) -> None:
-        """End a turn with what has come, though its prompt may not have come back."""
-        turn.copies_seen = turn.copies_seen or 1
-        turn.was_aborted |= self.aborts.cover(turn)
-        if turn.was_aborted:
-            # An idle that comes after all is this turn's.
-            self.aborts.ended_unseen(turn)
-        self._finish(turn)
-
-    def remove(self, turn: TurnState) -> None:
-        """Forget a turn whose prompt was not accepted."""
-        if turn in self._turns:
-            self._turns.remove(turn)
-        if self._active is turn:
-            self._active = None
-        self._quiet.forget(turn)
-
-    def may_wait(self, turn: TurnState) -> bool:
-        """Whether a turn's prompt may wait for the end of another turn; in the cloud it may be shown already."""
-        if len(self._turns) < 2 or turn not in self._turns:
-            return False
-        if self._is_cloud:
-            return self._turns[0] is not turn and not turn.was_active
-        return bool(turn.id) and not turn.copies_seen
-
-    def is_newest(self, turn: TurnState) -> bool:
-        """Whether no prompt was sent after this turn's."""
-        return bool(self._turns) and self._turns[-1] is turn
-
-    def withdrawn(self, turn_id: str | None, prompt: str) -> None:
-        """End the turn whose prompt was taken out of the queue; without an id it is found by its text."""
-        for turn in self._turns:
-            if turn.copies_seen == 0 and (turn.id == turn_id if turn_id else turn.id and turn.prompt == prompt):
-                turn.was_aborted = True
-                self._finish(turn)
-                return
-        self.steering.take(prompt)
+    # What the runtime says.
 
     def push(self, event: Event) -> None:
         """Take an event of the session."""
         if not self._turns:
-            return
+            self.work.look_on(event)
+        elif self._held is not None:
+            self._held.append(event)
+        else:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
         self._last_activity = self._now()
         kind = self.last_event = event.type
         if kind in PIECES:
-            # Most of a stream, and nothing but something to iterate over.
-            queue = (self._active or self._turns[0]).queue
-            if not queue.has_ended:
-                queue.push(event)
+            # Most of a stream, and nothing but text.
+            for turn in self.work.owners(event):
+                turn.take_piece(event)
             return
-        turn = self._owner(event)
-        turn.take(event)
-        if event.agent_id is not None:
+        is_root = event.agent_id is None
+        if is_root and self.work.turn_to(event):
+            # Whose prompt this is, is known when the prompt that is being sent has its name.
+            self._held = [event]
             return
+        owners = self.work.owners(event)
+        for turn in owners:
+            turn.take(event)
+        if is_root:
+            self._react(event, owners)
+
+    def _react(self, event: Event, owners: Sequence[TurnState]) -> None:
+        """Do what an event of the main agent means for turns."""
+        kind = event.type
         if kind in _ACTIVITY:
-            turn.was_active = True
+            for turn in owners:
+                turn.was_active = True
+                self.aborts.overtaken()
+            self.assistant_idle.observe(event, owners)
+        elif kind == "assistant.idle":
+            self.assistant_idle.told(owners)
         elif kind == "abort":
-            covered = self.aborts.oldest(self._turns)
-            # The turn at work has begun since, where the abort of the one before is told late.
-            ended = covered[0] if covered and turn not in covered else turn
-            ended.was_aborted = True
-            self._quiet.watch(ended)
+            self._told_of_abort(owners)
         elif kind == "session.error":
-            self._quiet.watch(turn)
+            for turn in owners[:1]:
+                self._quiet.watch(turn)
         elif kind == "session.idle":
             self._idle(event)
         elif kind == "session.warning":
@@ -176,51 +206,28 @@ class TurnTracker:
         elif kind == "session.shutdown":
             self.end(SessionClosed(self._session_id, "the runtime ended it"))
 
-    def _owner(self, event: Event) -> TurnState:
-        """Return the turn that an event is of, which may be one that begins with it."""
-        turn = self._active or self._turns[0]
-        if event.agent_id is not None:
-            return turn
-        if event.type == "user.message":
-            self.shows_prompts = True
-            return self._begin(event) or self._active or turn
-        if event.type == "assistant.turn_end":
-            self._rounds.ended()
-        if event.type != "assistant.turn_start" or not self._is_cloud:
-            return turn
-        own = self._rounds.began(event, turn, self._turns)
-        if own is not turn:
-            self._active = own
-            own.copies_seen = own.copies_seen or 1
-            if turn.was_active and not self.aborts.cover(turn):
-                self._finish(turn)
-        return own
+    def _release(self) -> None:
+        """Take what was held until a prompt had its name."""
+        held, self._held = self._held, None
+        while held:
+            event = held.pop(0)
+            if self._held is not None:
+                self._held.append(event)
+            elif self._turns:
+                self._take(event)
+            else:
+                self.work.look_on(event)
 
-    def _begin(self, event: Event) -> TurnState | None:
-        """Return the turn whose prompt this is; where prompts come back in their turn, those before it have ended."""
-        prompt = decode_or_default(event, ShownPrompt)
-        named = whose(
-            prompt,
-            self._turns,
-            self._active,
-            self.steering,
-            is_cloud=self._is_cloud,
-            is_between_rounds=self._rounds.is_between,
-        )
-        if named is None:
-            return None
-        named.prompt_came_back()
-        previous = self._active
-        if previous is None or previous is named:
-            self._active = named
-        elif self._is_cloud:
-            if self._rounds.may_turn(previous):
-                self._active = named
-        elif named.copies_seen == 1:
-            self._active = named
-            if previous.was_active:
-                self._finish(previous)
-        return named
+    def _told_of_abort(self, owners: Sequence[TurnState]) -> None:
+        abort = self.aborts.told()
+        covered = [turn for turn in abort.covered if turn in self._turns] if abort is not None else []
+        # A later turn may have begun since, where the abort of the one before is told late.
+        ended = [turn for turn in owners if turn in covered or not covered] or covered[:1]
+        for turn in ended:
+            turn.was_aborted = True
+            turn.abort_reason = "" if turn in covered else STOPPED
+        for turn in ended[:1]:
+            self._quiet.watch(turn)
 
     def _warned(self, event: Event) -> None:
         """End the turn whose prompt a hook did not let through: nothing else is said of it."""
@@ -230,61 +237,82 @@ class TurnTracker:
         waiting = [turn for turn in self._turns if not turn.copies_seen]
         named = [turn for turn in waiting if turn.id and turn.id == warning.originating_message_id]
         for turn in (named or waiting)[:1]:
-            self.remove(turn)
+            self.under_way.remove(turn)
             turn.finish(TurnFailed(warning.message, session_id=self._session_id, kind=warning.warning_type))
 
+    def _end_talk(self, turns: Sequence[TurnState]) -> None:
+        """End the turns that do not wait for what the agent has left running."""
+        for turn in turns:
+            if turn in self._turns:
+                self.under_way.finish(turn)
+
+    def _end_unseen(self, turn: TurnState) -> None:
+        """End a turn with what has come, though its prompt may not have come back."""
+        if turn in self._in_doubt:
+            in_doubt, self._in_doubt = self._in_doubt, []
+            self.under_way.drop([one for one in in_doubt if one in self._turns and not one.was_active], DROPPED)
+            return
+        if not turn.copies_seen:
+            self.work.take_early(turn)
+        turn.copies_seen = turn.copies_seen or 1
+        turn.was_aborted |= self.aborts.cover(turn)
+        if turn.was_aborted:
+            # An idle that comes after all is this turn's.
+            self.aborts.ended_unseen(turn)
+        self.under_way.finish(turn)
+
     def _idle(self, event: Event) -> None:
-        aborted = decode_or_default(event, _Idle).aborted
+        aborted = bool(decode_or_default(event, _Idle).aborted)
         self.steering.idle()
-        self._rounds.idle()
-        begun = [turn for turn in self._turns if turn.copies_seen or turn.has_failed or turn.was_aborted]
-        if self._is_cloud:
-            # One idle may be one of several: it ends what has been worked on.
-            begun = [turn for turn in begun if turn.was_active or turn.has_failed or turn.was_aborted or aborted]
+        ended = self.work.idle(aborted=aborted)
+        ended += [turn for turn in self._turns if turn not in ended and (turn.has_failed or turn.was_aborted)]
         if aborted:
-            # What was queued behind an aborted turn is dropped by the runtimes that say so here.
-            covered = self.aborts.confirmed(self._turns)
-            if covered is None:
-                begun = [turn for turn in self._turns if turn.id]
-            else:
-                begun = covered or begun
-        if not begun and not aborted and not self.shows_prompts and self._turns:
+            self._idle_after_abort(ended)
+        elif not ended and not self.work.shows_prompts and self._turns and self._turns[0].was_active:
             # A runtime that does not show prompts: the idle is the turn's if it was at work.
             turn = self._turns[0]
-            if turn.was_active and turn.is_accepted:
+            if turn.is_accepted:
                 self._end_unseen(turn)
             else:
-                self._idle_too_early = turn if turn.was_active else None
-        for turn in begun:
-            turn.was_aborted |= aborted
-            self._finish(turn)
+                self._ends_too_early = turn
+        for turn in ended:
+            self.under_way.finish(turn)
         if not aborted:
             self.aborts.idle(self._turns)
-        if not self._is_cloud and self.has_waiting:
+        if self.under_way.waiting and not self._is_cloud:
             self._left_over()
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether the prompt of a turn was accepted and has not come back."""
-        return any(turn.is_accepted and not turn.copies_seen for turn in self._turns)
-
-    def drop_waiting(self, *, as_aborted: bool = True) -> None:
-        """End the turns whose prompts were accepted and have not come back."""
-        for turn in [turn for turn in self._turns if turn.is_accepted and not turn.copies_seen]:
-            turn.was_aborted = as_aborted
-            self._finish(turn)
-
-    def _finish(self, turn: TurnState) -> None:
-        self.remove(turn)
-        turn.finish()
+    def _idle_after_abort(self, ended: list[TurnState]) -> None:
+        """Add the turns that an abort has ended; the runtime has dropped what waited when it was requested."""
+        abort = self.aborts.confirmed()
+        covered = abort.covered if abort is not None else ()
+        for turn in ended:
+            turn.abort_reason = "" if turn in covered else turn.abort_reason or STOPPED
+        ended += [turn for turn in covered if turn in self._turns and turn not in ended]
+        for turn in ended:
+            turn.was_aborted = True
+        if abort is None and self._is_cloud:
+            # Another client's: what had been sent before was dropped, what came after will be worked on soon.
+            self._in_doubt = [turn for turn in self._turns if turn.is_accepted and turn not in ended]
+            for turn in self._in_doubt[:1]:
+                self._quiet.watch(turn)
+        behind = [turn for turn in abort.behind if turn in self._turns and not turn.was_active] if abort else []
+        if self._send_again is None:
+            self.under_way.drop(behind, DROPPED_BEHIND)
+        elif behind:
+            self._send_again(behind)
 
     def leaving(self) -> None:
         """Nothing: turns never make the runtime wait."""
 
     def end(self, error: MissionlinkError | None) -> None:
         """End all turns: the session has ended."""
-        turns, self._turns = self._turns, []
-        self._active = None
+        if self._held is not None:
+            self._release()
+        turns, self._turns[:] = [*self._turns], []
+        if turns:
+            self._left_unanswered()
+        self.work.end()
         self._quiet.stop()
         for turn in turns:
             turn.finish(_noted(error, self.last_event) if error else SessionClosed(self._session_id))

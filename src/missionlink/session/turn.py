@@ -10,7 +10,7 @@ import copy
 from typing import TYPE_CHECKING, Any, Literal
 
 from missionlink._io.loops import check_loop
-from missionlink.errors import InvalidOption, MissionlinkError, TurnTimeout
+from missionlink.errors import InvalidOption, TurnTimeout
 from missionlink.protocol.timeouts import check_seconds
 from missionlink.session.pieces import TextPieces
 from missionlink.session.turn_state import TurnResult, TurnState, Usage
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from missionlink.options.attachments import Attachment
     from missionlink.protocol.envelope import Event
     from missionlink.session.sending import TurnControl
+    from missionlink.session.turn_state import Until
 
     Attachments = Sequence[Attachment | Mapping[str, Any]]
 
-__all__ = ("Turn", "TurnResult", "Usage", "check_limits")
+__all__ = ("Turn", "TurnResult", "Usage", "check_limits", "turn_end")
 
-_ABORT_SECONDS = 10.0
+# The time of a turn is over: the abort goes on while its time limit is reported.
+_ABORT_SECONDS = 1.0
+# Whoever leaves a stream wants to go on.
+_LEAVE_SECONDS = 5.0
 
 
 class Turn:
@@ -51,7 +55,7 @@ class Turn:
 
     @property
     def id(self) -> str:
-        """The runtime's id of the prompt."""
+        """The runtime's id of the prompt; another one after it was sent again, see ``cancel``."""
         return self._state.id
 
     @property
@@ -78,6 +82,7 @@ class Turn:
         timeout: float | None = None,
         idle_timeout: float | None = None,
         on_timeout: Literal["abort", "leave"] = "abort",
+        until: Until | None = None,
     ) -> TurnResult:
         """Wait for the end of the turn.
 
@@ -85,14 +90,17 @@ class Turn:
             timeout: Seconds in all; ``None`` for no limit.
             idle_timeout: Seconds without any event of the session; ``None`` for no limit.
             on_timeout: Whether a turn that takes too long is aborted or left running.
+            until: When the turn ends, as for ``session.send``; ``None`` for what was said there.
 
         Raises:
             TurnFailed: The agent or its model reported an error.
             TurnTimeout: A limit was reached.
-            InvalidOption: A limit is none.
+            InvalidOption: An argument is wrong.
             SessionClosed, ConnectionFailed: The session or the connection ended first.
         """
         check_limits(timeout, idle_timeout, on_timeout)
+        if until is not None and turn_end({"until": until}) == "assistant_idle":
+            self._control.end_with_talk(self._state)
         started = self._loop.time()
         return await self._wait_since(started, timeout=timeout, idle_timeout=idle_timeout, on_timeout=on_timeout)
 
@@ -119,16 +127,13 @@ class Turn:
     async def _time_out(self, limit: str, on_timeout: str) -> None:
         last, ago = self._control.last_event, self._loop.time() - self._control.last_activity()
         seen = f"its last event was {last}, {ago:.1f} s ago" if last else "no event came"
+        outcome = "it was left running"
         if on_timeout == "abort":
-            try:
-                await asyncio.wait_for(self._control.cancel(self._state), _ABORT_SECONDS)
-                outcome = "it was aborted"
-            except (MissionlinkError, TimeoutError) as error:
-                outcome = f"aborting it failed: {error}"
-        else:
-            outcome = "it was left running"
+            outcome = await self._control.stop(self._state, _ABORT_SECONDS)
         problem = f"the turn did not end within {limit}: {seen}; {outcome}"
-        raise TurnTimeout(problem, session_id=self.session_id, last_event=last)
+        error = TurnTimeout(problem, session_id=self.session_id, last_event=last)
+        self._state.note_progress(error)
+        raise error
 
     def ignore_events(self) -> None:
         """Keep no events for iteration: the caller only wants the result."""
@@ -137,8 +142,10 @@ class Turn:
     async def cancel(self) -> None:
         """Stop the turn; the result then has the status ``"aborted"``. Nothing happens if it has ended.
 
-        A prompt that still waits in the queue is taken out of it, and the turn under way goes on. Stopping the turn
-        under way is ``session.abort()``: runtimes from 1.0.81 on then drop what waits behind it as well.
+        A prompt that still waits in the queue is taken out of it, and the turn under way goes on. When the turn
+        under way is stopped, runtimes from 1.0.81 on drop what waits behind it: this session's prompts are then sent
+        again, in their order, and their turns have another ``id``. Those of other clients end as ``"aborted"`` there,
+        with ``dropped_prompt``.
 
         Raises:
             UnsupportedByRuntime: It waits, and cannot be taken out: the runtime (up to 1.0.71) takes only the newest
@@ -147,6 +154,11 @@ class Turn:
         """
         if not self.is_done:
             await self._control.cancel(self._state)
+
+    async def _leave(self) -> None:
+        """Stop the turn for somebody who does not look at it any more; not for programs."""
+        if not self.is_done:
+            await self._control.stop(self._state, _LEAVE_SECONDS)
 
     async def steer(self, prompt: str, *, attachments: Attachments = ()) -> None:
         """Tell the agent something while it works on this turn, which it reads between two steps.
@@ -160,7 +172,7 @@ class Turn:
 
         Raises:
             InvalidOption: An argument is wrong, or the session is in the cloud; nothing was sent.
-            RequestRefused: The turn has ended; nothing was sent.
+            RequestRefused: The turn has ended, or the agent has other work to do before; nothing was sent.
             RequestFailed, ConnectionFailed: The runtime did not take it.
         """
         await self._control.steer(self._state, prompt, attachments)
@@ -196,6 +208,22 @@ class Turn:
             text = pieces.take(event)
             if text:
                 yield text
+
+
+def turn_end(end: Mapping[str, Any]) -> Until:
+    """Return when a turn ends, of the keywords given.
+
+    Raises:
+        InvalidOption: It is no end of a turn.
+        TypeError: Another keyword was given.
+    """
+    for name in end:
+        if name != "until":
+            raise TypeError(f"unexpected keyword argument {name!r}")
+    until: Until = end.get("until", "idle")
+    if until not in ("idle", "assistant_idle"):
+        raise InvalidOption("until", f"{until!r} is neither 'idle' nor 'assistant_idle'")
+    return until
 
 
 def check_limits(timeout: object, idle_timeout: object, on_timeout: object) -> None:

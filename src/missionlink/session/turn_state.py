@@ -23,13 +23,15 @@ else:
     _Output_co = TypeVar("_Output_co", covariant=True)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from missionlink.errors import MissionlinkError
     from missionlink.protocol.envelope import Event
     from missionlink.session.stream import EventQueue
 
-__all__ = ("TurnResult", "TurnState", "Usage", "decode_or_default")
+__all__ = ("TurnResult", "TurnState", "Until", "Usage", "decode_or_default")
+
+Until = Literal["idle", "assistant_idle"]
 
 # A result keeps this many persisted events; a turn with more is read as it goes.
 _MOST_EVENTS_KEPT = 1000
@@ -68,6 +70,12 @@ class TurnResult(msgspec.Struct, Generic[_Output_co], frozen=True, kw_only=True)
     """The persisted events of the turn, the last 1,000 at most."""
     events_omitted: int = 0
     """Persisted events before those in ``events``."""
+    abort_reason: str = ""
+    """Why the turn is ``"aborted"``, where this program did not ask for it; else empty."""
+    partial_text: str = ""
+    """What had come of a message that was not complete when the turn was aborted."""
+    dropped_prompt: str | None = None
+    """The prompt, if the runtime dropped it before the agent began to work on it: it can be sent again."""
     output: _Output_co = cast("Any", None)
     """What the answer says, as ``output_type``; ``None`` where none was asked for."""
 
@@ -76,7 +84,17 @@ class TurnResult(msgspec.Struct, Generic[_Output_co], frozen=True, kw_only=True)
 
 
 class _Message(msgspec.Struct, rename="camel"):
-    content: str = ""
+    content: str | None = None
+    tool_requests: list[msgspec.Raw] | None = None
+
+
+class _Piece(msgspec.Struct, rename="camel"):
+    message_id: str | None = None
+    delta_content: str | None = None
+
+
+class _Info(msgspec.Struct, rename="camel"):
+    info_type: str | None = None
 
 
 class _Usage(msgspec.Struct, rename="camel"):
@@ -94,6 +112,9 @@ class _Failure(msgspec.Struct, rename="camel"):
 _NOTED = "notification"
 _TOO_MANY_REQUESTS = 429
 _STATUS_IN_TEXT = re.compile(r"\bCAPIError: (\d{3})\b")
+# Pieces of a message that is not complete are kept as they came, and joined when there are so many.
+_MOST_PIECES_KEPT = 512
+_MOST_CHARACTERS_KEPT = 1024 * 1024
 
 
 class TurnState:
@@ -101,40 +122,100 @@ class TurnState:
 
     Args:
         session_id: The session.
-        prompt: The text that was sent.
+        prompt: The text as it is shown among the events.
         queue: Keeps the turn's events for its iterator.
         explain: Adds to the text of a failure what the client knows about it.
+        params: Parameters of ``session.send``, to send the prompt again.
+        until: When the turn ends: ``"assistant_idle"`` leaves the agent's background commands running.
     """
 
     __slots__ = (
-        "_calls", "_cost", "_events", "_explain", "_failure", "_input", "_is_released", "_message", "_omitted",
-        "_output", "_text", "copies_seen", "done", "id", "is_accepted", "prompt", "queue", "session_id", "was_aborted",
+        "_calls",
+        "_cost",
+        "_events",
+        "_explain",
+        "_failure",
+        "_input",
+        "_is_released",
+        "_message",
+        "_omitted",
+        "_output",
+        "_partial",
+        "_piece_of",
+        "_pieces",
+        "_text",
+        "_wants_tools",
+        "abort_reason",
+        "copies_seen",
+        "done",
+        "dropped_prompt",
+        "id",
+        "is_abandoned",
+        "is_accepted",
+        "is_sent",
+        "params",
+        "prompt",
+        "queue",
+        "session_id",
+        "until",
+        "was_aborted",
         "was_active",
     )  # fmt: skip
 
-    def __init__(self, session_id: str, prompt: str, queue: EventQueue, explain: Callable[[str], str] = str) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        prompt: str,
+        queue: EventQueue,
+        explain: Callable[[str], str] = str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        until: Until = "idle",
+    ) -> None:
         self._explain = explain
         self.id: str = ""
         self.session_id: str = session_id
         self.prompt: str = prompt
         self.queue: EventQueue = queue
+        self.params: Mapping[str, Any] = params or {}
+        self.until: Until = until
         self.done: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
         # Nobody may ever await a turn; its failure must not be reported as forgotten.
         self.done.add_done_callback(_take_failure)
+        self.is_sent: bool = False
+        """Whether the prompt may be on its way to the runtime."""
         self.is_accepted: bool = False
         """Whether the runtime has taken the prompt."""
+        self.is_abandoned: bool = False
+        """Whether nobody will learn if the runtime has taken the prompt."""
         self.copies_seen: int = 0
         """How often the prompt has come back among the events."""
         self.was_active: bool = False
         self.was_aborted: bool = False
+        self.abort_reason: str = ""
+        self.dropped_prompt: str | None = None
         self._message: Event | None = None
         self._text = ""
+        self._pieces: list[Event] = []
+        self._piece_of: str | None = None
+        self._partial = ""
         self._input = self._output = self._calls = 0
         self._cost = 0.0
         self._events: deque[Event] | None = None
         self._omitted = 0
         self._failure: TurnFailed | None = None
         self._is_released = False
+        self._wants_tools = False
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether the prompt steers what is under way, if anything is."""
+        return self.params.get("mode") == "immediate"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the runtime has the prompt, and has not shown it."""
+        return self.is_accepted and not self.copies_seen
 
     @property
     def has_failed(self) -> bool:
@@ -146,18 +227,65 @@ class TurnState:
         self.queue.drop()
         self._is_released = True
         self._events = self._message = None
+        self._forget_pieces()
 
     def prompt_came_back(self) -> None:
         """Note that the prompt is among the events; what was said before is the tail of something else."""
         if not self.copies_seen:
             self._forget_what_was_said()
+            self.was_active = False
         self.copies_seen += 1
 
     def _forget_what_was_said(self) -> None:
         self._message = None
         self._text = ""
+        self._forget_pieces()
         self._input = self._output = self._calls = 0
         self._cost = 0.0
+
+    def _forget_pieces(self) -> None:
+        self._pieces = []
+        self._partial = ""
+
+    def take_piece(self, event: Event) -> None:
+        """Take a piece of a stream, of which only the text is kept."""
+        if not self.queue.has_ended:
+            self.queue.push(event)
+        if event.type == "assistant.message_delta" and event.agent_id is None and not self._is_released:
+            self._pieces.append(event)
+            if len(self._pieces) == _MOST_PIECES_KEPT:
+                self._join_pieces()
+
+    def _join_pieces(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        for event in pieces:
+            piece = decode_or_default(event, _Piece)
+            if piece.message_id != self._piece_of:
+                # Another message, or the answer of another call of the model, which begins again.
+                self._piece_of, self._partial = piece.message_id, ""
+            if len(self._partial) < _MOST_CHARACTERS_KEPT:
+                self._partial += piece.delta_content or ""
+
+    @property
+    def partial_text(self) -> str:
+        """What has come of a message that is not complete."""
+        self._join_pieces()
+        return self._partial
+
+    @property
+    def text_so_far(self) -> str:
+        """The answer as far as it has come: of a message that is not complete its pieces, else the last message."""
+        return self.partial_text or self._text
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the agent has said something in a whole message."""
+        return bool(self._text)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the agent's last message calls no tool, so that no other one need follow."""
+        return self._message is not None and not self._wants_tools
 
     def take(self, event: Event) -> None:
         """Take an event of this turn."""
@@ -165,8 +293,12 @@ class TurnState:
             return
         self.queue.push(event)
         if event.ephemeral:
-            if event.type == "assistant.usage" and event.agent_id is None:
+            if event.agent_id is not None:
+                return
+            if event.type == "assistant.usage":
                 self._add_usage(event)
+            elif event.type == "session.info" and decode_or_default(event, _Info).info_type == "model_retry":
+                self._forget_pieces()
             return
         if self._events is None:
             self._events = deque(maxlen=_MOST_EVENTS_KEPT)
@@ -176,7 +308,10 @@ class TurnState:
             return
         if event.type == "assistant.message":
             self._message = event
-            self._text = decode_or_default(event, _Message).content or self._text
+            message = decode_or_default(event, _Message)
+            self._text = message.content or self._text
+            self._wants_tools = bool(message.tool_requests)
+            self._forget_pieces()
         elif event.type == "assistant.usage":
             self._add_usage(event)
         elif event.type == "session.error":
@@ -209,6 +344,7 @@ class TurnState:
         if error is None and not self.was_aborted:
             error = self._failure
         if error is not None:
+            self.note_progress(error)
             self.done.set_exception(error)
         else:
             if not self.copies_seen:
@@ -221,9 +357,19 @@ class TurnState:
                     usage=Usage(self._input, self._output, self._calls, self._cost),
                     events=list(self._events or ()),
                     events_omitted=self._omitted,
+                    abort_reason=self.abort_reason if self.was_aborted else "",
+                    dropped_prompt=self.dropped_prompt if self.was_aborted else None,
+                    partial_text=self.partial_text if self.was_aborted else "",
                 )
             )
+        self.params = {}
+        self._forget_pieces()
         self.queue.end(None)
+
+    def note_progress(self, error: MissionlinkError) -> None:
+        """Put on an error that ends the turn, or the wait for it, what the agent has said and done so far."""
+        error.text = self.text_so_far
+        error.events = tuple(self._events or ())
 
 
 def decode_or_default(event: Event, kind: type[Any]) -> Any:

@@ -7,7 +7,7 @@ import contextlib
 import shlex
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -38,6 +38,7 @@ class _Wanted:
     provider: Provider | None
     allow_all: bool
     timeout: float | None
+    until: Literal["idle", "assistant_idle"]
     provider_options: Sequence[str]
 
     def way_back(self, session_id: str) -> str | None:
@@ -60,6 +61,14 @@ class _Wanted:
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for the turn; then it is aborted."
 )
+@click.option(
+    "--until",
+    type=click.Choice(["idle", "assistant-idle"]),
+    default="idle",
+    show_default=True,
+    help="When the turn ends: when nothing is left to do, background commands included, or when the agent has "
+    "stopped talking.",
+)
 @click.option("--runtime", metavar="PATH", help="The runtime's program, instead of searching for it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines: the events, then how it ended.")
 def run(  # noqa: PLR0913 - one parameter for each option of the command line
@@ -73,6 +82,7 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
     provider_key_env: str | None,
     allow_all: bool,
     timeout: float | None,
+    until: str,
     runtime: str | None,
     as_json: bool,
 ) -> int:
@@ -95,6 +105,7 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
             provider=provider_of(provider_url, provider_key_env),
             allow_all=allow_all,
             timeout=timeout,
+            until="assistant_idle" if until == "assistant-idle" else "idle",
             provider_options=[
                 word
                 for option, value in (("--provider-url", provider_url), ("--provider-key-env", provider_key_env))
@@ -144,7 +155,7 @@ async def _run(wanted: _Wanted, transcript: Transcript) -> TurnResult:
 
 
 async def _turn(session: Session, wanted: _Wanted, transcript: Transcript) -> TurnResult:
-    async with session.stream(wanted.prompt) as turn:
+    async with session.stream(wanted.prompt, until=wanted.until) as turn:
         showing = asyncio.create_task(_show(turn, transcript))
         ending = asyncio.create_task(turn.wait(timeout=wanted.timeout))
         try:
