@@ -196,6 +196,8 @@ class Router:
 
     def _watch(self) -> None:
         """Wake up when the next of the held requests has waited long enough."""
+        if self._timer is None and not self._routes.is_holding:
+            return
         unwanted = self._routes.next_unwanted(self._unwanted_patience)
         adoption = None if self._patience is None else self._routes.next_adoption(self._patience)
         due = min((one for one in (unwanted, adoption) if one is not None), default=None)

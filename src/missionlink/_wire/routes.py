@@ -40,8 +40,6 @@ _Target = TypeVar("_Target")
 class _Guard(msgspec.Struct):
     """A creation under way."""
 
-    is_pending: bool = True
-    """Whether its response is still to come."""
     is_wanted: bool = True
     """Whether a caller still waits for its session."""
     has_adopted: bool = False
@@ -55,7 +53,7 @@ class Routes(Generic[_Target]):
     """
 
     __slots__ = (
-        "_alone_since", "_guards", "_held", "_last_guard", "_targets", "find", "known", "limits",
+        "_alone_since", "_guards", "_held", "_last_guard", "_pending", "_targets", "find", "known", "limits",
     )  # fmt: skip
 
     def __init__(self, limits: HeldLimits | None = None) -> None:
@@ -70,6 +68,8 @@ class Routes(Generic[_Target]):
         self._last_guard = 0
         # Open guards in the order of opening.
         self._guards: dict[int, _Guard] = {}
+        # Those of them whose response is still to come.
+        self._pending: dict[int, _Guard] = {}
         # The running number after which all items came while the only pending guard was the only one.
         self._alone_since = 0
 
@@ -116,6 +116,11 @@ class Routes(Generic[_Target]):
         return bool(self._guards)
 
     @property
+    def is_holding(self) -> bool:
+        """Whether anything is held."""
+        return bool(self._held.by_id)
+
+    @property
     def held_bytes(self) -> int:
         """Bytes held for all unknown ids."""
         return self._held.bytes
@@ -123,7 +128,7 @@ class Routes(Generic[_Target]):
     def open_guard(self) -> int:
         """Start holding traffic for unknown ids; return the guard's number."""
         self._last_guard += 1
-        self._guards[self._last_guard] = _Guard()
+        self._guards[self._last_guard] = self._pending[self._last_guard] = _Guard()
         self._alone_since = self._held.arrivals
         return self._last_guard
 
@@ -134,17 +139,14 @@ class Routes(Generic[_Target]):
 
     def settle_guard(self, guard: int) -> None:
         """Note that the creation's response has come: the guard claims nothing more, and holds traffic until closed."""
-        one = self._guards.get(guard)
-        if one is not None and one.is_pending:
-            one.is_pending = False
+        if self._pending.pop(guard, None) is not None:
             self._alone_since = self._held.arrivals
 
     def close_guard(self, guard: int) -> list[tuple[str, Item]]:
         """End a guard; return the items that nobody can claim any more, with their session ids."""
-        closed = self._guards.pop(guard, None)
-        if closed is None:
+        if self._guards.pop(guard, None) is None:
             return []
-        if closed.is_pending:
+        if self._pending.pop(guard, None) is not None:
             # It ended without naming a session: what came while it was open may be its own.
             self._alone_since = self._held.arrivals
             for held in self._held.by_id.values():
@@ -201,11 +203,10 @@ class Routes(Generic[_Target]):
         return None if found is None else found[0] + patience
 
     def _oldest_adoptable(self) -> tuple[float, int, str] | None:
-        pending = (number for number, one in self._guards.items() if one.is_pending)
-        guard = next(pending, None)
-        if guard is None or next(pending, None) is not None:
+        if len(self._pending) != 1:
             return None
-        if self._guards[guard].has_adopted or not self._guards[guard].is_wanted:
+        ((guard, only),) = self._pending.items()
+        if only.has_adopted or not only.is_wanted:
             return None
         waiting: list[tuple[float, int, str]] = []
         for session_id, held in self._held.by_id.items():
@@ -235,12 +236,10 @@ class Routes(Generic[_Target]):
     @property
     def can_be_due(self) -> bool:
         """Whether a request that comes now may have to be answered before a response has come."""
-        pending = (one for one in self._guards.values() if one.is_pending)
-        first, second = next(pending, None), next(pending, None)
-        return second is None or not (second.is_wanted or (first is not None and first.is_wanted))
+        return len(self._pending) < 2 or not any(one.is_wanted for one in self._pending.values())
 
     def _unwanted(self, held: Held) -> list[Waiting]:
-        wanted = (number for number, one in self._guards.items() if one.is_pending and one.is_wanted)
+        wanted = (number for number, one in self._pending.items() if one.is_wanted)
         oldest_wanted = next(wanted, self._last_guard + 1)
         while held.requests and not held.requests[0].call.is_open:
             held.requests.popleft()
@@ -250,6 +249,7 @@ class Routes(Generic[_Target]):
         """Forget all owners and guards; return what was held."""
         self._targets.clear()
         self._guards.clear()
+        self._pending.clear()
         return self._held.clear()
 
     def _end(self, session_id: str, count: int) -> list[tuple[str, Item]]:
