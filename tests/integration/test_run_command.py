@@ -212,6 +212,12 @@ def test_the_end_tells_the_command_that_goes_on(runtime: Path) -> None:
         (["--embedded", "--resume", "s"], "--resume finds nothing with --embedded"),
         (["--provider-key-env", "KEY"], "needs --provider-url"),
         (["--timeout", "0"], "--timeout"),
+        (["--timeout", "nan"], "error: --timeout: must be a number of seconds"),
+        (["--timeout", "inf"], "error: --timeout: must be a number of seconds"),
+        (["--provider-url", "nonsense"], "error: --provider-url: must begin with"),
+        (["--resume", ""], "error: --resume: must be a text"),
+        (["--model", ""], "error: --model: must not be empty"),
+        (["--runtime", ""], "error: --runtime: '' cannot be a path"),
         (["--cloud", "nonsense"], "owner/name@branch"),
     ],
 )

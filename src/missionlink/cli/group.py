@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import sys
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -14,6 +13,7 @@ import click
 from missionlink import __version__
 from missionlink.cli.log_lines import log_shown_by
 from missionlink.cli.outcome import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, exit_code, text_of
+from missionlink.cli.output import dimmed
 from missionlink.errors import MissionlinkError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def call(arguments: Sequence[str], loaded: Callable[[], object] = lambda: None) 
     """
     settings = Settings(loaded=loaded)
     try:
-        with log_shown_by(lambda line: click.secho(f"note: {line}", err=True, dim=sys.stderr.isatty())):
+        with log_shown_by(lambda line: click.echo(dimmed(f"note: {line}", err=True), err=True)):
             ended = root.main(list(arguments), prog_name="missionlink", obj=settings, standalone_mode=False)
     except click.ClickException as error:
         error.show()

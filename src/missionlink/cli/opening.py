@@ -38,6 +38,8 @@ class Place:
         """Refuse what excludes each other."""
         if self.cloud is not None and self.embedded:
             raise click.UsageError("--cloud and --embedded exclude each other")
+        if self.resume is not None and not self.resume.strip():
+            raise InvalidOption("--resume", "must be a text that is not empty: the id of a session")
         if self.resume is not None and self.embedded:
             raise click.UsageError("--resume finds nothing with --embedded: its sessions end with the command")
 

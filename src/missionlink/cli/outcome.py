@@ -40,6 +40,23 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 )
 
 
+_FLAGS = {
+    "api_key": "--provider-key-env",
+    "base_url": "--provider-url",
+    "branch": "--cloud",
+    "host": "--host",
+    "mcp_servers": "--mcp-config",
+    "model": "--model",
+    "name": "--cloud",
+    "owner": "--cloud",
+    "port": "--port",
+    "repository": "--cloud",
+    "runtime": "--runtime",
+    "session_id": "--resume",
+}
+"""Options of the library that the command line names otherwise."""
+
+
 def kind_of(error: BaseException) -> str:
     """Return the word for what went wrong; ``"other"`` for what has none."""
     return next((kind for classes, kind in _KINDS if isinstance(error, classes)), "other")
@@ -53,6 +70,8 @@ def exit_code(error: BaseException) -> int:
 def text_of(error: BaseException) -> str:
     """Return the text of an error in one line; never an empty one."""
     text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    if isinstance(error, InvalidOption) and error.option in _FLAGS:
+        text = _FLAGS[error.option] + text.removeprefix(error.option)
     if isinstance(error, OSError) and not isinstance(error, MissionlinkError):
         text = error.strerror or text
     first, *more = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -10,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ("as_json", "json_option", "print_columns", "print_json")
+__all__ = ("as_json", "dimmed", "json_option", "print_columns", "print_json")
 
 _Command = TypeVar("_Command", bound="Callable[..., object]")
 
@@ -18,6 +20,13 @@ _Command = TypeVar("_Command", bound="Callable[..., object]")
 def json_option(command: _Command) -> _Command:
     """Give a command the option that every command with a result has."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")(command)
+
+
+def dimmed(text: str, *, err: bool = False) -> str:
+    """Return text as a terminal shows remarks; unchanged where there is none, or one without styles."""
+    stream = sys.stderr if err else sys.stdout
+    is_plain = os.environ.get("TERM") == "dumb" or bool(os.environ.get("NO_COLOR"))
+    return text if is_plain or not stream.isatty() else click.style(text, dim=True)
 
 
 def as_json(value: object) -> str:

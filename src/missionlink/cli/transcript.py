@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from missionlink.cli.outcome import EXIT_FAILED, EXIT_OK, exit_code, kind_of, text_of
+from missionlink.cli.output import dimmed
 from missionlink.cli.printable import printable, printable_line
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class _Text:
     def note(self, text: str) -> None:
         """Print a remark to standard error."""
         self._begin()
-        click.secho(printable_line(text), err=True, dim=sys.stderr.isatty())
+        click.echo(dimmed(printable_line(text), err=True), err=True)
         self._show_prompt()
 
     @contextlib.contextmanager

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import importlib.util
-import os
 import shlex
 import signal
 import sys
@@ -19,6 +18,7 @@ from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.log_lines import log_shown_by
 from missionlink.cli.login import explaining
 from missionlink.cli.opening import Place, mcp_servers_of, provider_of
+from missionlink.cli.output import dimmed
 from missionlink.errors import CloudNotStarted, MissingExtra
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
 
 
 def _say(text: str) -> None:
-    click.echo(text if os.environ.get("TERM") == "dumb" else click.style(text, dim=True))
+    click.echo(dimmed(text))
 
 
 class _WayBack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import shlex
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from missionlink import Provider, Repository, Session, SessionOptions
+from missionlink import Repository, Session, SessionOptions
 from missionlink.cli.answers import Answers
 from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.login import explaining
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ("run",)
 
+_LAST_EVENTS_SECONDS = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
@@ -34,9 +37,7 @@ class _Wanted:
 
     prompt: str
     place: Place
-    model: str | None
-    provider: Provider | None
-    allow_all: bool
+    options: SessionOptions
     timeout: float | None
     until: Literal["idle", "assistant_idle"]
     provider_options: Sequence[str]
@@ -98,13 +99,20 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
         place = Place(
             cloud=None if cloud is None else Repository.parse(cloud), embedded=embedded, resume=resume, runtime=runtime
         )
+        place.check()
+        answers = Answers(transcript, allow_all=allow_all)
+        options = SessionOptions(
+            model=model,
+            streaming=True,
+            provider=provider_of(provider_url, provider_key_env),
+            on_permission=answers.permission,
+            on_user_input=answers.question if answers.can_ask else None,
+        )
         wanted = _Wanted(
+            timeout=_finite(timeout),
             prompt=_read_prompt() if prompt == "-" else _checked(prompt),
             place=place,
-            model=model,
-            provider=provider_of(provider_url, provider_key_env),
-            allow_all=allow_all,
-            timeout=timeout,
+            options=options,
             until="assistant_idle" if until == "assistant-idle" else "idle",
             provider_options=[
                 word
@@ -113,7 +121,6 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
                 for word in (option, value)
             ],
         )
-        place.check()
         result = run_interruptible(_run(wanted, transcript))
     except (Exception, KeyboardInterrupt) as error:
         transcript.failed(error)
@@ -128,6 +135,13 @@ def _read_prompt() -> str:
         raise InvalidOption("PROMPT", f"standard input is no text: {error}") from error
 
 
+def _finite(timeout: float | None) -> float | None:
+    """Refuse, before anything is started, what is no time."""
+    if timeout is not None and not math.isfinite(timeout):
+        raise InvalidOption("--timeout", f"must be a number of seconds, not {timeout}; leave it out for no limit")
+    return timeout
+
+
 def _checked(prompt: str) -> str:
     """Refuse, before anything is started, what cannot be sent."""
     if not prompt.strip():
@@ -140,16 +154,8 @@ def _checked(prompt: str) -> str:
 async def _run(wanted: _Wanted, transcript: Transcript) -> TurnResult:
     async with contextlib.AsyncExitStack() as stack:
         client = await wanted.place.client(stack)
-        answers = Answers(transcript, allow_all=wanted.allow_all)
-        options = SessionOptions(
-            model=wanted.model,
-            streaming=True,
-            provider=wanted.provider,
-            on_permission=answers.permission,
-            on_user_input=answers.question if answers.can_ask else None,
-        )
-        async with explaining(client, has_provider=wanted.provider is not None):
-            session = await stack.enter_async_context(wanted.place.open(client, options))
+        async with explaining(client, has_provider=wanted.options.provider is not None):
+            session = await stack.enter_async_context(wanted.place.open(client, wanted.options))
             transcript.opened(session)
             return await _turn(session, wanted, transcript)
 
@@ -165,6 +171,10 @@ async def _turn(session: Session, wanted: _Wanted, transcript: Transcript) -> Tu
                 showing.result()
             result = await ending
             await showing
+        except MissionlinkError:
+            # The events that led to it: they end with the turn.
+            await asyncio.wait({showing}, timeout=_LAST_EVENTS_SECONDS)
+            raise
         finally:
             showing.cancel()
             ending.cancel()
