@@ -12,6 +12,7 @@ from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError
 from missionlink.options.checks import with_fields
 from missionlink.options.client import ClientOptions
+from missionlink.options.hiding import hides_arguments
 from missionlink.options.merge import options_of
 from missionlink.sessions import Sessions
 from missionlink.startup import establish, release
@@ -47,6 +48,7 @@ class AsyncClient(Sessions):
         InvalidOption: An option is wrong; nothing was started.
     """
 
+    @hides_arguments
     def __init__(
         self,
         options: ClientOptions | None = None,

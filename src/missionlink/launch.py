@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from missionlink.options.checks import check_token
 from missionlink.options.client import parse_address
+from missionlink.options.hiding import hidden_arguments, hidden_env, hidden_text
 from missionlink.runtime.named import named_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from missionlink._io.transport import Transport
     from missionlink.options.client import ClientOptions
 
@@ -34,8 +33,8 @@ def transport_for(options: ClientOptions) -> tuple[Transport, str | None]:
     if options.url is not None:
         from missionlink._io.tcp import TcpTransport
 
-        return TcpTransport(*parse_address(options.url)), options.connection_token
-    argv = (*_program(options), *arguments(options))
+        return TcpTransport(*parse_address(options.url)), hidden_text(options.connection_token)
+    argv = hidden_arguments((*_program(options), *arguments(options)))
     cwd = None if options.working_directory is None else os.fspath(options.working_directory)
     if options.channel == "stdio":
         from missionlink._io.stdio import StdioTransport
@@ -43,7 +42,7 @@ def transport_for(options: ClientOptions) -> tuple[Transport, str | None]:
         return StdioTransport(argv, env=environment(options, None), cwd=cwd), None
     from missionlink._io.tcp import TcpServerTransport
 
-    token = options.connection_token or os.urandom(24).hex()
+    token = hidden_text(options.connection_token or os.urandom(24).hex())
     return TcpServerTransport(argv, env=environment(options, token), cwd=cwd), token
 
 
@@ -84,9 +83,9 @@ def environment(options: ClientOptions, connection_token: str | None) -> dict[st
         env["COPILOT_HOME"] = os.fspath(options.base_directory)
     if connection_token is not None:
         env[_CONNECTION_TOKEN_VARIABLE] = connection_token
-    return env
+    return hidden_env(env)
 
 
-def _outer(options: ClientOptions) -> Mapping[str, str]:
+def _outer(options: ClientOptions) -> dict[str, str]:
     inherited = dict(os.environ) if options.inherit_env else {}
-    return {**inherited, **(options.env or {})}
+    return hidden_env({**inherited, **(options.env or {})})

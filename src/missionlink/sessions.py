@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from missionlink.errors import InvalidOption, MissionlinkError
 from missionlink.options.checks import check_positive
+from missionlink.options.hiding import forget, hides_arguments
 from missionlink.options.merge import checked_id, list_params, options_of, session_options
 from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
@@ -49,6 +50,7 @@ class Sessions(ABC):
     def _running_link(self) -> Link:
         """Return the parts of the running client; raise why it is not running."""
 
+    @hides_arguments
     def create_session(
         self,
         options: SessionOptions | None = None,
@@ -79,6 +81,7 @@ class Sessions(ABC):
         limit = self._limit(timeout)
         return Opening("create_session", self._running_link, lambda link: LocalCreation(link, wanted, name), limit)
 
+    @hides_arguments
     def resume_session(
         self,
         session_id: str,
@@ -112,6 +115,7 @@ class Sessions(ABC):
 
         return Opening("resume_session", self._running_link, make, self._limit(timeout))
 
+    @hides_arguments
     def create_cloud_session(
         self,
         repository: Repository | str | None = None,
@@ -152,6 +156,7 @@ class Sessions(ABC):
 
         return Opening("create_cloud_session", self._running_link, make, self._limit(timeout))
 
+    @hides_arguments
     def resume_cloud_session(
         self,
         session_id: str,
@@ -272,7 +277,9 @@ class Sessions(ABC):
         from missionlink.session.single_prompt import check_single_prompt
 
         check_single_prompt(prompt, output_type, attachments, timeout, idle_timeout, until)
-        session = await self.create_session(options, **fields)
+        opening = self.create_session(options, **fields)
+        forget(fields)
+        session = await opening
         try:
             return await session.run(
                 prompt,

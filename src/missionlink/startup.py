@@ -17,6 +17,7 @@ from missionlink.errors import (
     RuntimeStartFailed,
     RuntimeStartTimeout,
 )
+from missionlink.protocol.secret_text import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -77,7 +78,7 @@ async def establish(
         AuthenticationFailed: The connection token is missing or wrong.
         ConnectionFailed: The connection ended during the handshake.
     """
-    token = options.connection_token
+    token: str | None = None if options.connection_token is None else Secret(options.connection_token)
     is_ours = transport is None and options.url is None
     if transport is None:
         # Imported here: finding and starting programs needs much that a given transport does without.
@@ -96,7 +97,9 @@ async def establish(
     link.runs_here = is_ours
     connection = link.connection
     connection.secrets.learn((options.github_token, token))
-    connection.secrets.learn_from({**(os.environ if is_ours and options.inherit_env else {}), **(options.env or {})})
+    # Handlers may quote what is in this program's environment, also where the runtime got none of it.
+    connection.secrets.learn_from({**os.environ, **(options.env or {})})
+    connection.secrets.learn_from({"env": options.env})
     connection.secrets.learn_from(options.runtime_args)
     connection.secrets.keep()
     timeout = options.start_timeout

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from missionlink import PermissionPolicy
-    from missionlink.testing import ModelRequest, Reply
+    from missionlink.testing import ModelRequest
+    from missionlink.testing.model_replies import Reply
 
     from .real_runtime import RealRuntime
 

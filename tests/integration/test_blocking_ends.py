@@ -280,7 +280,7 @@ def test_ctrl_c_while_closing_comes_through_when_all_is_closed(program: Callable
     pid = int(running.line())
     assert running.line() == "interrupted"
     assert running.line() == "closed"
-    assert running.end()[0] == 0
+    assert running.end() == (0, "", "")
     assert is_gone(pid)
 
 

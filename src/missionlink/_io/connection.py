@@ -24,6 +24,7 @@ from missionlink._wire.secrets import Secrets
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RequestRejected, RequestTimeout
 from missionlink.protocol.messages import INTERNAL_ERROR, encode_notification
 from missionlink.protocol.timeouts import check_seconds
+from missionlink.protocol.veils import veiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -169,6 +170,8 @@ class Connection:
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidOption("params", f"{method} cannot be sent: {error}") from error
             self._outlet.send(message)
+            # What was sent, secrets among it, is not to be seen in the frame of an error.
+            message = b""
             if self._coalescer is not None:
                 self._coalescer.read_on()
             return await future
@@ -177,6 +180,7 @@ class Connection:
                 # Runtimes quote what they were given.
                 self.secrets.learn_from(params)
                 self.secrets.clean(error)
+            params = veiled(params)
             waiter.future = None
             self._calls.forget(identity)
             raise

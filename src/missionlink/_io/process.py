@@ -105,7 +105,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 await self._spawn(argv, settings)
         except OSError as error:
             self._give_up()
-            raise RuntimeStartFailed(f"{argv[0]!r} cannot be started: {error}") from error
+            # Without its frames: there, the environment is written out.
+            raise RuntimeStartFailed(f"{argv[0]!r} cannot be started: {error}") from error.with_traceback(None)
         except NotImplementedError as error:
             self._give_up()
             raise unable_to_spawn(asyncio.get_running_loop()) from error

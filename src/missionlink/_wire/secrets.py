@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from missionlink.protocol.secret_text import MASK
 from missionlink.protocol.shown import REDACTORS
+from missionlink.protocol.veils import secrets_of
 
 if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError
@@ -15,17 +15,10 @@ if TYPE_CHECKING:
 __all__ = ("MOST_SECRETS", "Secrets")
 
 _Error = TypeVar("_Error", bound="MissionlinkError")
-_MASK = "***"
 MOST_SECRETS = 4096
 """Values of sessions that are remembered; the client's own come on top."""
 # Shorter ones would be found in words that mean something else.
 _SHORTEST = 8
-# Names of members and variables, in lower case and without "_" and "-", that hold a secret, or hold nothing else.
-_NAMES = ("token", "secret", "password", "apikey", "accesskey", "authorization", "credential")
-_CONTAINERS = frozenset({"headers", "requestheaders"})
-# "https://user:secret@host", and "?name=value", "&name=value" and "--name=value".
-_IN_ADDRESS = re.compile(r"://[^/?#@\s:]*:([^/?#@\s]+)@")
-_ASSIGNED = re.compile(r"(?:^--?|[?&])([\w.-]+)=([^&#\s]+)")
 
 
 class Secrets:
@@ -57,34 +50,16 @@ class Secrets:
                 if len(self._values) > MOST_SECRETS:
                     del self._values[next(iter(self._values))]
 
-    def learn_from(self, members: object, *, is_secret: bool = False) -> None:
-        """Remember what stands under the name of a secret, in JSON-like data or in an environment.
-
-        Also in addresses (``https://user:secret@host``, ``?token=secret``) and in arguments of programs
-        (``--token=secret``, ``["--token", "secret"]``).
-        """
-        if isinstance(members, str):
-            if is_secret:
-                # A header may have a word in front of it, as in "Bearer ...".
-                self.learn([members, members.rpartition(" ")[2]])
-            elif "=" in members or "@" in members:
-                self.learn(_IN_ADDRESS.findall(members))
-                self.learn(value for name, value in _ASSIGNED.findall(members) if _is_name(name))
-        elif isinstance(members, Mapping):
-            for name, value in cast("Mapping[object, object]", members).items():
-                self.learn_from(value, is_secret=is_secret or _is_name(str(name)))
-        elif isinstance(members, list | tuple):
-            before = ""
-            for value in cast("Iterable[object]", members):
-                self.learn_from(value, is_secret=is_secret or (before.startswith("-") and _is_name(before)))
-                before = value if isinstance(value, str) else ""
+    def learn_from(self, members: object) -> None:
+        """Remember the secrets in JSON-like data or in an environment; see ``secrets_of``."""
+        self.learn(secrets_of(members))
 
     def text(self, text: str) -> str:
         """Return the text without them."""
         for values in (self._lasting, self._values):
             for value in values:
                 if value in text:
-                    text = text.replace(value, _MASK)
+                    text = text.replace(value, MASK)
         return text
 
     def clean(self, error: _Error) -> _Error:
@@ -106,10 +81,3 @@ class Secrets:
         if isinstance(value, list):
             return [self._cleaned(member) for member in cast("list[object]", value)]
         return value
-
-
-@lru_cache(maxsize=512)
-def _is_name(name: str) -> bool:
-    """Whether what stands under this name is a secret, or holds nothing else."""
-    plain = name.lower().replace("_", "").replace("-", "")
-    return plain in _CONTAINERS or any(part in plain for part in _NAMES)

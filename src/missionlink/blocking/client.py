@@ -13,6 +13,7 @@ from missionlink.blocking.shared import Shared
 from missionlink.blocking.streams import LifecycleStream
 from missionlink.client import AsyncClient, ClientState
 from missionlink.errors import ConnectionClosed
+from missionlink.options.hiding import hides_arguments
 from missionlink.session.link import report_failure
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Client(Sessions):
         InvalidOption: An option is wrong; nothing was started.
     """
 
+    @hides_arguments
     def __init__(
         self,
         options: ClientOptions | None = None,
@@ -145,9 +147,13 @@ class Client(Sessions):
         if not self._portal.is_reachable:
             return
         if self._portal.is_held:
-            self._portal.finish(self._inner.close)
-            self._shared.close()
-            self._portal.let_go()
+            try:
+                self._portal.finish(self._inner.close)
+            finally:
+                # An interruption comes through when all is closed: then there is nothing left to warn of.
+                if self._inner.state == "closed":
+                    self._shared.close()
+                    self._portal.let_go()
         else:
             # It does not run, so there is nothing to wait for, and no event loop is needed.
             with contextlib.suppress(StopIteration):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 from missionlink.blocking.queue import Queue
 from missionlink.blocking.turn import Turn, check_unasked
 from missionlink.errors import MissionlinkError
+from missionlink.protocol.veils import veiled
+from missionlink.session.sending import hidden
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -63,6 +65,7 @@ class Prompts:
 
         Arguments and errors are those of ``missionlink.Session.send``.
         """
+        request_headers, extra = veiled(request_headers, is_secret=True), veiled(extra)
         turn = self._portal.run(
             self._inner.send,
             prompt,
@@ -152,6 +155,7 @@ class Prompts:
             InvalidOption, RequestFailed, SessionClosed, ConnectionFailed: As for ``send``.
         """
         check_unasked("session.run()", self.id)
+        send = hidden(send)
         with self._deliveries.caught_up():
             try:
                 return self._portal.run(
@@ -175,6 +179,7 @@ class Prompts:
         Yields:
             The ``Turn``: ``for text in turn.text`` or ``for event in turn``.
         """
+        send = hidden(send)
         streaming = self._inner.stream(prompt, **send)
         turn = self._portal.run(streaming.__aenter__)
         try:

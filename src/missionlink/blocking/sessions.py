@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from missionlink.blocking.session import Session
 from missionlink.handlers.invoke import is_nonblocking
+from missionlink.options.hiding import forget, hides_arguments
 from missionlink.options.session import SessionOptions
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from typing_extensions import TypeForm
 
@@ -47,6 +48,7 @@ class Sessions:
         self._inner = inner
         self._shared = shared
 
+    @hides_arguments
     def create_session(
         self,
         options: SessionOptions | None = None,
@@ -71,6 +73,7 @@ class Sessions:
             options, fields, lambda given: create(options, session_id=session_id, timeout=timeout, **given)
         )
 
+    @hides_arguments
     def resume_session(
         self,
         session_id: str,
@@ -100,6 +103,7 @@ class Sessions:
             ),
         )
 
+    @hides_arguments
     def create_cloud_session(
         self,
         repository: Repository | str | None = None,
@@ -126,6 +130,7 @@ class Sessions:
             options, fields, lambda given: create(repository, options, cloud=cloud, timeout=timeout, **given)
         )
 
+    @hides_arguments
     def resume_cloud_session(
         self,
         session_id: str,
@@ -237,19 +242,24 @@ class Sessions:
             TurnFailed, TurnTimeout, OutputInvalid: As for ``session.run``.
         """
         deliveries, given = self._listening(options, fields)
-        with deliveries.caught_up():
-            return self._shared.portal.run(
-                lambda: self._inner.run(
-                    prompt,
-                    options,
-                    output_type=cast("TypeForm[Any]", output_type),
-                    attachments=attachments,
-                    timeout=timeout,
-                    idle_timeout=idle_timeout,
-                    until=until,
-                    **given,
-                )
+
+        def begin() -> Coroutine[Any, Any, TurnResult[Any]]:
+            running = self._inner.run(
+                prompt,
+                options,
+                output_type=cast("TypeForm[Any]", output_type),
+                attachments=attachments,
+                timeout=timeout,
+                idle_timeout=idle_timeout,
+                until=until,
+                **given,
             )
+            forget(given)
+            return running
+
+        forget(fields)
+        with deliveries.caught_up():
+            return self._shared.portal.run(begin)
 
     def list_sessions(
         self,
@@ -290,6 +300,8 @@ class Sessions:
         deliveries, given = self._listening(options, fields)
         # What is wrong with the options is said here, in the thread that gave them.
         opening = make(given)
+        forget(given)
+        forget(fields)
         try:
             return Session(self._shared, self._shared.portal.run(_opened, opening), deliveries)
         finally:
@@ -298,13 +310,13 @@ class Sessions:
 
     def _listening(
         self, options: SessionOptions | None, fields: Mapping[str, Any]
-    ) -> tuple[Deliveries, Mapping[str, Any]]:
-        """Return the fields with an ``on_event`` that is called in a thread, and what calls it."""
+    ) -> tuple[Deliveries, dict[str, Any]]:
+        """Return a copy of the fields with an ``on_event`` that is called in a thread, and what calls it."""
         self._shared.portal.check_reachable()
         deliveries = self._shared.deliveries()
         function = fields.get("on_event", options.on_event if isinstance(options, SessionOptions) else None)
         if not callable(function) or is_nonblocking(function):
-            return deliveries, fields
+            return deliveries, dict(fields)
         delivery = self._shared.event_delivery(function, None, takes_payload=False)
         deliveries.add(delivery)
         return deliveries, {**fields, "on_event": delivery.put}

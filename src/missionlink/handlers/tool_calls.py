@@ -17,6 +17,7 @@ from missionlink.handlers.tool_context import ToolCall, ToolContext, ToolError
 from missionlink.handlers.tool_results import failure, result_to_wire
 from missionlink.handlers.tools import Tool
 from missionlink.protocol.reader import Reader
+from missionlink.protocol.shown import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,7 +152,7 @@ class ToolRunner:
                 try:
                     return result_to_wire(await self._desk.ask(function, **arguments))
                 except ToolError as error:
-                    return failure(str(error) or f"{tool.name} failed.")
+                    return failure(redacted(str(error)) or f"{tool.name} failed.")
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # the program's code, SystemExit included: the model is told that it failed

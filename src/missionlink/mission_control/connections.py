@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-import h11
 import msgspec
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -120,9 +119,9 @@ class BoundedProtocol(H11Protocol):
         """Which part of a request the client has begun and not ended."""
         if self._is_leaving or self.transport.is_closing():
             return None
-        if self.conn.their_state is h11.SEND_BODY:
+        if self.conn.their_state.__name__ == "SEND_BODY":
             return "body"
-        return "head" if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0] else None
+        return "head" if self.conn.their_state.__name__ == "IDLE" and self.conn.trailing_data[0] else None
 
     def _await(self, part: str | None) -> None:
         if part == self._awaited and part is not None:
@@ -153,7 +152,7 @@ class BoundedProtocol(H11Protocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self._unset_keepalive_if_required()
-        can_be_answered = self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}
+        can_be_answered = self.conn.our_state.__name__ in {"IDLE", "SEND_RESPONSE"}
         self._leave(_response(status, problem) if can_be_answered else b"")
 
     def _leave(self, last_words: bytes) -> None:

@@ -23,6 +23,7 @@ from missionlink.mission_control.service import TaskService, wall_clock
 from missionlink.mission_control.store import MemoryStore
 from missionlink.mission_control.tasks import Tasks
 from missionlink.options.checks import check_token
+from missionlink.options.hiding import hidden_text
 from missionlink.options.loopback import bypassing_proxies
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class MissionControl(Levers):
             "COPILOT_API_URL": self.url,
             "COPILOT_DEBUG_GITHUB_API_URL": self.url,
             "COPILOT_MC_BASE_URL": self.url + MISSION_CONTROL_PATH,
-            "COPILOT_SDK_AUTH_TOKEN": self._token or _DEVELOPMENT_TOKEN,
+            "COPILOT_SDK_AUTH_TOKEN": str(self._token or _DEVELOPMENT_TOKEN),
             **bypassing_proxies(host),
         }
 
@@ -143,6 +144,8 @@ async def serve(
             holds blanks, control characters or anything but ASCII.
         MissionControlStartFailed: The address cannot be listened on, for example because the port is in use.
     """
+    # Error services show what the frames of an error hold.
+    token = hidden_text(token) if isinstance(token, str) else token
     if not isinstance(port, int) or not 0 <= port <= 65_535:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption("port", f"{port!r} is not a port (0 to 65535; 0 takes a free one)")
     _check_exposure(host, token)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from missionlink.errors import InvalidOption
 from missionlink.errors.root import did_you_mean
+from missionlink.options.hiding import hides_arguments
 from missionlink.protocol.json_values import check_json
 
 __all__ = (
@@ -273,6 +274,7 @@ def named_fields(kind: _Class) -> _Class:
     """Let the constructor of a class of options say which field an unknown keyword may mean; a decorator."""
     construct = kind.__init__
 
+    @hides_arguments
     @functools.wraps(construct)
     def checked(self: object, *args: Any, **fields: Any) -> None:
         try:

@@ -46,7 +46,7 @@ class ClientOptions:
 
     runtime: str | os.PathLike[str] | None = None
     """The runtime's program; ``None`` searches for it (see ``missionlink doctor``)."""
-    runtime_args: Sequence[str] = ()
+    runtime_args: Sequence[str] = field(default=(), repr=False)
     """Further arguments for the runtime."""
     url: str | None = None
     """Address of a runtime that is running already, ``"host:port"`` or ``"tcp://host:port"``; nothing is started.

@@ -19,6 +19,7 @@ from missionlink.options.checks import (
     check_word,
     named_fields,
 )
+from missionlink.protocol.veils import shown_address
 
 __all__ = ("Provider", "SystemMessage")
 
@@ -69,6 +70,12 @@ class Provider:
         check_flag("vision", self.vision)
         for option in ("max_prompt_tokens", "max_output_tokens"):
             check_positive(option, getattr(self, option), whole=True)
+
+    def __repr__(self) -> str:
+        shown = [f"type={self.type!r}", f"base_url={shown_address(str(self.base_url))!r}"]
+        others = ("wire_api", "wire_model", "model_id", "max_prompt_tokens", "max_output_tokens", "api_version")
+        shown += [f"{option}={value!r}" for option in others if (value := getattr(self, option)) is not None]
+        return f"Provider({', '.join(shown)})"
 
     def to_wire(self, model: str | None = None) -> dict[str, Any]:
         """Return the ``provider`` member.

@@ -29,6 +29,7 @@ from missionlink.options.checks import (
     named_path,
     with_fields,
 )
+from missionlink.options.hiding import hides_arguments
 from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ class SessionOptions:
         check_servers("extra", self.extra.get("mcpServers"), is_open=True)
         check_agents("extra", self.extra.get("customAgents"))
 
+    @hides_arguments
     def replace(self, **changes: Unpack[SessionFields]) -> SessionOptions:
         """Return a copy with some fields changed.
 

@@ -15,9 +15,11 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from missionlink.protocol.secret_text import plain
+
 __all__ = ("encode_json", "well_formed")
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=plain).encode
 
 
 def encode_json(
@@ -36,9 +38,9 @@ def encode_json(
     try:
         if enc_hook is None and order is None:
             return _encode(value)
-        return msgspec.json.encode(value, enc_hook=enc_hook, order=order)
+        return msgspec.json.encode(value, enc_hook=enc_hook or plain, order=order)
     except UnicodeEncodeError:
-        hook = None if enc_hook is None else _repairing(enc_hook)
+        hook = plain if enc_hook is None else _repairing(enc_hook)
         return msgspec.json.encode(_repaired(value), enc_hook=hook, order=order)
 
 

@@ -18,6 +18,7 @@ from missionlink.protocol.broken import fish_session_id, read_head, without_lone
 from missionlink.protocol.envelope import NO_JSON, EventNotification
 from missionlink.protocol.json_text import encode_json
 from missionlink.protocol.reader import Reader
+from missionlink.protocol.secret_text import plain
 
 __all__ = (
     "EVENT_PREFIX",
@@ -142,7 +143,7 @@ _session_key = msgspec.json.Decoder(_SessionKey)
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 _error = Reader[ErrorObject](ErrorObject)
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=plain).encode
 
 _event_notification = msgspec.json.Decoder(EventNotification)
 decode_event_notification: Callable[[bytes | bytearray], EventNotification] = _event_notification.decode

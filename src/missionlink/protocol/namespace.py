@@ -110,8 +110,10 @@ class RootNamespace(Namespace):
         check_object("params", params)
         if timeout is DEFAULT and method in _unlimited():
             timeout = None
-        raw = await self._caller.call(method, {**self._scope, **(params or {})}, timeout=timeout)
-        return read_result(method, raw, object)
+        sending = self._caller.call(method, {**self._scope, **(params or {})}, timeout=timeout)
+        # Secrets among them are not to be seen in the frame of an error.
+        params = None
+        return read_result(method, await sending, object)
 
 
 @cache

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
+from missionlink.protocol.secret_text import MASK
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("LONGEST", "REDACTORS", "Shown", "shown_json", "shown_value")
+__all__ = ("LONGEST", "REDACTORS", "Shown", "redacted", "shown_json", "shown_value")
 
 LONGEST = 400
 """Characters of a whole payload, at most about."""
@@ -19,7 +21,6 @@ _LONGEST_TEXT = 80
 # Longer than any secret; what is shown is much shorter.
 _LONGEST_REDACTED = 8192
 _DEEPEST = 4
-_MASK = "***"
 
 # Names of members, in lower case and without "_" and "-", whose texts are secrets or hold them.
 _SECRET_NAMES = ("token", "secret", "password", "apikey", "accesskey", "authorization", "credential", "headers")
@@ -59,7 +60,7 @@ def shown_json(raw: bytes | msgspec.Raw) -> str:
     except (ValueError, RecursionError):
         # Not JSON: the first bytes tell what it is.
         head = bytes(memoryview(raw)[:_LONGEST_TEXT])
-        return repr(_redacted(head.decode("utf-8", "replace"))) + ("…" if memoryview(raw).nbytes > len(head) else "")
+        return repr(redacted(head.decode("utf-8", "replace"))) + ("…" if memoryview(raw).nbytes > len(head) else "")
     return shown_value(value)
 
 
@@ -72,7 +73,7 @@ def shown_value(value: object) -> str:
 def _shown(value: object, depth: int) -> str:
     if isinstance(value, str):
         # Redacted before it is cut: a part of a secret would not be recognised.
-        text = _redacted(value[:_LONGEST_REDACTED])
+        text = redacted(value[:_LONGEST_REDACTED])
         return repr(text) if len(text) <= _LONGEST_TEXT else repr(text[: _LONGEST_TEXT - 1]) + "…"
     if isinstance(value, dict):
         members = cast("dict[Any, object]", value)
@@ -92,7 +93,7 @@ def _member(name: str, value: object, depth: int) -> str:
     is_text = isinstance(value, str)
     # Counts of tokens are no secrets.
     if value and any(part in plain and (is_text or part != "token") for part in _SECRET_NAMES):
-        shown = repr(_MASK)
+        shown = repr(MASK)
     else:
         shown = _shown(value, depth - 1)
     return f"{name[:_LONGEST_TEXT]!r}: {shown}"
@@ -110,7 +111,8 @@ def _joined(parts: Iterator[str], count: int) -> str:
     return ", ".join(taken)
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
+    """Return a text without the secrets of the clients of this process, and without what looks like one."""
     for redactor in list(REDACTORS):
         text = redactor.text(text)
-    return _SECRET_TEXTS.sub(_MASK, text)
+    return _SECRET_TEXTS.sub(MASK, text)

@@ -107,13 +107,16 @@ class SessionCore:
 
     async def call(self, method: str, params: Mapping[str, Any], **limits: Any) -> msgspec.Raw:
         """Send a request about this session; ``params`` hold its id."""
-        self.check_open()
         try:
+            self.check_open()
             return await self.link.call(method, params, **limits)
         except RequestRejected as error:
             if self.is_closed and is_missing(error.message, self.id):
                 raise SessionClosed(self.id, _MISSING) from error
             raise
+        finally:
+            # Error services show what the frames of an error hold.
+            params = {}
 
     def rpc(self) -> SessionRpc:
         """Return the session's typed methods, made with the first use."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -12,6 +13,7 @@ from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRunt
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.protocol.naming import ENDING, NAMING, ids_in, is_missing, named_ids
 from missionlink.protocol.results import read_result
+from missionlink.protocol.shown import redacted
 from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
 if TYPE_CHECKING:
@@ -117,6 +119,9 @@ class Link(msgspec.Struct, eq=False):
             if not is_opening:
                 self.note_missing(params, error)
             raise
+        finally:
+            # Errors show it to whoever asks for the variables of a frame.
+            params = None
 
     def note_missing(self, params: object, error: RequestRejected) -> None:
         """Close the session that a request was about if the runtime answered that it has none."""
@@ -156,7 +161,12 @@ def report_failure(on_error: ErrorHandler | None, what: str, session_id: str | N
     """Log a failure of the program's code and hand it to its ``on_error``."""
     failure = HandlerFailed(what, session_id)
     failure.__cause__ = error
-    _log.error("%s", failure, exc_info=error)
+    seen = "".join(traceback.format_exception(error))
+    if (cleaned := redacted(seen)) == seen:
+        _log.error("%s", failure, exc_info=error)
+    else:
+        # The exception itself would tell what is masked here.
+        _log.error("%s\n%s", failure, cleaned.rstrip("\n"))
     _hand_over(on_error, failure)
 
 

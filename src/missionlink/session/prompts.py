@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from missionlink.options.loopback import with_proxy_hint
 from missionlink.protocol.timeouts import check_seconds
+from missionlink.protocol.veils import veiled
 from missionlink.session.conduct import Conduct, SessionMode
-from missionlink.session.sending import AgentMode, TurnControl, abort, further_members, send_params, wait_until_taken
+from missionlink.session.sending import (
+    AgentMode,
+    TurnControl,
+    abort,
+    further_members,
+    hidden,
+    send_params,
+    wait_until_taken,
+)
 from missionlink.session.stream import EventQueue
 from missionlink.session.timed_prompt import run_within
 from missionlink.session.turn import Turn, TurnResult, turn_end
@@ -90,6 +98,7 @@ class Prompts(Conduct):
                 whose; nothing was sent.
             SessionClosed, ConnectionFailed: The session or the connection has ended.
         """
+        request_headers, extra = veiled(request_headers, is_secret=True), veiled(extra)
         members = {
             "mode": mode,
             "agentMode": agent_mode,
@@ -104,7 +113,10 @@ class Prompts(Conduct):
         await wait_until_taken(core)
         # People, and the events of older runtimes, see this in place of the prompt.
         shown = str(params.get("displayPrompt") or params["prompt"])
-        explain = partial(with_proxy_hint, options=core.link.options)
+
+        def explain(text: str) -> str:
+            return core.link.connection.secrets.text(with_proxy_hint(text, core.link.options))
+
         queue = EventQueue(core.id, core.link.connection)
         state = TurnState(core.id, shown, queue, explain, params=params, until=until)
         turn = Turn(state, TurnControl(core, core.track_turns()))
@@ -187,6 +199,7 @@ class Prompts(Conduct):
             TurnFailed, TurnTimeout: As for ``Turn.wait``.
             InvalidOption, RequestFailed, SessionClosed, ConnectionFailed: As for ``send``.
         """
+        send = hidden(send)
         limits = {"timeout": timeout, "idle_timeout": idle_timeout, "on_timeout": on_timeout}
         if output_type is not None:
             # Imported here: most turns ask for text.
@@ -202,6 +215,7 @@ class Prompts(Conduct):
         Yields:
             The ``Turn``: ``async for text in turn.text`` or ``async for event in turn``.
         """
+        send = hidden(send)
         turn = await self.send(prompt, **send)
         try:
             yield turn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from missionlink.errors import (
     InvalidOption,
@@ -16,6 +16,7 @@ from missionlink.errors import (
 from missionlink.options.checks import check_content, check_headers, check_members
 from missionlink.protocol.json_text import well_formed
 from missionlink.protocol.results import Success, read_result
+from missionlink.protocol.veils import veiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,11 +26,18 @@ if TYPE_CHECKING:
     from missionlink.session.tracker import TurnTracker
     from missionlink.session.turn_state import TurnState
 
-__all__ = ("AgentMode", "TurnControl", "abort", "further_members", "send_params", "wait_until_taken")
+__all__ = ("AgentMode", "TurnControl", "abort", "further_members", "hidden", "send_params", "wait_until_taken")
 
 AgentMode = Literal["interactive", "plan", "autopilot", "shell"]
 
 _STEER_SECONDS = 60.0
+
+_Send = TypeVar("_Send", bound="Mapping[str, Any]")
+
+
+def hidden(send: _Send) -> _Send:
+    """Return arguments of ``send`` whose headers and further members show nothing in the frame of an error."""
+    return cast("_Send", veiled(send)) if send else send
 
 
 def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> dict[str, Any]:

@@ -264,4 +264,7 @@ class Session(Past):
     ) -> msgspec.Raw:
         """Send a request about this session and return the raw JSON; ``rpc.call`` is the same with plain values."""
         check_object("params", params)
-        return await self._core.call(method, {"sessionId": self.id, **(params or {})}, timeout=timeout)
+        sending = self._core.call(method, {"sessionId": self.id, **(params or {})}, timeout=timeout)
+        # Error services show what the frames of an error hold.
+        params = None
+        return await sending

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast, overload
 import msgspec
 
 from missionlink._wire.secrets import Secrets
+from missionlink.protocol.veils import masked
 
 __all__ = ("Entry", "Traffic", "redact")
 
@@ -96,7 +97,7 @@ class Entry:
                 head, value = f"=#{self.id}", self.result
             case "bytes":
                 return f"{self.direction} raw {self.body[:80]!r} ({self.size} bytes)"
-        text = "" if value is None and self.kind != "response" else f" {_to_json(redact(value))}"
+        text = "" if value is None and self.kind != "response" else f" {_to_json(masked(redact(value)))}"
         return f"{self.direction} {head}{text}"
 
     def __repr__(self) -> str:

@@ -1,0 +1,133 @@
+"""Which parts of options and parameters are secrets: by their names, their places, and the look of environments.
+
+``secrets_of`` finds them, for what must be masked in other texts; ``veiled`` makes them mask themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, cast
+
+from missionlink.protocol.secret_text import MASK, Secret
+
+__all__ = ("masked", "secrets_of", "shown_address", "veiled", "veiled_env")
+
+# Names of members and variables, in lower case and without "_" and "-", that hold a secret, or hold nothing else.
+_NAMES = (
+    "token", "secret", "password", "passwd", "passphrase", "apikey", "accesskey", "privatekey", "authorization",
+    "credential", "cookie",
+)  # fmt: skip
+_CONTAINERS = frozenset({"headers", "requestheaders"})
+# Members that hold nothing but what may be secret; the values are too ordinary to be looked for in other texts.
+_HIDDEN = frozenset({"env"})
+# Further names in the query of an address; in arguments of programs they may stand before the name of a file.
+_IN_QUERY = frozenset({"key", "sig", "signature", "auth"})
+# "https://user:secret@host", and "https://secret@host", where a short one is the name of a user.
+_IN_ADDRESS = re.compile(r"://(?:[^/?#@\s:]*:([^/?#@\s]+)|([^/?#@\s:]{20,}))@")
+_BEFORE_HOST = re.compile(r"(?<=://)[^/?#\s]*(?=@)")
+_KEY = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[\w.+=~!$%^&*#-]{16,}")
+# "?name=value", "&name=value" and "--name=value".
+_ASSIGNED = re.compile(r"(^--?|[?&])([\w.-]+)=([^&#\s]+)")
+
+
+def secrets_of(members: object, *, is_secret: bool = False) -> Iterator[str]:
+    """Find what stands under the name of a secret, in JSON-like data or in an environment.
+
+    Also in addresses (``https://user:secret@host``, ``?token=secret``), in arguments of programs (``--token=secret``,
+    ``["--token", "secret"]``), and what looks like a key in an ``env``: long, with digits, no path and no sentence.
+    """
+    if isinstance(members, str):
+        if is_secret:
+            # A header may have a word in front of it, as in "Bearer ...".
+            yield from (members, members.rpartition(" ")[2])
+        elif "=" in members or "@" in members:
+            yield from (one or other for one, other in _IN_ADDRESS.findall(members))
+            yield from (found[3] for found in _ASSIGNED.finditer(members) if _is_learned(found))
+    elif isinstance(members, Mapping):
+        for name, value in cast("Mapping[object, object]", members).items():
+            yield from secrets_of(value, is_secret=is_secret or _is_name(str(name)))
+            if name == "env" and isinstance(value, Mapping):
+                values = cast("Mapping[object, object]", value).values()
+                yield from (one for one in values if isinstance(one, str) and _KEY.fullmatch(one))
+    elif isinstance(members, list | tuple):
+        before = ""
+        for value in cast("Iterable[object]", members):
+            yield from secrets_of(value, is_secret=is_secret or (before.startswith("-") and _is_name(before)))
+            before = value if isinstance(value, str) else ""
+
+
+def veiled(members: object, *, is_secret: bool = False) -> Any:
+    """Return JSON-like data in which a ``repr`` masks what ``secrets_of`` finds, and environments."""
+    if isinstance(members, str):
+        if is_secret:
+            return Secret(members)
+        shown = _shown_text(members) if "@" in members or "=" in members else members
+        return members if shown == members else Secret(members, shown)
+    if isinstance(members, Mapping):
+        pairs = cast("Mapping[object, object]", members).items()
+        return {name: veiled(value, is_secret=is_secret or _is_hidden(str(name))) for name, value in pairs}
+    if isinstance(members, list | tuple):
+        made: list[object] = []
+        before = ""
+        for value in cast("Iterable[object]", members):
+            made.append(
+                veiled(value, is_secret=is_secret or (before.startswith("-") and _is_masked(before.lstrip("-"))))
+            )
+            before = value if isinstance(value, str) else ""
+        return tuple(made) if isinstance(members, tuple) else made
+    return members
+
+
+def masked(members: object) -> Any:
+    """Return JSON-like data with ``"***"`` in the place of what ``veiled`` masks."""
+    return _written_out(veiled(members))
+
+
+def _written_out(value: object) -> object:
+    if isinstance(value, Secret):
+        return value.shown
+    if isinstance(value, dict):
+        return {name: _written_out(member) for name, member in cast("dict[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_written_out(member) for member in cast("Iterable[object]", value)]
+    return value
+
+
+def veiled_env(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment whose ``repr`` shows its names only."""
+    return {name: Secret(value) for name, value in env.items()}
+
+
+def shown_address(url: str) -> str:
+    """Return an address without its user, its password and the secrets in its query."""
+    return _shown_text(url)
+
+
+def _shown_text(text: str) -> str:
+    text = _BEFORE_HOST.sub(MASK, text)
+    return _ASSIGNED.sub(_masked, text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}={MASK}" if _is_masked(found[2]) else found[0]
+
+
+def _is_masked(name: str) -> bool:
+    return name.lower() in _IN_QUERY or _is_name(name)
+
+
+def _is_learned(found: re.Match[str]) -> bool:
+    return _is_name(found[2]) or (found[1] in {"?", "&"} and found[2].lower() in _IN_QUERY)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.lower() in _HIDDEN or _is_name(name)
+
+
+@lru_cache(maxsize=512)
+def _is_name(name: str) -> bool:
+    """Whether what stands under this name is a secret, or holds nothing else."""
+    plain = name.lower().replace("_", "").replace("-", "")
+    return plain in _CONTAINERS or any(part in plain for part in _NAMES)
