@@ -63,6 +63,22 @@ def test_without_an_account_the_json_lines_end_with_an_authentication_error(
     assert result["error"]["kind"] == "authentication"
 
 
+def test_without_an_account_chat_says_what_to_do_and_goes_on(runtime: RealRuntime, tmp_path: Path) -> None:
+    pytest.importorskip("termios", reason="needs a POSIX terminal")
+    from .test_chat import environment, is_empty, terminal_class
+
+    env = {name: value for name, value in environment(runtime, tmp_path).items() if name != "GITHUB_TOKEN"}
+    with terminal_class()([sys.executable, "-m", "missionlink", "chat"], env, columns=400) as terminal:
+        terminal.wait(is_empty, "the prompt")
+        terminal.type("What is in this folder?\r")
+        shown = terminal.see("--embedded")
+        for way in WAYS_OUT:
+            assert shown.count(way) == 1, shown
+        terminal.wait(is_empty, "the prompt")
+        terminal.type("/quit\r")
+        assert terminal.end() == 0
+
+
 def test_doctor_says_that_nobody_is_logged_in(runtime: RealRuntime, tmp_path: Path) -> None:
     told = json.loads(missionlink(runtime, tmp_path, "doctor", "--json").stdout)
     (account,) = [one for one in told["findings"] if one["topic"] == "account"]

@@ -20,6 +20,16 @@ def test_a_warning_is_one_line_without_a_traceback_and_steers_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_an_error_without_a_text_is_its_name():
+    lines: list[str] = []
+    with log_shown_by(lines.append):
+        try:
+            raise TimeoutError
+        except TimeoutError:
+            logging.getLogger("missionlink").warning("it failed", exc_info=True)
+    assert lines == ["it failed: TimeoutError"]
+
+
 def test_the_innermost_shows_it_and_all_is_as_it_was_afterwards():
     logger = logging.getLogger("missionlink")
     before = (list(logger.handlers), logger.propagate)

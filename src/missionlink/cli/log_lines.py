@@ -23,7 +23,7 @@ class _Lines(logging.Handler):
         """Show one line; what is logged may quote an agent."""
         try:
             error = record.exc_info[1] if record.exc_info else None
-            why = "" if error is None else f": {type(error).__name__}: {error}"
+            why = "" if error is None else f": {type(error).__name__}" + (f": {error}" if str(error) else "")
             self._show(printable_line(record.getMessage() + why))
         except Exception:
             self.handleError(record)
