@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink import AsyncClient, Client, ClientOptions, Provider, SessionOptions, ToolError, tool
+from missionlink import (
+    AsyncClient,
+    Attachment,
+    Client,
+    ClientOptions,
+    Provider,
+    SessionOptions,
+    ToolError,
+    tool,
+)
+from missionlink.errors import InvalidOption
 from missionlink.mission_control import serve
 from missionlink.testing import LATER, FakeRuntime, call, fail, say
 
@@ -72,6 +82,14 @@ def test_a_refused_address_does_not_show_its_password(finder: Finder) -> None:
             AsyncClient(url=url, connection_token=secret("y"))
     with finder.failing("provider"):
         Provider(base_url=f"ftp://user:{secret('x')}@host", api_key=secret("y"))
+    with pytest.raises(InvalidOption) as caught:
+        # Short enough to stand within what is shown of an address.
+        Provider(base_url="ws://u:s3cret@host")
+    assert "s3cret" not in str(caught.value)
+    for scheme in ("http", "https"):
+        url = f"{scheme}://user:{secret('x')}@github.com/a/b"
+        with finder.failing("attachment"):
+            Attachment.github(url)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from missionlink._io.loops import inherited_error
 from missionlink.blocking.operation import Operation
 from missionlink.blocking.thread import LoopThread
 from missionlink.errors import ConnectionClosed, WouldDeadlock
+from missionlink.options.hiding import HiddenCall
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -107,7 +108,9 @@ class Portal:
             ConnectionClosed: The client is another process's, or the interpreter is being taken down.
         """
         self.check_reachable()
-        return run_in_loop(function, *args, **kwargs)
+        work = HiddenCall(function, args, kwargs)
+        del args, kwargs
+        return _run(work)
 
     def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call a plain function in the event loop and wait for its result. Raises as ``run`` does."""
@@ -178,10 +181,17 @@ def run_in_loop(function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs:
         WouldDeadlock: This is the thread of the event loop, which would wait for itself.
         ConnectionClosed: The interpreter is being taken down: no thread can be started, and none runs.
     """
+    work = HiddenCall(function, args, kwargs)
+    # Error services show what the frames of an error hold, and this one waits.
+    del args, kwargs
+    return _run(work)
+
+
+def _run(work: HiddenCall[Awaitable[_T]]) -> _T:
     _check_finalizing()
-    _check_thread(function)
+    _check_thread(work)
     with _thread as loop:
-        return Operation(lambda: function(*args, **kwargs), loop).result()
+        return Operation(work, loop).result()
 
 
 def _check_finalizing() -> None:

@@ -9,6 +9,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from missionlink.options.hiding import HiddenCall
 from missionlink.protocol.namespace import Namespace
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ class _Methods:
 
         @functools.wraps(found)
         def blocking(*args: Any, **kwargs: Any) -> Any:
-            return run(found, *args, **kwargs)
+            work = HiddenCall(found, args, kwargs)
+            # Error services show what the frames of an error hold, and this one waits.
+            del args, kwargs
+            return run(work)
 
         return blocking
 

@@ -18,6 +18,8 @@ import msgspec
 from missionlink.errors import InvalidOption, UnsupportedByRuntime
 from missionlink.handlers.tool_results import image_type
 from missionlink.options.checks import absolute_path, check_content, check_text
+from missionlink.options.hiding import hides_arguments
+from missionlink.protocol.veils import shown_address
 from missionlink.protocol.versions import is_older
 
 __all__ = ("Attachment", "attachments_to_wire")
@@ -141,6 +143,7 @@ class Attachment(msgspec.Struct, frozen=True):
         })  # fmt: skip
 
     @staticmethod
+    @hides_arguments
     def github(url: str, *, title: str = "", state: str = "") -> Attachment:
         """Attach something on GitHub by its address: the agent is told what it is, and of the address.
 
@@ -158,10 +161,10 @@ class Attachment(msgspec.Struct, frozen=True):
         try:
             parts = urlsplit(url)
             is_address = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
-        except ValueError as error:
-            raise InvalidOption("url", f"{url!r} is no https address: {error}") from error
-        if not is_address or any(character.isspace() for character in url):
-            raise InvalidOption("url", f"{url!r} is no https address")
+        except ValueError:
+            parts, is_address = None, False
+        if parts is None or not is_address or any(character.isspace() for character in url):
+            raise InvalidOption("url", f"{shown_address(url)!r} is no https address")
         if "@" in parts.netloc:
             raise InvalidOption("url", "has a user or a password in it, which the agent would be told")
         return Attachment({**_github(parts.path, parts.fragment, title, state), "url": url})

@@ -12,7 +12,7 @@ from missionlink.protocol.veils import veiled, veiled_env
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ("forget", "hidden_arguments", "hidden_env", "hidden_text", "hides_arguments", "without_frames")
+__all__ = ("HiddenCall", "forget", "hidden_arguments", "hidden_env", "hidden_text", "hides_arguments", "without_frames")
 
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
@@ -27,10 +27,10 @@ def hides_arguments(function: Callable[_P, _Result]) -> Callable[_P, _Result]:
 
     @functools.wraps(function)
     def hidden(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
-        call = _Call(function, args, kwargs)
+        call = HiddenCall(function, args, kwargs)
         del args, kwargs
         try:
-            return call.run()
+            return call()
         except InvalidOption as error:
             raise without_frames(error)  # noqa: B904
 
@@ -70,15 +70,21 @@ def without_frames(error: _Error) -> _Error:
     return error
 
 
-class _Call(Generic[_Result]):
-    """A call that represents nothing of its arguments."""
+class HiddenCall(Generic[_Result]):
+    """A call that represents nothing of its arguments.
 
-    __slots__ = ("_args", "_function", "_kwargs")
+    Args:
+        function: What is called.
+        args: Its arguments by place.
+        kwargs: Its arguments by name.
+    """
 
-    def __init__(self, function: Callable[..., _Result], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, function: Callable[..., _Result], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self._function = function
         self._args = args
         self._kwargs = kwargs
+        self.__qualname__: str = getattr(function, "__qualname__", None) or repr(function)
 
-    def run(self) -> _Result:
+    def __call__(self) -> _Result:
+        """Make it."""
         return self._function(*self._args, **self._kwargs)

@@ -58,7 +58,9 @@ class Provider:
     def __post_init__(self) -> None:
         check_text("base_url", self.base_url, allow_none=False)
         if not self.base_url.startswith(("http://", "https://")):
-            raise InvalidOption("base_url", f"must begin with http:// or https://, not {self.base_url[:20]!r}")
+            raise InvalidOption(
+                "base_url", f"must begin with http:// or https://, not {shown_address(self.base_url)[:20]!r}"
+            )
         check_choice("type", self.type, ("openai", "azure", "anthropic"), allow_none=False)
         check_choice("wire_api", self.wire_api, ("completions", "responses"))
         for option in ("api_key", "bearer_token"):

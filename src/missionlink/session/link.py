@@ -161,13 +161,18 @@ def report_failure(on_error: ErrorHandler | None, what: str, session_id: str | N
     """Log a failure of the program's code and hand it to its ``on_error``."""
     failure = HandlerFailed(what, session_id)
     failure.__cause__ = error
+    _log_failure(str(failure), error)
+    _hand_over(on_error, failure)
+
+
+def _log_failure(what: str, error: BaseException) -> None:
+    """Log an exception of the program's code, whose text may quote secrets."""
     seen = "".join(traceback.format_exception(error))
     if (cleaned := redacted(seen)) == seen:
-        _log.error("%s", failure, exc_info=error)
+        _log.error("%s", what, exc_info=error)
     else:
         # The exception itself would tell what is masked here.
-        _log.error("%s\n%s", failure, cleaned.rstrip("\n"))
-    _hand_over(on_error, failure)
+        _log.error("%s\n%s", what, cleaned.rstrip("\n"))
 
 
 def _hand_over(on_error: ErrorHandler | None, failure: HandlerFailed) -> None:
@@ -176,5 +181,5 @@ def _hand_over(on_error: ErrorHandler | None, failure: HandlerFailed) -> None:
             on_error(failure)
         except KeyboardInterrupt:
             raise
-        except BaseException:  # whatever it raises must not stop what it was told of
-            _log.exception("the client's on_error failed itself")
+        except BaseException as error:  # whatever it raises must not stop what it was told of
+            _log_failure("the client's on_error failed itself", error)
