@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ("arguments", "environment", "transport_for")
 
+# What programs need to run at all, and to find the user's files: none of these holds a secret. Proxies are not among
+# them, whose addresses may hold a password.
+_BASIC_VARIABLES = frozenset(
+    """
+    PATH HOME USER LOGNAME SHELL TERM LANG LANGUAGE TZ TMPDIR
+    XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME XDG_RUNTIME_DIR
+    SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS COPILOT_HOME
+    SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT TEMP TMP USERNAME USERPROFILE HOMEDRIVE HOMEPATH APPDATA LOCALAPPDATA
+    PROGRAMDATA PROGRAMFILES PROGRAMFILES(X86) COMMONPROGRAMFILES NUMBER_OF_PROCESSORS PROCESSOR_ARCHITECTURE OS
+    """.split()
+)
+_BASIC_PREFIX = "LC_"
+
 _TOKEN_VARIABLE = "COPILOT_SDK_AUTH_TOKEN"
 _CONNECTION_TOKEN_VARIABLE = "COPILOT_CONNECTION_TOKEN"
 
@@ -60,14 +73,19 @@ def arguments(options: ClientOptions) -> tuple[str, ...]:
     """Return the runtime's arguments; secrets are never among them."""
     argv = ["--headless", "--no-auto-update", "--log-level", options.log_level]
     argv += ["--stdio"] if options.channel == "stdio" else ["--port", "0"]
+    secret = [_CONNECTION_TOKEN_VARIABLE] if options.channel == "tcp" else []
     # The token's variable may also come with the caller's environment.
     if options.github_token is not None or _TOKEN_VARIABLE in _outer(options):
         argv += ["--auth-token-env", _TOKEN_VARIABLE]
+        secret.append(_TOKEN_VARIABLE)
         uses_login = options.use_logged_in_user or False
     else:
         uses_login = options.use_logged_in_user is not False
     if not uses_login:
         argv.append("--no-auto-login")
+    if secret:
+        # The runtime keeps them out of the environment of the agent's commands and of MCP servers.
+        argv.append(f"--secret-env-vars={','.join(secret)}")
     return (*argv, *options.runtime_args)
 
 
@@ -87,5 +105,9 @@ def environment(options: ClientOptions, connection_token: str | None) -> dict[st
 
 
 def _outer(options: ClientOptions) -> dict[str, str]:
-    inherited = dict(os.environ) if options.inherit_env else {}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if options.inherit_env or name in _BASIC_VARIABLES or name.startswith(_BASIC_PREFIX)
+    }
     return hidden_env({**inherited, **(options.env or {})})

@@ -346,3 +346,42 @@ async def test_ctrl_c_aborts_the_turn_and_leaves_nothing_running(tmp_path: Path)
     assert len(fake.traffic.calls("session.abort")) == 1
     _, alive = await asyncio.to_thread(psutil.wait_procs, children, _WAIT_S)
     assert alive == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the runtime is a shell script")
+@pytest.mark.parametrize("clean", [True, False])
+def test_the_agent_gets_no_more_of_the_environment_than_was_wanted(tmp_path: Path, clean: bool) -> None:
+    """G2: and the key of the provider is never in that of its commands."""
+    program = tmp_path / "runtime"
+    seen = tmp_path / "seen"
+    program.write_text(
+        f'#!/bin/sh\n{{ env; echo "$@"; }} >{seen}\nexec {shlex.quote(sys.executable)} -m missionlink.testing "$@"\n'
+    )
+    program.chmod(0o700)
+    words = [
+        "run",
+        "--runtime",
+        str(program),
+        "--provider-url",
+        "http://127.0.0.1:1/v1",
+        "--provider-key-env",
+        "MY_KEY",
+    ]
+    words += ["--model", "mine", *(["--clean-env"] if clean else []), "say it"]
+    env = {**os.environ, "MY_KEY": "a-key-of-mine", "OTHER": "a-secret", "GH_TOKEN": "gho_token"}
+    done = subprocess.run(
+        [sys.executable, "-m", "missionlink", *words],
+        capture_output=True,
+        text=True,
+        env=env,
+        check=False,
+        timeout=_WAIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = seen.read_text().splitlines()
+    assert "--secret-env-vars=MY_KEY" in lines[-1].split()
+    assert ("OTHER=a-secret" in lines) is not clean
+    assert ("GH_TOKEN=gho_token" in lines) is not clean
+    # The token that the runtime would have found there is passed all the same, and hidden from commands.
+    assert ("COPILOT_SDK_AUTH_TOKEN=gho_token" in lines) is clean
+    assert ("MY_KEY=a-key-of-mine" in lines) is not clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import pytest
@@ -98,9 +99,34 @@ def test_the_environment_is_ours_with_the_options_on_top(monkeypatch: pytest.Mon
     assert (environment["KEPT"], environment["CHANGED"], environment["ADDED"]) == ("1", "new", "2")
 
 
-def test_an_environment_that_is_not_inherited_is_what_was_given(tmp_path: pathlib.Path):
-    options = ClientOptions(inherit_env=False, env={"A": "b"}, base_directory=tmp_path)
-    assert launch.environment(options, None) == {"A": "b", "COPILOT_HOME": str(tmp_path)}
+def test_an_environment_that_is_not_inherited_holds_what_every_program_needs(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """G2: the agent's commands can read it, so nothing that may be a secret is in it."""
+    needed = {"PATH": "/bin", "HOME": "/home/me", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "LC_TIME": "de", "TZ": "UTC"}
+    secret = ("MY_KEY", "OPENAI_API_KEY", "GITHUB_TOKEN", "GH_TOKEN", "HTTPS_PROXY", "AWS_PROFILE", TOKEN_VARIABLE)
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in {**needed, **dict.fromkeys(secret, SECRET)}.items():
+        monkeypatch.setenv(name, value)
+    options = ClientOptions(inherit_env=False, env={"A": "b", "TZ": "CET"}, base_directory=tmp_path)
+    wanted = {**needed, "A": "b", "TZ": "CET", "COPILOT_HOME": str(tmp_path)}
+    assert launch.environment(options, None) == wanted
+
+
+def test_the_tokens_are_kept_out_of_the_environment_of_commands():
+    """G2: the one for GitHub, and the one with which a command could speak to the runtime itself."""
+
+    def hidden(options: ClientOptions) -> set[str]:
+        flags = [word for word in launch.arguments(options) if word.startswith("--secret-env-vars=")]
+        return set(flags[0].partition("=")[2].split(",")) if flags else set()
+
+    assert hidden(ClientOptions()) == set()
+    assert hidden(ClientOptions(github_token=SECRET)) == {TOKEN_VARIABLE}
+    assert hidden(ClientOptions(env={TOKEN_VARIABLE: SECRET})) == {TOKEN_VARIABLE}
+    assert hidden(ClientOptions(channel="tcp")) == {"COPILOT_CONNECTION_TOKEN"}
+    both = {TOKEN_VARIABLE, "COPILOT_CONNECTION_TOKEN"}
+    assert hidden(ClientOptions(channel="tcp", github_token=SECRET)) == both
 
 
 def test_without_an_inherited_environment_its_token_is_not_used(monkeypatch: pytest.MonkeyPatch):

@@ -24,6 +24,9 @@ __all__ = ("Place", "mcp_servers_of", "provider_of")
 # A person sees that it is starting and can stop it. A first start unpacks the runtime, which slow disks take long for.
 _START_SECONDS = 120
 
+# In the order of the runtime.
+_TOKEN_VARIABLES = ("COPILOT_SDK_AUTH_TOKEN", "COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -33,6 +36,9 @@ class Place:
     embedded: bool
     resume: str | None
     runtime: str | None
+    key_variable: str | None = None
+    """Environment variable with a key, which the agent's commands must not read."""
+    clean_env: bool = False
 
     def check(self) -> None:
         """Refuse what excludes each other."""
@@ -51,7 +57,14 @@ class Place:
 
             control = await stack.enter_async_context(serve())
             env = control.environment()
-        options = ClientOptions(runtime=self.runtime, env=env, start_timeout=_START_SECONDS)
+        options = ClientOptions(
+            runtime=self.runtime,
+            runtime_args=() if self.key_variable is None else (f"--secret-env-vars={self.key_variable}",),
+            env=env,
+            inherit_env=not self.clean_env,
+            github_token=_token_of_environment() if self.clean_env and not self.embedded else None,
+            start_timeout=_START_SECONDS,
+        )
         return await stack.enter_async_context(AsyncClient(options))
 
     def open(self, client: AsyncClient, options: SessionOptions) -> Opening:
@@ -63,6 +76,11 @@ class Place:
         if self.resume is not None:
             return client.resume_session(self.resume, options)
         return client.create_session(options)
+
+
+def _token_of_environment() -> str | None:
+    """Return the token that the runtime would find in the environment, if it had it."""
+    return next((os.environ[name] for name in _TOKEN_VARIABLES if os.environ.get(name)), None)
 
 
 def provider_of(url: str | None, key_variable: str | None) -> Provider | None:

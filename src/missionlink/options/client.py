@@ -59,7 +59,11 @@ class ClientOptions:
     """Secret that a TCP runtime asks for; with ``channel="tcp"`` one is made if there is none."""
 
     github_token: str | None = field(default=None, repr=False)
-    """Token for GitHub; passed to the runtime by environment, never by argument."""
+    """Token for GitHub, for all that the runtime does; passed by environment, never by argument.
+
+    The runtime keeps it out of the environment of the agent's commands, which can still look for it in the runtime's
+    own (``/proc``). The ``github_token`` of a local session is in no environment at all.
+    """
     use_logged_in_user: bool | None = None
     """Whether the runtime may use stored credentials; ``None``: only if there is no token."""
     base_directory: str | os.PathLike[str] | None = None
@@ -70,7 +74,11 @@ class ClientOptions:
     env: Mapping[str, str] | None = field(default=None, repr=False)
     """Environment variables for the runtime, on top of this program's own."""
     inherit_env: bool = True
-    """Whether this program's own environment is passed on."""
+    """Whether this program's own environment is passed on, which the agent's commands can read.
+
+    Without it only ``PATH``, ``HOME``, ``TMPDIR`` and their like are: names of folders, of the user, the language and
+    of certificates. Proxies are not; add what is missing with ``env``.
+    """
     log_level: str = "none"
     """How much the runtime logs into its files."""
 

@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     flags.add_argument("--port", type=int, default=0)
     for flag in ("--log-level", "--log-dir", "--auth-token-env", "--session-idle-timeout"):
         flags.add_argument(flag)
+    flags.add_argument("--secret-env-vars", action="append", nargs="*")
     return parser
 
 

@@ -36,6 +36,9 @@ __all__ = ("chat",)
 @click.option("--provider-key-env", metavar="NAME", help="Environment variable with the key for --provider-url.")
 @click.option("--mcp-config", metavar="FILE|JSON", help="MCP servers, in the form of the runtime's mcp-config.json.")
 @click.option("--allow-all", is_flag=True, help="Give every permission that the agent asks for.")
+@click.option(
+    "--clean-env", is_flag=True, help="Keep this shell's environment from the agent, but for PATH, HOME and the like."
+)
 @click.option("--runtime", metavar="PATH", help="The runtime's program, instead of searching for it.")
 def chat(  # noqa: PLR0913 - one parameter for each option of the command line
     *,
@@ -47,6 +50,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
     provider_key_env: str | None,
     mcp_config: str | None,
     allow_all: bool,
+    clean_env: bool,
     runtime: str | None,
 ) -> int:
     """Talk with an agent at the terminal.
@@ -58,7 +62,12 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
     Exit codes: 0 left, 1 failed, 2 wrong arguments or no terminal, 130 interrupted before the session was open.
     """
     place = Place(
-        cloud=None if cloud is None else Repository.parse(cloud), embedded=embedded, resume=resume, runtime=runtime
+        cloud=None if cloud is None else Repository.parse(cloud),
+        embedded=embedded,
+        resume=resume,
+        runtime=runtime,
+        key_variable=provider_key_env,
+        clean_env=clean_env,
     )
     place.check()
     options = SessionOptions(
@@ -82,6 +91,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
         ("--runtime", runtime),
     ):
         words += [] if value is None else [option, value]
+    words += ["--clean-env"] if clean_env else []
     _say("starting …")
     way_back = _WayBack(None if embedded else words)
     try:

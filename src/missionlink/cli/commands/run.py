@@ -70,6 +70,9 @@ class _Wanted:
     help="When the turn ends: when nothing is left to do, background commands included, or when the agent has "
     "stopped talking.",
 )
+@click.option(
+    "--clean-env", is_flag=True, help="Keep this shell's environment from the agent, but for PATH, HOME and the like."
+)
 @click.option("--runtime", metavar="PATH", help="The runtime's program, instead of searching for it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines: the events, then how it ended.")
 def run(  # noqa: PLR0913 - one parameter for each option of the command line
@@ -84,6 +87,7 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
     allow_all: bool,
     timeout: float | None,
     until: str,
+    clean_env: bool,
     runtime: str | None,
     as_json: bool,
 ) -> int:
@@ -97,7 +101,12 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
     transcript = transcript_for(as_json=as_json)
     try:
         place = Place(
-            cloud=None if cloud is None else Repository.parse(cloud), embedded=embedded, resume=resume, runtime=runtime
+            cloud=None if cloud is None else Repository.parse(cloud),
+            embedded=embedded,
+            resume=resume,
+            runtime=runtime,
+            key_variable=provider_key_env,
+            clean_env=clean_env,
         )
         place.check()
         answers = Answers(transcript, allow_all=allow_all)
