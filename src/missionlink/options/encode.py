@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from missionlink.errors import InvalidOption, UnsupportedByRuntime
-from missionlink.protocol.veils import veiled
 from missionlink.protocol.versions import is_older
 
 if TYPE_CHECKING:
@@ -121,11 +120,6 @@ def session_params(options: SessionOptions) -> dict[str, Any]:
     if options.hooks is not None or "hooks.invoke" in options.on_request:
         params["hooks"] = True
     params.update(options.extra)
-    # Error services show what the frames of an error hold.
-    secret = {
-        name: params[name] for name in ("gitHubToken", "provider", "mcpServers", *options.extra) if name in params
-    }
-    params.update(veiled(secret))
     return params
 
 

@@ -19,6 +19,7 @@ from missionlink.errors import (
 )
 from missionlink.options.encode import cloud_params, lean, not_passed_on, unserved
 from missionlink.protocol.messages import METHOD_NOT_FOUND
+from missionlink.protocol.veils import veiled
 from missionlink.session.adopted import AdoptedCore
 from missionlink.session.cloud_errors import opening_error
 from missionlink.session.cloud_work import CloudWork
@@ -122,7 +123,8 @@ class CloudCreation(ConversationBase):
         try:
             await request(self.method, self._params, on_response=self._response_received)
         except RequestRejected as error:
-            small = lean(self._params)
+            # Error services show what the frames of an error hold.
+            small = veiled(lean(self._params))
             if error.code != METHOD_NOT_FOUND or small == self._params:
                 raise
             lost = unserved(self._params)
