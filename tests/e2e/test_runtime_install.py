@@ -53,7 +53,7 @@ def test_killed_midway_then_installed_by_two_at_once_and_it_runs(environ, tmp_pa
         killed.kill()
         killed.wait()
         assert installed(environ=environ) == ()
-        # npm, which nobody owns any more, goes on for a moment; the next installation removes what it writes.
+        # The guardian may still be ending npm; the next installation removes what is left.
         both = [
             subprocess.Popen([sys.executable, "-c", INSTALL], env=environ, stdout=subprocess.PIPE, text=True)
             for _ in range(2)
