@@ -24,6 +24,8 @@ __all__ = ("STDERR_TAIL_BYTES", "ChildProcess")
 
 STDERR_TAIL_BYTES = 16 * 1024
 _STDERR_HEAD_BYTES = 4 * 1024
+# Room for the line between the beginning and the end.
+_LEFT_OUT_BYTES = 64
 
 # After the process has ended, its last words may still be in the pipes; after its output, its exit may be on the way.
 # In short steps: where the whole machine stands still for a second, that is one step, and not all of the patience.
@@ -80,12 +82,13 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     @property
     def stderr(self) -> str:
-        """The beginning and the end of its standard error: what stops a start may stand before much else."""
-        left_out = self._stderr_bytes - len(self._stderr_head) - len(self._stderr)
-        if left_out <= 0:
-            return (self._stderr_head + self._stderr[-left_out:]).decode("utf-8", "replace")
+        """The beginning and the end of its standard error, 16 KiB in all: a cause may stand before much else."""
+        if self._stderr_bytes <= STDERR_TAIL_BYTES:
+            return self.stderr_tail
         head = self._stderr_head.decode("utf-8", "replace")
-        return f"{head}\n… {left_out} bytes are left out here …\n{self.stderr_tail}"
+        tail = self._stderr[_STDERR_HEAD_BYTES + _LEFT_OUT_BYTES - STDERR_TAIL_BYTES :]
+        left_out = self._stderr_bytes - len(self._stderr_head) - len(tail)
+        return f"{head}\n… {left_out} bytes are left out here …\n{tail.decode('utf-8', 'replace')}"
 
     async def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> None:
         """Start the program.
