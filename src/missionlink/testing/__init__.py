@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from missionlink.errors import MissingExtra
-
 if TYPE_CHECKING:
     from missionlink.testing.calls import Answer, Asked, ReceivedCall
     from missionlink.testing.clock import Gate, ManualClock, SystemClock
@@ -82,6 +80,9 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
             raise
+        # Imported here: pytest loads this package in every project that has missionlink installed.
+        from missionlink.errors import MissingExtra
+
         raise MissingExtra("testing", f"{__name__}.{name}") from error
     globals()[name] = found
     return found
