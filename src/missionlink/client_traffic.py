@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from missionlink.errors import InvalidOption
 from missionlink.lifecycle import LifecycleStreams
+from missionlink.protocol.client_requests import CLIENT_REQUESTS, NEEDED_REQUESTS
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
@@ -16,25 +18,9 @@ if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError
     from missionlink.protocol.messages import Notification
 
-__all__ = ("CLIENT_CALLS", "ClientTraffic")
+__all__ = ("ClientTraffic",)
 
 _log = logging.getLogger("missionlink.client")
-
-# Requests that concern the whole client even where they name a session.
-CLIENT_CALLS = frozenset(
-    {
-        "extensionLaunchProvider.resolve",
-        "gitHubToken.getToken",
-        "host.materializeSession",
-        "host.registerSession",
-        "host.shutdown",
-        "host.unregisterSession",
-        "installations.confirm",
-        "llmInference.httpRequestChunk",
-        "llmInference.httpRequestStart",
-        "uiThread.run",
-    }
-)
 
 
 class ClientTraffic:
@@ -50,7 +36,24 @@ class ClientTraffic:
 
     def takes_call(self, method: str) -> bool:
         """Whether requests of this kind are for no session."""
-        return method in CLIENT_CALLS
+        return method in CLIENT_REQUESTS
+
+    def serves(self, method: str) -> bool:
+        """Whether there is a handler for requests of this kind: there are none for the whole client so far."""
+        return False
+
+    def check_offer(self, method: str) -> None:
+        """Refuse a method that would make the runtime send requests which are refused.
+
+        Raises:
+            InvalidOption: It is one.
+        """
+        needed = NEEDED_REQUESTS.get(method)
+        if needed is not None and not self.serves(needed):
+            problem = (
+                f"would make the runtime send {needed} to this client, which has no handler for it: nothing was sent"
+            )
+            raise InvalidOption(method, problem)
 
     def call_received(self, call: Call, connection: Connection) -> None:
         """Answer a request that is for no session."""

@@ -59,6 +59,8 @@ _TYPES_OF_A_TURN = ("model", "generated.types_shared", "generated.types_events_s
 # An answer would have to wait for the module that is being loaded.
 _RUNTIME_TAKES_ITS_TIME_SECONDS = 0.1
 
+# Of the time for closing; the rest is for the end of the runtime's process.
+_SHARE_OF_LAST_HOOKS = 0.8
 # How long tasks may take to end once they have been cancelled.
 _TASKS_END_SECONDS = 1.0
 
@@ -154,7 +156,8 @@ def _connect(transport: Transport, options: ClientOptions, on_end: Callable[[Mis
         transport, router, max_frame_bytes=options.max_frame_bytes, coalesce_reads=options.coalesce_reads
     )
     router.attach(connection)
-    return Link(connection, router, traffic, Tasks(), HandlerPool(options.handler_threads), options)
+    pool = HandlerPool(options.handler_threads, options.handler_thread_timeout)
+    return Link(connection, router, traffic, Tasks(), pool, options)
 
 
 async def _undisturbed(ending: Coroutine[Any, Any, None]) -> None:
@@ -222,8 +225,20 @@ async def _shake_hands(connection: Connection, token: str | None) -> Handshake:
     return read_handshake(result)
 
 
+async def _call_last_hooks(link: Link, timeout: float) -> None:
+    """Leave the sessions whose hooks are to hear of their end: the runtime calls them while the session is left."""
+    cores = [core for core in link.hooked if core.options.hooks is not None and core.options.hooks.at("session_end")]
+    leaving = [link.tasks.start(core.leave("session.detach", "the client was closed")) for core in cores]
+    if leaving:
+        await asyncio.wait(leaving, timeout=timeout)
+
+
 async def release(link: Link) -> None:
     """End what ``establish`` has made, in an order that leaves nobody waiting."""
-    await link.connection.close(link.options.close_timeout)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + link.options.close_timeout
+    if link.hooked:
+        await _call_last_hooks(link, _SHARE_OF_LAST_HOOKS * link.options.close_timeout)
+    await link.connection.close(max(until - loop.time(), 0.0))
     await link.tasks.close(_TASKS_END_SECONDS)
     link.pool.close()

@@ -198,7 +198,7 @@ async def test_a_handler_that_fails_denies(client: AsyncClient, model: ModelServ
     model.then(touching(tmp_path / "made"), say("a pity"))
     async with client.create_session(**using(model, on_permission=decide)) as session:
         assert (await session.run("make it", timeout=WAIT_S)).text == "a pity"
-    assert "handler failed" in model.requests[1].tool_results["call_1"]
+    assert "could not request permission from user" in model.requests[1].tool_results["call_1"]
     assert not (tmp_path / "made").exists()
 
 

@@ -168,18 +168,17 @@ async def test_the_handler_learns_what_the_agent_wants():
 @failures
 @kinds
 async def test_a_permission_handler_that_raises_anything_denies(error: BaseException, kind: str):
-    """G1, P8: and the failure is reported with its cause, but not sent."""
+    """G1, P8: nobody has rejected anything; the failure is reported with its cause, but not sent."""
     reported: list[HandlerFailed] = []
     async with open_session({"on_error": reported.append}, on_permission=_failing(error, kind)) as (_, peer):
         _ask_permission(peer)
         decision = await _decision(peer)
-        assert decision["kind"] == "reject"
-        assert decision["feedback"]
+        assert decision["kind"] == "user-not-available"
         assert SECRET not in json.dumps(decision)
         await until(lambda: reported)
         assert reported[0].session_id == "s"
         _ask_permission(peer, "r2")
-        assert (await _decision(peer, 1))["kind"] == "reject"
+        assert (await _decision(peer, 1))["kind"] == "user-not-available"
 
 
 @pytest.mark.parametrize("answer", [None, "yes", 1, {"kind": "approve-once"}, [True]])
@@ -188,7 +187,7 @@ async def test_a_permission_handler_that_returns_something_else_denies(answer: o
     """G1: the past-tense kinds would break the tool call later."""
     async with open_session(on_permission=_returning(lambda: answer, kind)) as (_, peer):
         _ask_permission(peer)
-        assert (await _decision(peer))["kind"] == "reject"
+        assert (await _decision(peer))["kind"] == "user-not-available"
 
 
 @pytest.mark.parametrize("make", UNSENDABLE[:6], ids=range(6))
@@ -198,7 +197,7 @@ async def test_a_decision_that_json_cannot_carry_denies(make: Callable[[], objec
     options = {"on_permission": lambda asked: Decision("approve-for-session", details={"approval": make()})}
     async with open_session({"on_error": reported.append}, **options) as (_, peer):
         _ask_permission(peer)
-        assert (await _decision(peer))["kind"] == "reject"
+        assert (await _decision(peer))["kind"] == "user-not-available"
         await until(lambda: reported)
 
 
@@ -229,7 +228,7 @@ async def test_a_slow_permission_handler_denies(kind: str):
         async with open_session(on_permission=function, permission_timeout=0.02) as (_, peer):
             _ask_permission(peer)
             decision = await _decision(peer)
-            assert decision["kind"] == "reject"
+            assert decision["kind"] == "user-not-available"
             release.set()
             await peer.settled()
             assert len(peer.requests(PERMISSION_REPLY)) == 1, "the late answer is dropped"
@@ -255,7 +254,7 @@ async def test_a_permission_handler_that_holds_its_end_back_decides_nothing(end:
         _ask_permission(peer)
         await within(started.wait())
         if end == "time limit":
-            assert (await _decision(peer))["kind"] == "reject"
+            assert (await _decision(peer))["kind"] == "user-not-available"
             return
         if end == "disconnect":
             peer.on["session.destroy"] = lambda params: {"success": True}
@@ -275,7 +274,7 @@ async def test_a_function_in_a_thread_that_raises_a_keyboard_interrupt_denies():
     failures: list[BaseException] = []
     async with open_session({"on_error": failures.append}, on_permission=decide) as (_, peer):
         _ask_permission(peer)
-        assert (await _decision(peer))["kind"] == "reject"
+        assert (await _decision(peer))["kind"] == "user-not-available"
         assert [type(one) for one in failures] == [HandlerFailed]
 
 

@@ -470,3 +470,59 @@ async def test_a_gate_that_cancels_its_own_task_denies(gate: str) -> None:
     wire_name, given, member, word = GATES[gate]
     async with open_session(hooks=hooks) as (_, peer):
         assert (await invoke(peer, wire_name, given))[member] == word
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+async def test_closing_the_client_lets_the_runtime_call_the_hooks_of_the_end(kind: str) -> None:
+    """The runtime calls them while the session is left; it is only left where somebody wants to hear of it."""
+    hooks, ended = Hooks(), []
+
+    async def coroutine(given: SessionEndInput) -> None:
+        await asyncio.sleep(0)
+        ended.append((given.session_id, given.is_final))
+
+    def plain(given: SessionEndInput) -> None:
+        ended.append((given.session_id, given.is_final))
+
+    hooks.session_end(plain if kind == "plain" else coroutine)
+    other = Hooks()
+    other.pre_tool_use(lambda given: None)
+    async with open_client() as (client, peer):
+        asked: list[Any] = []
+
+        def detached(params: Any) -> Any:
+            session_id = params["sessionId"]
+            given = {"sessionId": session_id, "timestamp": 1, "cwd": "/", "reason": "user_exit"}
+            asked.append(peer.ask("hooks.invoke", {"sessionId": session_id, "hookType": "sessionEnd", "input": given}))
+            return ...
+
+        peer.on["session.detach"] = detached
+        for name in ("a", "b"):
+            await within(client.create_session(session_id=name, hooks=hooks))
+        await within(client.create_session(session_id="c", hooks=other))
+        await within(client.create_session(session_id="d"))
+        closing = asyncio.ensure_future(client.close())
+        await until(lambda: len(asked) == 2)
+        for number, identity in enumerate(asked):
+            assert (await peer.response(identity))["result"] == {}
+            peer.answer(peer.requests("session.detach")[number], {"success": True})
+        await within(closing)
+    assert sorted(ended) == [("a", True), ("b", True)]
+    assert len(peer.requests("session.detach")) == 2
+
+
+async def test_a_hook_of_the_end_that_does_not_end_keeps_no_client_from_closing() -> None:
+    hooks, entered = Hooks(), asyncio.Event()
+
+    @hooks.session_end
+    async def never(given: SessionEndInput) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async with open_client(close_timeout=0.5) as (client, peer):
+        peer.on["session.detach"] = lambda params: ...
+        await within(client.create_session(session_id="s", hooks=hooks))
+        closing = asyncio.ensure_future(client.close())
+        peer.ask("hooks.invoke", {"sessionId": "s", "hookType": "sessionEnd", "input": {"reason": "user_exit"}})
+        await within(entered.wait())
+        await within(closing)

@@ -49,7 +49,7 @@ REQUESTS = [
 EVENTS: list[tuple[str, str, str, str, object, set[str]]] = [
     (
         "permission.requested", "on_permission", "session.permissions.handlePendingPermissionRequest", "result",
-        {"kind": "reject", "feedback": "The permission handler failed."}, set(),
+        {"kind": "user-not-available"}, set(),
     ),
     (
         "elicitation.requested", "on_elicitation", "session.ui.handlePendingElicitation", "result",
@@ -64,7 +64,7 @@ IN_CLOUD: list[tuple[str, str, str, str, object, set[str]]] = [
     ),
     (
         "exit_plan_mode.requested", "on_exit_plan", "session.ui.handlePendingExitPlanMode", "response",
-        {"approved": False}, set(),
+        {"approved": False, "feedback": "Nobody could review the plan."}, set(),
     ),
     (
         "auto_mode_switch.requested", "on_auto_mode_switch", "session.ui.handlePendingAutoModeSwitch", "response",

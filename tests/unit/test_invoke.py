@@ -37,8 +37,8 @@ async def test_a_coroutine_that_a_thread_hands_out_too_late_is_closed() -> None:
         await asyncio.wait({calling})
         may_go.set()
         coroutine = await made.get()
-        # The thread ends when the pool has taken the result, and closed it.
-        await asyncio.to_thread(pool._executor().shutdown)  # pyright: ignore[reportPrivateUsage]
+        while inspect.getcoroutinestate(coroutine) != inspect.CORO_CLOSED:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
     assert calling.cancelled()
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 

@@ -47,6 +47,7 @@ WRONG_CLIENT = [
     ("held", [None, 5, {"sessions": 1}]),
     ("adoption_patience", [0, -1, "5", True]),
     ("handler_threads", [0, -1, 1.5, None, True]),
+    ("handler_thread_timeout", [0, -1, None, True, "30"]),
     ("on_error", [3, "print"]),
 ]
 

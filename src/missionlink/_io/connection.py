@@ -6,6 +6,7 @@ The end of the connection wakes every waiter once, with the same typed error.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 from asyncio import get_running_loop
 from typing import TYPE_CHECKING
@@ -80,6 +81,8 @@ class Connection:
         self.writable_again: Callable[[], None] = self._outlet.writable_again
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
+        self.context: contextvars.Context = contextvars.copy_context()
+        """The context variables with which everything that is read is handled: those of the code that made this."""
         self._ended: MissionlinkError | None = None
         self._end_known = asyncio.Event()
         self.is_inherited: bool = False
@@ -213,7 +216,9 @@ class Connection:
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Take bytes from the transport."""
-        self._intake.receive(data)
+        # The transport calls with the context of whatever resumed its reading last. A copy, so that a callback
+        # changes nothing for later ones.
+        self.context.copy().run(self._intake.receive, data)
         if self._intake.failure is not None:
             self._end(self._intake.failure)
 

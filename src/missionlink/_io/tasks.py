@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import contextvars
     from collections.abc import Coroutine
 
 __all__ = ("STARTS_AT_ONCE", "Tasks", "is_being_cancelled")
@@ -34,24 +35,39 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, work: Coroutine[Any, Any, Any], *, logged: bool = True) -> asyncio.Task[Any]:
+    def start(
+        self,
+        work: Coroutine[Any, Any, Any],
+        *,
+        logged: bool = True,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Task[Any]:
         """Run a coroutine as a task.
 
         Args:
             work: The coroutine.
-            logged: Whether an exception that it lets out is logged; else whoever awaits the task gets it.
+            logged: Whether an exception that it lets out is logged; else the awaiter of the task gets it.
+            context: The context variables that it sees; a copy of the caller's by default.
         """
-        if sys.version_info >= (3, 12):
-            task = asyncio.Task(work, loop=self._loop, eager_start=True)
-        else:
-            task = self._loop.create_task(work)
-        finished = self._log_failure if logged else self._take_failure
+        task = self.start_unowned(work, context)
         if task.done():
-            finished(task)
+            (self._log_failure if logged else self._take_failure)(task)
         else:
-            self._tasks.add(task)
-            task.add_done_callback(finished)
+            self.own(task, logged=logged)
         return task
+
+    def start_unowned(
+        self, work: Coroutine[Any, Any, Any], context: contextvars.Context | None = None
+    ) -> asyncio.Task[Any]:
+        """Run a coroutine as a task that the caller keeps until it is done or owned."""
+        if sys.version_info >= (3, 12):
+            return asyncio.Task(work, loop=self._loop, context=context, eager_start=True)
+        return asyncio.Task(work, loop=self._loop, context=context)
+
+    def own(self, task: asyncio.Task[Any], *, logged: bool = True) -> None:
+        """Keep a task until it is done: ``close`` waits for it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._log_failure if logged else self._take_failure)
 
     async def close(self, timeout: float) -> None:
         """Cancel what still runs and wait for it, at most ``timeout`` seconds."""

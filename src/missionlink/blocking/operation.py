@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from missionlink.errors import ConnectionClosed
+from missionlink.handlers.jobs import nested_call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,13 +46,15 @@ class Operation(Generic[_T]):
 
         An interruption of this thread (Ctrl-C) cancels it and comes through when it has ended; a second one at once.
         """
-        try:
-            self._begin()
-            self._wait()
-        except BaseException:
-            self._cancel()
-            self._wait()
-            raise
+        # In the thread of a plain function that answers the runtime, others must know that it does nothing but wait.
+        with nested_call():
+            try:
+                self._begin()
+                self._wait()
+            except BaseException:
+                self._cancel()
+                self._wait()
+                raise
         return self._outcome()
 
     def patient_result(self, timeout: float | None) -> _T:

@@ -13,7 +13,9 @@ from missionlink.blocking.streams import EventStream, Subscription
 from missionlink.blocking.ui import Ui
 from missionlink.errors import InvalidOption
 from missionlink.handlers.invoke import is_nonblocking
+from missionlink.handlers.shapes import check_shape
 from missionlink.protocol.timeouts import DEFAULT, Timeout
+from missionlink.session.callback import taken_by_callback
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
 
 if TYPE_CHECKING:
@@ -191,6 +193,7 @@ class Session(Past):
     def _listen(self, kinds: Sequence[_Kind], function: Callable[..., object]) -> Subscription:
         if not callable(function):
             raise InvalidOption("on", f"{function!r} is no function")
+        check_shape("on", function, taken_by_callback(kinds))
         # Its overloads are for people; here all of them are meant.
         listen: Callable[..., AsyncSubscription] = cast("Any", self._inner.on)
         if is_nonblocking(function):

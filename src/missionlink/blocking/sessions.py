@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from missionlink.blocking.session import Session
 from missionlink.handlers.invoke import is_nonblocking
+from missionlink.handlers.shapes import check_shape
 from missionlink.options.hiding import forget, hides_arguments
-from missionlink.options.session import SessionOptions
+from missionlink.options.session import HANDLERS, SessionOptions
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 if TYPE_CHECKING:
@@ -317,6 +318,7 @@ class Sessions:
         function = fields.get("on_event", options.on_event if isinstance(options, SessionOptions) else None)
         if not callable(function) or is_nonblocking(function):
             return deliveries, dict(fields)
+        check_shape("on_event", function, HANDLERS["on_event"])
         delivery = self._shared.event_delivery(function, None, takes_payload=False)
         deliveries.add(delivery)
         return deliveries, {**fields, "on_event": delivery.put}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from missionlink.blocking.streams import Following
 from missionlink.errors import WouldDeadlock
-from missionlink.handlers.invoke import answering
+from missionlink.handlers.jobs import is_waited_for_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -149,7 +149,7 @@ def check_unasked(call: str, session_id: str) -> None:
     Raises:
         WouldDeadlock: This is such a function.
     """
-    if answering.get() == session_id:
+    if is_waited_for_by(session_id):
         raise WouldDeadlock(
             call,
             f"the agent of session {session_id!r} waits for this very function; return first, send() without "

@@ -17,11 +17,13 @@ import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import InvalidOption
+from missionlink.handlers.shapes import check_shape
 from missionlink.handlers.tools import ToolError
 from missionlink.protocol.reader import read_loosely
 
 if TYPE_CHECKING:
     from missionlink.handlers.desk import Desk
+    from missionlink.handlers.jobs import Entry
     from missionlink.protocol.envelope import Event
 
 __all__ = ("Command", "CommandCall", "checked_commands", "execute")
@@ -63,6 +65,7 @@ class Command:
     def __post_init__(self) -> None:
         if not callable(self.function) or inspect.isclass(self.function):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("function", f"must be a function, not {self.function!r}")
+        check_shape("function", self.function, "the CommandCall")
         if not isinstance(self.description, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("description", f"must be a str, not {type(self.description).__name__}")
 
@@ -86,19 +89,28 @@ def checked_commands(option: str, value: object) -> Mapping[str, Command]:
             raise InvalidOption(option, f"{name!r} is no name of a command; leave the slash out")
         if not isinstance(entry, Command) and not callable(entry):
             raise InvalidOption(option, f"{name!r} must be a function or a Command, not {entry!r}")
+        if not isinstance(entry, Command):
+            check_shape(f"{option}[{name!r}]", entry, "the CommandCall")
         commands[name] = entry if isinstance(entry, Command) else Command(entry)
     return commands
 
 
-async def execute(desk: Desk, event: Event) -> None:
-    """Run a command and say how it ended; one that this program does not have is left to others."""
+async def execute(desk: Desk, event: Event, entry: Entry, is_first: Callable[[str], bool]) -> None:
+    """Run a command and say how it ended; one that this program does not have is left to others.
+
+    Args:
+        desk: The session's surroundings.
+        event: ``command.execute``.
+        entry: Learns of the thread that is used.
+        is_first: Says whether a request id has not been here before: a command runs once.
+    """
     try:
         call: CommandCall = read_loosely(event.data_raw, CommandCall)
     except (ValueError, RecursionError) as error:
         _log.warning("%s cannot be answered, its data are unusable: %s", event.type, error)
         return
     command = desk.options.commands.get(call.name)
-    if command is None or desk.running.has(call.request_id):
+    if command is None or not is_first(call.request_id):
         return
     task = asyncio.current_task()
     assert task is not None
@@ -106,7 +118,8 @@ async def execute(desk: Desk, event: Event) -> None:
     error_text: str | None = None
     try:
         try:
-            await desk.pool.call(command.function, msgspec.structs.replace(call, session_id=desk.session_id))
+            named = msgspec.structs.replace(call, session_id=desk.session_id)
+            await desk.ask(command.function, (named,), entry=entry)
         except ToolError as error:
             error_text = str(error) or "the command failed"
     except KeyboardInterrupt:

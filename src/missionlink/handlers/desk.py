@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,17 @@ import msgspec
 from msgspec import UNSET
 
 from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
-from missionlink.handlers.invoke import answering
 
 if TYPE_CHECKING:
+    import asyncio
+    import contextvars
+    from collections.abc import Coroutine, Mapping
+
     from missionlink._io.tasks import Tasks
+    from missionlink._wire.calls import Call
     from missionlink.handlers.invoke import HandlerPool
-    from missionlink.handlers.ports import Answers, HandlerOptions
+    from missionlink.handlers.jobs import Entry, Job
+    from missionlink.handlers.ports import Answers, HandlerOptions, Senders
     from missionlink.handlers.running import Running
 
 __all__ = ("Desk",)
@@ -24,6 +30,7 @@ _log = logging.getLogger("missionlink.handlers")
 
 # The answer's way is short; a runtime that does not take it in this time has other troubles.
 _ANSWER_TIMEOUT_SECONDS = 60.0
+_NO_NAMES: Mapping[str, object] = {}
 
 
 class Desk(msgspec.Struct, eq=False):
@@ -36,19 +43,70 @@ class Desk(msgspec.Struct, eq=False):
     tasks: Tasks
     report: Callable[[str, str, BaseException], None]
     running: Running
+    context: contextvars.Context
+    """The context variables of the code that opened the session."""
     is_remote: bool = False
     """Whether the agent works on another machine."""
     working_directory: str | None = None
     """Where the agent was told to work, by the session's options or the client's."""
+    senders: Senders | None = None
+    """Knows who sent the prompt that the agent works on; ``None`` until a prompt is sent."""
+
+    @staticmethod
+    def place(*directories: str | os.PathLike[str] | None) -> str | None:
+        """Return where the agent works, of directories each of which may count from the one before."""
+        places = [os.fspath(directory) for directory in directories if directory is not None]
+        return os.path.join(*places) if places else None
 
     def failed(self, what: str, error: BaseException) -> None:
         """Tell the program that a function of its own failed."""
         self.report(what, self.session_id, error)
 
-    async def ask(self, function: Callable[..., Any], *arguments: object, **named: object) -> Any:
-        """Call a function of the program for which the agent waits; from a task of its own."""
-        answering.set(self.session_id)
-        return await self.pool.call(function, *arguments, **named)
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run what calls functions of the program, with the context variables that these are to see.
+
+        They are those of the code that sent the prompt which the agent works on, where that is known; else those of
+        the code that opened the session. Each handler gets a copy.
+        """
+        return self.tasks.start(work, context=self._context())
+
+    def start_for(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
+        """Run what answers a request, as ``start`` does; it takes itself out of ``running`` when it ends."""
+        # Not owned by the tasks of the client, which costs as much as the task itself.
+        task = self.tasks.start_unowned(work, self._context())
+        if not task.done():
+            call.work = task
+            self.running.track(call, task)
+
+    def submit(self, function: Callable[..., Any], question: object) -> Job:
+        """Start to call a plain function in a thread."""
+        return self.pool.threads.submit(function, (question,), _NO_NAMES, self.session_id, self._context())
+
+    def call_now(self, function: Callable[..., Any], question: object) -> Any:
+        """Call a function that was marked as quick, with the context variables that it is to see."""
+        return self._context().run(function, question)
+
+    def _context(self) -> contextvars.Context:
+        context = None if self.senders is None else self.senders.context
+        return (self.context if context is None else context).copy()
+
+    async def ask(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[object, ...],
+        named: Mapping[str, object] = _NO_NAMES,
+        *,
+        entry: Entry | None = None,
+    ) -> Any:
+        """Call a function of the program for which the agent waits.
+
+        Args:
+            function: The function.
+            arguments: Its arguments by position.
+            named: Its arguments by name.
+            entry: Learns of the first thread that is used.
+        """
+        return await self.pool.call_with(function, arguments, named, entry, self.session_id)
 
     async def reply(
         self, method: str, request_id: str, member: str, answer: object, neutral: object, *, source: str

@@ -16,6 +16,7 @@ from missionlink._io.tasks import is_being_cancelled
 from missionlink.handlers.announced import Announced
 from missionlink.handlers.decisions import Deny, decision_to_wire
 from missionlink.handlers.deferral import PENDING
+from missionlink.handlers.jobs import Entry
 from missionlink.handlers.kinds import (
     ASKING,
     BY_EVENT,
@@ -31,8 +32,6 @@ from missionlink.handlers.pending_book import PendingBook
 from missionlink.protocol.reader import read_loosely
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from missionlink.handlers.desk import Desk
     from missionlink.handlers.tool_calls import ToolRunner
     from missionlink.protocol.envelope import Event
@@ -114,8 +113,13 @@ class EventAnswers:
             self._announced = Announced()
         return self._announced
 
-    def act_on(self, event: Event) -> bool:
-        """Start to answer an event that asks something; say whether a task was started."""
+    def act_on(self, event: Event) -> Entry | bool:
+        """Start to answer an event that asks something.
+
+        Returns:
+            ``False`` if no handler was started, ``True`` if the first step of one may be still to run, or the entry of
+            one that may wait for a thread.
+        """
         kind = event.type
         if kind not in ASKING:
             if kind in SETTLING:
@@ -127,19 +131,25 @@ class EventAnswers:
             return False
         if kind == TOOL_CALL_EVENT:
             # A cloud session has only those tools of ours that its runtime has taken.
-            return not (self._desk.is_remote and self.from_events) and self._start(self._run_tool(event))
+            if self._desk.is_remote and self.from_events:
+                return False
+            entry = Entry()
+            self._desk.start(self._run_tool(event, entry))
+            return entry
         if kind == "command.execute":
             return self._run_command(event)
         return self._asked(event, BY_EVENT[kind])
 
-    def _run_command(self, event: Event) -> bool:
+    def _run_command(self, event: Event) -> Entry | bool:
         if not self._desk.options.commands:
             return False
         from missionlink.handlers.commands import execute
 
-        return self._start(execute(self._desk, event))
+        entry = Entry()
+        self._desk.start(execute(self._desk, event, entry, self._is_first))
+        return entry
 
-    def _asked(self, event: Event, kind: Kind) -> bool:
+    def _asked(self, event: Event, kind: Kind) -> Entry | bool:
         function = getattr(self._desk.options, kind.option)
         comes_as_request = kind.method is not None and not self.from_events
         if comes_as_request and function is None:
@@ -148,14 +158,15 @@ class EventAnswers:
             # The request that belongs to it is answered, at once or when the event's question has been.
             if function is not None:
                 self._announce(event, kind)
-            return function is not None and self._desk.is_remote and self._start(self._answer_unclaimed(event, kind))
+            if function is None or not self._desk.is_remote:
+                return False
+            self._desk.start(self._answer_unclaimed(event, kind))
+            return True
         if function is None and (not self.answers_unhandled or (kind is ELICITATION and self._others_fill_forms)):
             return False
-        return self._start(self._answer(event, kind, function))
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> bool:
-        self._desk.tasks.start(work)
-        return True
+        entry = Entry()
+        self._desk.start(self._answer(event, kind, function, entry))
+        return entry
 
     # Settled elsewhere.
 
@@ -201,14 +212,20 @@ class EventAnswers:
         except (ValueError, RecursionError) as error:
             _log.warning("%s cannot be read, its data are unusable: %s", event.type, error)
             raise ValueError(event.type) from error
-        if question is None or question.request_id in self._seen:
+        if question is None or not self._is_first(question.request_id):
             return None  # the history brought it once more
-        if len(self._seen) >= _MOST_SEEN:
-            del self._seen[next(iter(self._seen))]
-        self._seen[question.request_id] = None
         return question
 
-    async def _answer(self, event: Event, kind: Kind, function: Any) -> None:
+    def _is_first(self, request_id: str) -> bool:
+        """Note a request id; say whether it has not been here of late."""
+        if request_id in self._seen:
+            return False
+        if len(self._seen) >= _MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+        self._seen[request_id] = None
+        return True
+
+    async def _answer(self, event: Event, kind: Kind, function: Any, entry: Entry) -> None:
         desk = self._desk
         try:
             question = self._read(event, kind)
@@ -220,7 +237,7 @@ class EventAnswers:
         if question is None:
             return
         self._track(question, event, kind)
-        answer = kind.neutral
+        answer = failed = kind.neutral if kind.failed is None else kind.failed
         if function is None:
             answer = self._unhandled(kind)
         else:
@@ -230,9 +247,9 @@ class EventAnswers:
             try:
                 # No inner task, as `wait_for` has one: the function's first step must run in its turn.
                 limit = desk.options.permission_timeout if kind is PERMISSION else None
-                async with asyncio.timeout(limit) as time_limit:
-                    decided = await desk.ask(function, question)
-                    if time_limit.expired() or is_being_cancelled():
+                with desk.pool.limit(limit, entry):
+                    decided = await desk.ask(function, (question,), entry=entry)
+                    if is_being_cancelled():
                         # It held the cancellation back; what it says now comes too late.
                         raise asyncio.CancelledError
                     if decided is PENDING:
@@ -249,7 +266,7 @@ class EventAnswers:
         desk.running.forget(question.request_id)
         self._is_filled(question.request_id)
         source = f"{event.type} ({kind.option})"
-        await desk.reply(kind.reply, question.request_id, kind.reply_member, answer, kind.neutral, source=source)
+        await desk.reply(kind.reply, question.request_id, kind.reply_member, answer, failed, source=source)
 
     def _is_filled(self, request_id: str) -> None:
         if self._filling is not None:
@@ -305,7 +322,7 @@ class EventAnswers:
 
     # Tools.
 
-    async def _run_tool(self, event: Event) -> None:
+    async def _run_tool(self, event: Event, entry: Entry) -> None:
         tools = self.tools
         try:
             call = self._read(event, tools.kind)
@@ -317,7 +334,7 @@ class EventAnswers:
         self._track(call, event, tools.kind)
         tool = tools.find(call.tool_name)
         if tool is not None:
-            await tools.run(tool, call, event.data_raw)
+            await tools.run(tool, call, event.data_raw, entry)
         elif not self._desk.is_remote:
             await self._park(tools.kind, call, event)
 
@@ -328,7 +345,7 @@ class EventAnswers:
         request_id = read_request_id(event.data_raw)
         if request_id is not None and self.announced.forget(request_id):
             self._seen.pop(request_id, None)
-            await self._answer(event, kind, getattr(self._desk.options, kind.option))
+            await self._answer(event, kind, getattr(self._desk.options, kind.option), Entry())
 
     # Requests that are answered later.
 

@@ -6,7 +6,6 @@ tools are objects, never JSON text, and an error always has its members.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -180,14 +179,23 @@ class ErrorOccurredInput(HookInput, rename="camel", kw_only=True, frozen=True):
 _TEXTS_OF_ARGUMENTS = ("toolArgs", "arguments")
 
 
-def read_input(form: type[HookInput], members: Mapping[str, Any]) -> HookInput:
-    """Make the input of a hook.
+def read_input(form: type[HookInput], members: dict[str, Any]) -> HookInput:
+    """Make the input of a hook; it keeps ``members``.
 
     Raises:
         InvalidOption: It has another form than is known for the hook.
     """
+    try:
+        given = convert(members, form)
+    except (ValueError, RecursionError):
+        # Something has to be made the same for all runtimes first.
+        pass
+    else:
+        if not isinstance(members.get("toolArgs"), str) and not isinstance(members.get("arguments"), str):
+            msgspec.structs.force_setattr(given, "details", members)
+            return given
     known = {name: value for name, value in members.items() if value is not None}
-    known[" details"] = dict(members)
+    known[" details"] = members
     for name in _TEXTS_OF_ARGUMENTS:
         if isinstance(text := known.get(name), str):
             known[name] = decoded_or_text(text)

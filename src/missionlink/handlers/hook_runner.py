@@ -10,6 +10,7 @@ every case: with a denial if their functions fail or are too slow, or if the ses
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +26,8 @@ from missionlink.handlers.hook_outputs import (
     PreToolUseOutput,
 )
 from missionlink.handlers.hooks import HOOK_KINDS, HookKind, Hooks, Registered
+from missionlink.handlers.invoke import Way, interruption
+from missionlink.handlers.jobs import Entry
 from missionlink.handlers.tool_results import result_to_wire
 from missionlink.protocol.json_text import encode_json
 from missionlink.protocol.reader import Reader
@@ -34,20 +37,39 @@ if TYPE_CHECKING:
     from missionlink.handlers.desk import Desk
     from missionlink.protocol.envelope import Event
 
-__all__ = ("HookRunner",)
+__all__ = ("HookRunner", "Invocation")
 
 _log = logging.getLogger("missionlink.handlers")
 
 _BY_WIRE_NAME = {kind.wire_name: kind for kind in HOOK_KINDS.values()}
+_DENIALS = {name: {"output": kind.denial.to_wire()} for name, kind in HOOK_KINDS.items() if kind.denial is not None}
+_TOOL = HOOK_KINDS["pre_tool_use"]
+# Points where a function may say that something is not to be done, which ends the row.
+_DECIDING = frozenset(
+    name for name, kind in HOOK_KINDS.items() if not {"decision", "denied"}.isdisjoint(kind.output.__struct_fields__)
+)
 _MCP = HOOK_KINDS["pre_mcp_tool_call"]
 _STRICTNESS = {None: 0, "allow": 1, "ask": 2, "deny": 3, "block": 3}
+_MAY_USE_THREAD = (Way.IN_THREAD, Way.IN_PARTS)
 _MOST_DECIDED_CALLS = 256
+_NOTHING = b"{}"
 _UNREADABLE = "the call cannot be read"
 
 
-class _Invocation(msgspec.Struct, rename="camel"):
+class _Params(msgspec.Struct, rename="camel"):
     hook_type: str = ""
     input: Any = None
+
+
+class Invocation(msgspec.Struct, kw_only=True):
+    """A call of a hook that functions of the program are registered for."""
+
+    kind: HookKind
+    input: Any
+    undecided: dict[str, Any] | None = None
+    """The answer to a call of a gate that nobody can decide any more; ``None`` for other hooks."""
+    entry: Entry | None = None
+    """Set if a function may have to wait for a thread."""
 
 
 class _Started(msgspec.Struct, rename="camel"):
@@ -56,7 +78,7 @@ class _Started(msgspec.Struct, rename="camel"):
     mcp_tool_name: str | None = None
 
 
-_invocation = Reader[_Invocation](_Invocation)
+_params = Reader[_Params](_Params)
 _started = Reader[_Started](_Started)
 
 
@@ -82,116 +104,131 @@ class HookRunner:
         if started.mcp_server_name and started.mcp_tool_name:
             self._servers[started.tool_name] = (started.mcp_server_name, started.mcp_tool_name)
 
-    def denial(self, call: Call) -> dict[str, Any] | None:
-        """Return the answer to a call of a gate that nobody can decide any more; ``None`` for other hooks."""
-        kind = _BY_WIRE_NAME.get(self._read(call).hook_type)
-        if kind is None or kind.denial is None or not self._concerned(kind):
+    def read(self, call: Call) -> Invocation | None:
+        """Return what a call asks for; ``None`` if no function of the program is meant."""
+        try:
+            params = _params.decode(call.params)
+        except (ValueError, RecursionError):
             return None
-        return {"output": kind.denial.to_wire()}
+        kind = _BY_WIRE_NAME.get(params.hook_type)
+        if kind is None:
+            _log.info("session %r: the hook %r is unknown", self._desk.session_id, params.hook_type)
+            return None
+        registered = self._hooks.at(kind.name)
+        if kind is _TOOL:
+            # The gate of MCP tools runs with this one, where it can deny.
+            registered += self._hooks.at(_MCP.name)
+        if not registered:
+            return None
+        invocation = Invocation(kind=kind, input=params.input, undecided=_DENIALS.get(kind.name))
+        for one in registered:
+            if one.way in _MAY_USE_THREAD:
+                invocation.entry = Entry()
+        return invocation
 
-    def _concerned(self, kind: HookKind) -> bool:
-        gates = ("pre_tool_use", "pre_mcp_tool_call") if kind.name == "pre_tool_use" else (kind.name,)
-        return any(self._hooks.of(name) for name in gates)
-
-    async def answer(self, call: Call) -> None:
+    async def answer(self, call: Call, invocation: Invocation) -> None:
         """Run the hooks that a call is for, and answer it."""
-        invocation = self._read(call)
         try:
             answer: object = await self._answer_to(invocation)
+            self._desk.answers.answer(call, answer)
         except asyncio.CancelledError:
             # Settled by the runtime's cancellation, or when the session was left; else the function has cancelled
             # its own task.
-            self._desk.answers.answer(call, _undecided(call))
+            self._desk.answers.answer(call, invocation.undecided or {})
             raise
         except BaseException as error:
             self._desk.failed(call.method, error)
-            answer = _undecided(call)
-            if invocation.hook_type == _MCP.wire_name and self._concerned(_MCP):
+            if invocation.kind is _MCP:
                 await self._stop_turn(_UNREADABLE)
+            self._desk.answers.answer(call, invocation.undecided or {})
             if isinstance(error, KeyboardInterrupt):
-                self._desk.answers.answer(call, answer)
                 raise
-        try:
-            self._desk.answers.answer(call, answer)
-        except (TypeError, ValueError, RecursionError) as error:
-            self._desk.failed(call.method, error)
-            self._desk.answers.answer(call, _undecided(call))
+        finally:
+            self._desk.running.forget(call)
 
-    def _read(self, call: Call) -> _Invocation:
-        try:
-            return _invocation.decode(call.params)
-        except (ValueError, RecursionError):
-            return _Invocation()
-
-    async def _answer_to(self, invocation: _Invocation) -> dict[str, Any]:
-        kind = _BY_WIRE_NAME.get(invocation.hook_type)
-        if kind is None:
-            _log.info("session %r: the hook %r is unknown", self._desk.session_id, invocation.hook_type)
-            return {}
-        members: dict[str, Any] = {} if invocation.input is None else invocation.input
-        if not isinstance(members, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
-            if not self._concerned(kind):
-                return {}
-            raise InvalidOption("input", f"the input of the hook is no object but {type(members).__name__}")
+    async def _answer_to(self, invocation: Invocation) -> dict[str, Any]:
+        kind = invocation.kind
+        members = _members(invocation.input)
         if kind is _MCP and (decided := self._decided.pop(_key(members), None)) is not None:
             return {"output": decided} if decided else {}
-        if not self._concerned(kind):
-            return {}
         given = read_input(kind.input, members)
-        output = await self._row(kind, given)
-        if isinstance(given, PreToolUseInput):
-            output = await self._with_server(given, output)
-        if isinstance(output, PreMcpToolCallOutput) and output.denied is not None:
+        output, wire = await self._row(kind, given, invocation.entry)
+        if kind is _TOOL:
+            server = self._servers.get(getattr(given, "tool_name", ""))
+            if server is not None and isinstance(given, PreToolUseInput):
+                output, wire = await self._with_server(server, given, output, wire, invocation.entry)
+        elif isinstance(output, PreMcpToolCallOutput) and output.denied is not None:
             await self._stop_turn(output.denied)
-        wire = _to_wire(output)
-        return {"output": wire} if wire else {}
+        return {} if wire == _NOTHING else {"output": msgspec.Raw(wire)}
 
-    async def _row(self, kind: HookKind, given: HookInput) -> HookOutput | None:
-        """Run the functions of one point in order."""
+    async def _row(self, kind: HookKind, given: HookInput, entry: Entry | None) -> tuple[HookOutput | None, bytes]:
+        """Run the functions of one point in order; return what they say, also in JSON."""
         total: HookOutput | None = None
-        for one in self._hooks.of(kind.name):
-            if not one.applies_to(given):
+        wire = _NOTHING
+        for one in self._hooks.at(kind.name):
+            if one.matcher is not None and not one.applies_to(given):
                 continue
-            said = await self._one(one, given)
+            said, encoded = await self._one(one, given, entry)
             if said is None:
                 continue
-            total = _merged(total, said)
-            if _denies(total):
+            if total is None:
+                total, wire = said, encoded
+            else:
+                total = _merged(total, said)
+                wire = _encoded(total)
+            if kind.name in _DECIDING and _denies(total):
                 break
-            changes = {into: getattr(said, out) for out, into in kind.carried if getattr(said, out) is not None}
-            if changes:
-                given = msgspec.structs.replace(given, **changes)
-        return total
+            for out, into in kind.carried:
+                if (value := getattr(said, out)) is not None:
+                    given = msgspec.structs.replace(given, **{into: value})
+        return total, wire
 
-    async def _one(self, one: Registered, given: HookInput) -> HookOutput | None:
+    async def _one(self, one: Registered, given: HookInput, entry: Entry | None) -> tuple[HookOutput | None, bytes]:
+        if entry is not None and entry.job is not None:
+            # The dispatcher waits for the first function of a row only.
+            entry = Entry()
         try:
             # No inner task, as `wait_for` has one: the function's first step must run in its turn.
-            async with asyncio.timeout(one.timeout) as limit:
-                said = await self._desk.ask(one.function, given)
-            if limit.expired():
-                raise TimeoutError(f"the hook took longer than {one.timeout:g} s")
-            if said is not None and not isinstance(said, one.kind.output):
+            with self._desk.pool.limit(one.timeout, entry):
+                if one.way is Way.AWAITED:
+                    said = await one.function(given)
+                elif one.way is Way.IN_LOOP:
+                    said = one.function(given)
+                    if inspect.isawaitable(said):
+                        said = await said
+                else:
+                    said = await self._desk.ask(one.function, (given,), entry=entry)
+            if said is None:
+                return None, _NOTHING
+            if not isinstance(said, one.kind.output):
                 wanted = one.kind.output.__name__
                 raise InvalidOption("output", f"the hook returned {type(said).__name__}, not {wanted} or None")
-            if said is not None:
-                # What JSON cannot carry, and words that are unknown, must be found here, where a gate still denies.
-                msgspec.json.decode(encode_json(_to_wire(said)), type=one.kind.output)
-            return said
-        except KeyboardInterrupt:
-            raise
+            # What JSON cannot carry, and words that are unknown, must be found here, where a gate still denies.
+            encoded = _encoded(said)
+            one.checker.decode(encoded)
+            return said, encoded
         except BaseException as error:  # the program's code, SystemExit included
+            if isinstance(error, KeyboardInterrupt) and interruption(error) is error:
+                raise
             if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise
             self._desk.failed(f"the hook {one.kind.name}", error)
-            return one.kind.denial
+            denial = one.kind.denial_after(error)
+            return denial, _NOTHING if denial is None else _encoded(denial)
 
     # Servers.
 
-    async def _with_server(self, given: PreToolUseInput, output: HookOutput | None) -> HookOutput | None:
+    async def _with_server(
+        self,
+        server: tuple[str, str],
+        given: PreToolUseInput,
+        output: HookOutput | None,
+        wire: bytes,
+        entry: Entry | None,
+    ) -> tuple[HookOutput | None, bytes]:
         """Run ``pre_mcp_tool_call`` where it can still deny."""
-        server = self._servers.get(given.tool_name)
-        if server is None or (output is not None and _denies(output)) or not self._hooks.of(_MCP.name):
-            return output
+        if (output is not None and _denies(output)) or not self._hooks.at(_MCP.name):
+            return output, wire
         changed = output.modified_args if isinstance(output, PreToolUseOutput) else None
         asked = PreMcpToolCallInput(
             session_id=given.session_id,
@@ -202,13 +239,14 @@ class HookRunner:
             tool_name=server[1],
             arguments=given.tool_args if changed is None else changed,
         )
-        said = await self._row(_MCP, asked)
+        said, _ = await self._row(_MCP, asked, entry)
         if isinstance(said, PreMcpToolCallOutput) and said.denied is not None:
-            return PreToolUseOutput.deny(said.denied)
+            denial = PreToolUseOutput.deny(said.denied)
+            return denial, _encoded(denial)
         if len(self._decided) >= _MOST_DECIDED_CALLS:
             self._decided.pop(next(iter(self._decided)))
         self._decided[_key_of(asked)] = {} if said is None else said.to_wire()
-        return output
+        return output, wire
 
     async def _stop_turn(self, why: str) -> None:
         """Deny a call of an MCP tool that was not known as one: only the end of the turn can stop it."""
@@ -219,8 +257,17 @@ class HookRunner:
             self._desk.failed("the hook pre_mcp_tool_call", error)
 
 
-def _undecided(call: Call) -> object:
-    return {} if call.undecided is None else call.undecided
+def _members(given: object) -> dict[str, Any]:
+    """Return the members of a hook's input.
+
+    Raises:
+        InvalidOption: It is no object.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise InvalidOption("input", f"the input of the hook is no object but {type(given).__name__}")
+    return cast("dict[str, Any]", given)
 
 
 def _key(members: dict[str, Any]) -> bytes:
@@ -238,10 +285,8 @@ def _denies(output: HookOutput) -> bool:
     return getattr(output, "decision", None) in ("deny", "block")
 
 
-def _merged(total: HookOutput | None, said: HookOutput) -> HookOutput:
+def _merged(total: HookOutput, said: HookOutput) -> HookOutput:
     """Return both as one: the stricter decision with its reason, texts one below the other, else the later value."""
-    if total is None:
-        return said
     changes: dict[str, Any] = {}
     for name in said.__struct_fields__:
         old, new = getattr(total, name), getattr(said, name)
@@ -258,12 +303,13 @@ def _merged(total: HookOutput | None, said: HookOutput) -> HookOutput:
 _JOINED = ("additional_context", "user_notification", "session_summary")
 
 
-def _to_wire(output: HookOutput | None) -> dict[str, Any]:
-    if output is None:
-        return {}
+def _encoded(output: HookOutput) -> bytes:
+    """Return the ``output`` member in JSON."""
+    if isinstance(output, PreMcpToolCallOutput):
+        return encode_json(output.to_wire())
     if isinstance(output, PostToolUseOutput) and output.modified_result is not None:
-        return msgspec.structs.replace(output, modified_result=_result(output.modified_result)).to_wire()
-    return output.to_wire()
+        output = msgspec.structs.replace(output, modified_result=_result(output.modified_result))
+    return encode_json(output)
 
 
 def _result(result: Any) -> Any:

@@ -13,20 +13,23 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers import hook_inputs, hook_outputs
 from missionlink.handlers.hook_inputs import HookInput
 from missionlink.handlers.hook_outputs import HookOutput
+from missionlink.handlers.invoke import Way, way_of
+from missionlink.handlers.shapes import check_shape
+from missionlink.protocol.reader import Reader
+
+if TYPE_CHECKING:
+    from missionlink.handlers import hook_slots
 
 __all__ = ("HOOK_KINDS", "HookKind", "HookSlot", "Hooks", "Matcher", "Registered")
-
-_In = TypeVar("_In", bound=HookInput)
-_Out = TypeVar("_Out", bound=HookOutput)
 
 Matcher = str | re.Pattern[str] | Sequence[str | re.Pattern[str]]
 """A glob, several of them, or a pattern that has to match the whole name. ``"shell"`` stands for every shell."""
@@ -46,13 +49,20 @@ class HookKind:
     output: type[HookOutput]
     denial: HookOutput | None = None
     """What a gate says where its function fails; ``None`` for other hooks."""
+    late_denial: HookOutput | None = None
+    """The same where its function takes too long."""
     matched: tuple[str, ...] = ()
     """Fields that a matcher looks at; empty if there is nothing to match."""
     carried: tuple[tuple[str, str], ...] = ()
     """Outputs that the next function finds in its input: field of the output, field of the input."""
 
+    def denial_after(self, error: BaseException) -> HookOutput | None:
+        """Return what a gate says after its function has failed; ``None`` for other hooks."""
+        return self.late_denial if isinstance(error, TimeoutError) else self.denial
+
 
 _FAILED = "A hook of this program failed, so this is denied."
+_LATE = "A hook of this program did not decide in time, so this is denied."
 HOOK_KINDS: dict[str, HookKind] = {
     kind.name: kind
     for kind in (
@@ -63,7 +73,7 @@ HOOK_KINDS: dict[str, HookKind] = {
         HookKind(
             "user_prompt_submitted", "userPromptSubmitted",
             hook_inputs.UserPromptInput, hook_outputs.UserPromptOutput,
-            hook_outputs.UserPromptOutput.block(_FAILED),
+            hook_outputs.UserPromptOutput.block(_FAILED), hook_outputs.UserPromptOutput.block(_LATE),
             carried=(("modified_prompt", "prompt"),),
         ),
         HookKind(
@@ -73,13 +83,13 @@ HOOK_KINDS: dict[str, HookKind] = {
         ),
         HookKind(
             "pre_tool_use", "preToolUse", hook_inputs.PreToolUseInput, hook_outputs.PreToolUseOutput,
-            hook_outputs.PreToolUseOutput.deny(_FAILED),
+            hook_outputs.PreToolUseOutput.deny(_FAILED), hook_outputs.PreToolUseOutput.deny(_LATE),
             matched=("tool_name",), carried=(("modified_args", "tool_args"),),
         ),
         HookKind(
             "pre_mcp_tool_call", "preMcpToolCall",
             hook_inputs.PreMcpToolCallInput, hook_outputs.PreMcpToolCallOutput,
-            hook_outputs.PreMcpToolCallOutput.deny(_FAILED),
+            hook_outputs.PreMcpToolCallOutput.deny(_FAILED), hook_outputs.PreMcpToolCallOutput.deny(_LATE),
             matched=("server_name", "tool_name"), carried=(("meta", "meta"),),
         ),
         HookKind(
@@ -115,6 +125,10 @@ class Registered:
     function: Callable[[Any], Any]
     matcher: Matcher | None
     timeout: float | None
+    way: Way
+    """How the function is called."""
+    checker: Reader[HookOutput] = field(repr=False, compare=False)
+    """Decodes what the function returned, to find what the runtime would not understand."""
 
     def applies_to(self, given: HookInput) -> bool:
         """Whether the function is meant; one that cannot tell is, since it may have to deny."""
@@ -132,26 +146,19 @@ def _matches(name: str, matcher: Matcher) -> bool:
     return any(_matches(name, one) for one in matcher)
 
 
-class HookSlot(Generic[_In, _Out]):
-    """Takes functions for one point, as a decorator with or without settings."""
+class HookSlot:
+    """Takes functions for one point, as a decorator with or without settings.
 
-    __slots__ = ("_kind", "_registered")
+    Args:
+        kind: The point.
+        register: Takes each function.
+    """
 
-    def __init__(self, kind: HookKind, registered: list[Registered]) -> None:
+    __slots__ = ("_kind", "_register")
+
+    def __init__(self, kind: HookKind, register: Callable[[Registered], None]) -> None:
         self._kind = kind
-        self._registered = registered
-
-    @overload
-    def __call__(
-        self, function: Callable[[_In], _Out | Awaitable[_Out | None] | None], /
-    ) -> Callable[[_In], _Out | Awaitable[_Out | None] | None]: ...
-    @overload
-    def __call__(
-        self, /, *, matcher: Matcher | None = None, timeout: float | None = DEFAULT_TIMEOUT_SECONDS
-    ) -> Callable[
-        [Callable[[_In], _Out | Awaitable[_Out | None] | None]],
-        Callable[[_In], _Out | Awaitable[_Out | None] | None],
-    ]: ...
+        self._register = register
 
     def __call__(
         self,
@@ -176,7 +183,9 @@ class HookSlot(Generic[_In, _Out]):
         def add(added: Callable[[Any], Any]) -> Callable[[Any], Any]:
             if not callable(added) or inspect.isclass(added):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidOption(self._kind.name, f"must be a function, not {added!r}")
-            self._registered.append(Registered(self._kind, added, matcher, timeout))
+            check_shape(self._kind.name, added, f"the {self._kind.input.__name__}")
+            checker = Reader[HookOutput](self._kind.output)
+            self._register(Registered(self._kind, added, matcher, timeout, way_of(added), checker))
             return added
 
         return add if function is None else add(function)
@@ -216,44 +225,37 @@ class Hooks:
     """
 
     def __init__(self) -> None:
-        self._registered: list[Registered] = []
+        self._at: dict[str, tuple[Registered, ...]] = {}
         make = self._slot
-        self.session_start: HookSlot[hook_inputs.SessionStartInput, hook_outputs.SessionStartOutput]
-        self.session_start = make("session_start")
-        self.session_end: HookSlot[hook_inputs.SessionEndInput, hook_outputs.SessionEndOutput]
-        self.session_end = make("session_end")
-        self.user_prompt_submitted: HookSlot[hook_inputs.UserPromptInput, hook_outputs.UserPromptOutput]
-        self.user_prompt_submitted = make("user_prompt_submitted")
-        self.user_prompt_transformed: HookSlot[
-            hook_inputs.UserPromptTransformedInput, hook_outputs.UserPromptTransformedOutput
-        ]
-        self.user_prompt_transformed = make("user_prompt_transformed")
-        self.pre_tool_use: HookSlot[hook_inputs.PreToolUseInput, hook_outputs.PreToolUseOutput]
-        self.pre_tool_use = make("pre_tool_use")
-        self.pre_mcp_tool_call: HookSlot[hook_inputs.PreMcpToolCallInput, hook_outputs.PreMcpToolCallOutput]
-        self.pre_mcp_tool_call = make("pre_mcp_tool_call")
-        self.post_tool_use: HookSlot[hook_inputs.PostToolUseInput, hook_outputs.PostToolUseOutput]
-        self.post_tool_use = make("post_tool_use")
-        self.post_tool_use_failure: HookSlot[hook_inputs.PostToolUseFailureInput, hook_outputs.PostToolUseFailureOutput]
-        self.post_tool_use_failure = make("post_tool_use_failure")
-        self.agent_stop: HookSlot[hook_inputs.AgentStopInput, hook_outputs.AgentStopOutput]
-        self.agent_stop = make("agent_stop")
-        self.subagent_start: HookSlot[hook_inputs.SubagentStartInput, hook_outputs.SubagentStartOutput]
-        self.subagent_start = make("subagent_start")
-        self.subagent_stop: HookSlot[hook_inputs.SubagentStopInput, hook_outputs.SubagentStopOutput]
-        self.subagent_stop = make("subagent_stop")
-        self.error_occurred: HookSlot[hook_inputs.ErrorOccurredInput, hook_outputs.ErrorOccurredOutput]
-        self.error_occurred = make("error_occurred")
+        self.session_start: hook_slots.SessionStartSlot = make("session_start")
+        self.session_end: hook_slots.SessionEndSlot = make("session_end")
+        self.user_prompt_submitted: hook_slots.UserPromptSlot = make("user_prompt_submitted")
+        self.user_prompt_transformed: hook_slots.UserPromptTransformedSlot = make("user_prompt_transformed")
+        self.pre_tool_use: hook_slots.PreToolUseSlot = make("pre_tool_use")
+        self.pre_mcp_tool_call: hook_slots.PreMcpToolCallSlot = make("pre_mcp_tool_call")
+        self.post_tool_use: hook_slots.PostToolUseSlot = make("post_tool_use")
+        self.post_tool_use_failure: hook_slots.PostToolUseFailureSlot = make("post_tool_use_failure")
+        self.agent_stop: hook_slots.AgentStopSlot = make("agent_stop")
+        self.subagent_start: hook_slots.SubagentStartSlot = make("subagent_start")
+        self.subagent_stop: hook_slots.SubagentStopSlot = make("subagent_stop")
+        self.error_occurred: hook_slots.ErrorOccurredSlot = make("error_occurred")
 
     def __repr__(self) -> str:
-        return f"<Hooks {', '.join(sorted({one.kind.name for one in self._registered})) or 'none'}>"
+        return f"<Hooks {', '.join(sorted(self._at)) or 'none'}>"
 
     def __len__(self) -> int:
-        return len(self._registered)
+        return sum(map(len, self._at.values()))
 
     def of(self, name: str) -> list[Registered]:
         """Return what is registered at a point, for example ``"pre_tool_use"``, in order."""
-        return [one for one in self._registered if one.kind.name == name]
+        return list(self.at(name))
 
-    def _slot(self, name: str) -> HookSlot[Any, Any]:
-        return HookSlot(HOOK_KINDS[name], self._registered)
+    def at(self, name: str) -> tuple[Registered, ...]:
+        """Return what ``of`` does, without a copy."""
+        return self._at.get(name, ())
+
+    def _register(self, added: Registered) -> None:
+        self._at[added.kind.name] = (*self.at(added.kind.name), added)
+
+    def _slot(self, name: str) -> Any:
+        return HookSlot(HOOK_KINDS[name], self._register)

@@ -55,6 +55,8 @@ class Kind(msgspec.Struct, frozen=True):
     """Answer where there is no handler or it failed, in wire form; ``None`` if an error must do."""
     neutral: object
     """The same for events, where an error cannot be sent."""
+    failed: object = None
+    """Answer to an event whose handler failed or was too slow, if that is not the neutral one."""
 
 
 def _read_as(form: type[Any]) -> Callable[..., Any]:
@@ -79,7 +81,9 @@ PERMISSION = Kind(
     "permission", "on_permission", None, "permission.requested",
     "session.permissions.handlePendingPermissionRequest", "result",
     object, parse_permission_request, _permission_to_wire,
-    None, decision_to_wire(Deny("The permission handler failed.")),
+    None, decision_to_wire(Deny("The request for permission cannot be read.")),
+    # A rejection would say that a person has decided, and would end the run for reads on runtimes up to 1.0.71.
+    decision_to_wire(Deny.nobody_there()),
 )  # fmt: skip
 KINDS = (
     PERMISSION,
@@ -99,7 +103,7 @@ KINDS = (
         "exit_plan", "on_exit_plan", "exitPlanMode.request", "exit_plan_mode.requested",
         "session.ui.handlePendingExitPlanMode", "response",
         questions.Plan, _read_as(questions.Plan), questions.plan_answer_to_wire,
-        _NOT_APPROVED, _NOT_APPROVED,
+        _NOT_APPROVED, _NOT_APPROVED, questions.PlanAnswer(approved=False, feedback="Nobody could review the plan."),
     ),
     Kind(
         "auto_mode_switch", "on_auto_mode_switch", "autoModeSwitch.request", "auto_mode_switch.requested",

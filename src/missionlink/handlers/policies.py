@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -13,8 +12,10 @@ from typing import Any, Protocol, cast
 from missionlink.errors import InvalidOption
 from missionlink.handlers.decisions import Allow, Decision, Deny
 from missionlink.handlers.deferral import PENDING, PendingMarker
+from missionlink.handlers.invoke import HandlerPool
 from missionlink.handlers.permissions import PermissionRequest
 from missionlink.handlers.rules import Folders, Names, Rule, allow_rule
+from missionlink.handlers.shapes import check_shape
 
 __all__ = ("DecisionRecord", "PermissionPolicy", "Permissions")
 
@@ -90,11 +91,11 @@ class PermissionPolicy:
 
         ``PENDING`` hands it to ``session.pending``.
         """
-        return self._and(_Step("ask", function=_checked(function)))
+        return self._and(_Step("ask", function=_checked("ask", function)))
 
     def otherwise(self, function: PolicyStep) -> PermissionPolicy:
         """Let a function decide what is left; ``PENDING`` hands it to ``session.pending``."""
-        return self._and(_Step("otherwise", function=_checked(function)))
+        return self._and(_Step("otherwise", function=_checked("otherwise", function)))
 
     def otherwise_deny(self, feedback: str = "This is not allowed here.") -> PermissionPolicy:
         """Deny what is left, with a reason for the agent."""
@@ -205,13 +206,15 @@ async def _outcome(step: _Step, request: PermissionRequest, call: _Caller) -> De
 
 async def _call_in_thread(function: Callable[..., Any], *arguments: object) -> Any:
     """Call a function where there is no session, and so no pool, to do it."""
-    if inspect.iscoroutinefunction(function):
-        return await function(*arguments)
-    result = await asyncio.to_thread(function, *arguments)
-    return await result if inspect.isawaitable(result) else result
+    pool = HandlerPool(threads=1)
+    try:
+        return await pool.call(function, *arguments)
+    finally:
+        pool.close()
 
 
-def _checked(function: Any) -> PolicyStep:
+def _checked(step: str, function: Any) -> PolicyStep:
     if not callable(function) or inspect.isclass(function):
         raise InvalidOption("function", f"must be a function, not {function!r}")
+    check_shape(step, function, "the PermissionRequest")
     return cast("PolicyStep", function)

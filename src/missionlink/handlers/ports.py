@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import contextvars
     import os
 
     import msgspec
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from missionlink._wire.calls import Call
     from missionlink.handlers.hooks import Hooks
 
-__all__ = ("Answers", "Function", "HandlerOptions", "RequestHandler")
+__all__ = ("Answers", "Function", "HandlerOptions", "RequestHandler", "Senders")
 
 Function = Callable[..., Any]
 RequestHandler = Callable[[Mapping[str, Any]], Any]
@@ -64,4 +65,13 @@ class Answers(Protocol):
 
     async def request(self, method: str, params: object = None, *, timeout: float | None = None) -> msgspec.Raw:
         """Send a request of ours."""
+        ...
+
+
+class Senders(Protocol):
+    """The turns of the session."""
+
+    @property
+    def context(self) -> contextvars.Context | None:
+        """The context of the code that sent the prompt which the agent works on; ``None`` if it is not known."""
         ...

@@ -8,7 +8,6 @@ request is not answered twice.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +17,16 @@ from missionlink._io.tasks import is_being_cancelled
 from missionlink.handlers.deferral import PENDING
 from missionlink.handlers.desk import Desk
 from missionlink.handlers.event_answers import EventAnswers
-from missionlink.handlers.invoke import is_nonblocking
+from missionlink.handlers.invoke import Way, interruption, way_of
+from missionlink.handlers.jobs import Entry
 from missionlink.handlers.kinds import BY_METHOD, Kind
-from missionlink.handlers.running import Running
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from missionlink.protocol.reader import read
 
 if TYPE_CHECKING:
-    from missionlink._io.tasks import Tasks
     from missionlink._wire.calls import Call
     from missionlink.handlers.hook_runner import HookRunner
-    from missionlink.handlers.invoke import HandlerPool
-    from missionlink.handlers.ports import Answers, Function, HandlerOptions
+    from missionlink.handlers.ports import Function, Senders
     from missionlink.protocol.envelope import Event
 
 __all__ = ("Handlers",)
@@ -43,40 +40,20 @@ class Handlers:
     """The functions of one session at work.
 
     Args:
-        session_id: The session.
-        options: The functions.
-        answers: The connection.
-        pool: Calls the functions.
-        tasks: Owns the tasks in which they run.
-        report: Gets what a function raises.
-        is_cloud: Whether the agent works on another machine.
-        directory: Where the runtime was started, if that is known: the agent works there, or counts from there.
+        desk: The session's surroundings, with its functions.
     """
 
     __slots__ = ("_desk", "_hooks", "events")
 
-    def __init__(
-        self,
-        session_id: str,
-        options: HandlerOptions,
-        answers: Answers,
-        pool: HandlerPool,
-        tasks: Tasks,
-        report: Callable[[str, str, BaseException], None],
-        *,
-        is_cloud: bool = False,
-        directory: str | os.PathLike[str] | None = None,
-    ) -> None:
-        places = [os.fspath(place) for place in (directory, options.working_directory) if place is not None]
-        works_in = os.path.join(*places) if places else None
-        self._desk = Desk(session_id, options, answers, pool, tasks, report, Running(), is_cloud, works_in)
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self.events: EventAnswers = EventAnswers(self._desk)
         """Answers what comes as an event; holds the tools and the open questions."""
         self._hooks: HookRunner | None = None
-        if options.hooks is not None:
+        if desk.options.hooks is not None:
             from missionlink.handlers.hook_runner import HookRunner
 
-            self._hooks = HookRunner(self._desk, options.hooks)
+            self._hooks = HookRunner(desk, desk.options.hooks)
 
     def serve_from_events(self) -> None:
         """Answer from events what could be requests: cloud sessions of runtimes that refuse the handler flags."""
@@ -86,16 +63,25 @@ class Handlers:
         """Answer only what there is a handler for: the session was resumed, and others may answer the rest."""
         self.events.answers_unhandled = False
 
-    def act_on(self, event: Event) -> bool:
-        """Start to answer an event that asks something; say whether a task was started."""
+    def act_on(self, event: Event) -> Entry | bool:
+        """Start to answer an event that asks something; returns what ``serve`` does."""
         if self._hooks is not None and event.type == "tool.execution_start":
             self._hooks.observe(event)
         return self.events.act_on(event)
 
+    def follow(self, senders: Senders) -> None:
+        """Learn where it is known who sent the prompt that the agent works on."""
+        self._desk.senders = senders
+
     # Requests of the runtime.
 
-    def serve(self, call: Call) -> bool:
-        """Answer a request; say whether a task was started for it."""
+    def serve(self, call: Call) -> Entry | bool:
+        """Answer a request.
+
+        Returns:
+            ``False`` if it needs no handler, ``True`` if a handler was started whose first step may be still to run,
+            or the entry of one that may wait for a thread.
+        """
         options = self._desk.options
         kind = BY_METHOD.get(call.method)
         if kind is not None:
@@ -111,46 +97,67 @@ class Handlers:
             if function is None:
                 return self._serve_other(call)
             prepare = _PLAIN
-        if is_nonblocking(function):
-            return self._answer_now(call, kind, function, prepare)
-        return self._start(call, self._answer(call, kind, function, prepare))
+        try:
+            question = self._read(call.params, prepare)
+        except (ValueError, RecursionError) as error:
+            self._refuse_unreadable(call, error)
+            return False
+        way = way_of(function)
+        if way is Way.AWAITED:
+            self._desk.start_for(call, self._answer(call, kind, question, function))
+            return True
+        if way is Way.IN_LOOP:
+            return self._answer_now(call, kind, question, function)
+        entry = Entry()
+        if way is Way.IN_THREAD:
+            # The thread may enter the function while the task that waits for it still waits for its first step.
+            job = entry.job = self._desk.submit(function, question)
+            self._desk.start_for(call, self._answer(call, kind, question, lambda *_: self._desk.pool.returned(job)))
+        else:
+            self._desk.start_for(call, self._answer(call, kind, question, function, entry))
+        return entry
 
-    def _start(self, call: Call, work: Coroutine[Any, Any, None]) -> bool:
-        task = self._desk.tasks.start(work)
-        if not task.done():
-            call.work = task
-            self._desk.running.track(call, task)
-        return True
-
-    def _serve_other(self, call: Call) -> bool:
+    def _serve_other(self, call: Call) -> Entry | bool:
         """Answer what has options of its own."""
         # Modules are imported where they are needed: most programs have neither hooks nor transforms.
         method, options = call.method, self._desk.options
         if method == "hooks.invoke":
             if self._hooks is not None:
-                # An error would let go through what a gate has not decided yet.
-                call.undecided = self._hooks.denial(call)
-                return self._start(call, self._hooks.answer(call))
+                return self._serve_hook(call, self._hooks)
             self._desk.answers.answer(call, {})
         elif method == "systemMessage.transform" and options.transforms:
             from missionlink.handlers.transforms import transformed
 
-            return self._start(call, self._answer_params(call, transformed))
+            return self._answer_params(call, transformed)
         elif method == "providerToken.getToken" and options.on_provider_token is not None:
             from missionlink.handlers.transforms import provider_token
 
-            return self._start(call, self._answer_params(call, provider_token))
+            return self._answer_params(call, provider_token)
         else:
             self._desk.answers.refuse(call, METHOD_NOT_FOUND, f"no handler for {method} is installed")
         return False
 
-    async def _answer_params(self, call: Call, function: Callable[[Desk, dict[str, Any]], Any]) -> None:
+    def _serve_hook(self, call: Call, hooks: HookRunner) -> Entry | bool:
+        invocation = hooks.read(call)
+        if invocation is None:
+            self._desk.answers.answer(call, {})
+            return False
+        # An error would let go through what a gate has not decided yet.
+        call.undecided = invocation.undecided
+        self._desk.start_for(call, hooks.answer(call, invocation))
+        return invocation.entry or True
+
+    def _answer_params(
+        self, call: Call, function: Callable[[Desk, dict[str, Any], Entry], Coroutine[Any, Any, object]]
+    ) -> Entry | bool:
         try:
             params = self._read(call.params, _PLAIN)
         except (ValueError, RecursionError) as error:
             self._refuse_unreadable(call, error)
-            return
-        await self._finish(call, None, params, function(self._desk, params))
+            return False
+        entry = Entry()
+        self._desk.start_for(call, self._answer(call, None, params, lambda *_: function(self._desk, params, entry)))
+        return entry
 
     def _answer_unavailable(self, call: Call, kind: Kind) -> None:
         if kind.unavailable is None:
@@ -158,51 +165,62 @@ class Handlers:
         else:
             self._desk.answers.answer(call, {"response": "no"} if kind.unavailable == "no" else kind.unavailable)
 
-    def _answer_now(self, call: Call, kind: Kind | None, function: Function, prepare: type[Any]) -> bool:
+    def _answer_now(self, call: Call, kind: Kind | None, question: object, function: Function) -> bool:
         """Answer without a task: the function was marked as quick."""
         try:
-            question = self._read(call.params, prepare)
-        except (ValueError, RecursionError) as error:
-            self._refuse_unreadable(call, error)
-            return False
-        try:
-            result = function(question)
+            result = self._desk.call_now(function, question)
             if not asyncio.iscoroutine(result) and result is not PENDING:
                 self._desk.answers.answer(call, _reply(kind, question, result))
                 return False
-        except KeyboardInterrupt:
-            self._desk.answers.refuse(call, INTERNAL_ERROR, "the program was interrupted")
-            raise
+        except KeyboardInterrupt as error:
+            self._interrupted(call, error)
+            return False
         except BaseException as error:  # the program's code: its failure is answered and reported
             self._refuse_failed(call, error)
             return False
-        return self._start(call, self._finish(call, kind, question, result))
+        self._desk.start_for(call, self._answer(call, kind, question, lambda *_: result))
+        return True
 
-    async def _answer(self, call: Call, kind: Kind | None, function: Function, prepare: type[Any]) -> None:
-        try:
-            question = self._read(call.params, prepare)
-        except (ValueError, RecursionError) as error:
-            self._refuse_unreadable(call, error)
-            return
-        await self._finish(call, kind, question, self._desk.ask(function, question))
+    async def _answer(
+        self, call: Call, kind: Kind | None, question: object, function: Function, entry: Entry | None = None
+    ) -> None:
+        """Call a function and send its answer; whatever happens, the call is answered.
 
-    async def _finish(self, call: Call, kind: Kind | None, question: object, work: Any) -> None:
-        """Await the program's answer and send it; whatever happens, the call is answered."""
+        Args:
+            call: The request.
+            kind: Its kind; ``None`` where the function says the whole result.
+            question: What the function is given.
+            function: The function; without ``entry`` one that returns an awaitable, or ``PENDING``.
+            entry: Set for functions of any kind.
+        """
         try:
-            result = PENDING if work is PENDING else await work
+            if entry is not None:
+                result = await self._desk.ask(function, (question,), entry=entry)
+            else:
+                work = function(question)
+                result = PENDING if work is PENDING else await work
             if result is PENDING and kind is not None:
                 await self._answer_later(call, kind)
                 return
             self._desk.answers.answer(call, _reply(kind, question, result))
-        except KeyboardInterrupt:
-            self._desk.answers.refuse(call, INTERNAL_ERROR, "the program was interrupted")
-            raise
+        except KeyboardInterrupt as error:
+            self._interrupted(call, error)
         except asyncio.CancelledError as error:
             self._refuse_failed(call, error)
             if is_being_cancelled():
                 raise
         except BaseException as error:  # the program's code, SystemExit included: answered and reported
             self._refuse_failed(call, error)
+        finally:
+            self._desk.running.forget(call)
+
+    def _interrupted(self, call: Call, error: KeyboardInterrupt) -> None:
+        """Answer a call whose function was interrupted, and let the interruption through if it is one."""
+        failure = interruption(error)
+        if failure is error:
+            self._desk.answers.refuse(call, INTERNAL_ERROR, "the program was interrupted")
+            raise error
+        self._refuse_failed(call, failure)
 
     async def _answer_later(self, call: Call, kind: Kind) -> None:
         """Answer when the question in ``session.pending`` has been: the runtime has that answer already by then."""
@@ -240,6 +258,7 @@ class Handlers:
         for key, task in self._desk.running.take_all():
             if not isinstance(key, str):
                 self._close_call(key, text)
+                self._desk.tasks.own(task)
             if task is not asyncio.current_task():
                 task.cancel()
 

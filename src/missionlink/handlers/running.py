@@ -12,22 +12,26 @@ if TYPE_CHECKING:
 
 __all__ = ("Running",)
 
+# A task that was cancelled before its first step cannot take itself out.
+_SWEEP_ABOVE = 1024
+
 
 class Running:
     """Tasks by the call, or by the request id, that they answer."""
 
-    __slots__ = ("_agents", "_tasks")
+    __slots__ = ("_agents", "_sweep_above", "_tasks")
 
     def __init__(self) -> None:
         # Made with the first task: most sessions are never asked anything at most times.
         self._tasks: dict[Call | str, asyncio.Task[None]] | None = None
         # The agent whose turn a question belongs to, by request id.
         self._agents: dict[str, str | None] | None = None
+        self._sweep_above = _SWEEP_ABOVE
 
     def track(
         self, key: Call | str, task: asyncio.Task[None], *, agent_id: str | None = None, of_turn: bool = False
     ) -> None:
-        """Remember a task until it is done.
+        """Remember a task: until it is done, or, with a call, until it takes itself out with ``forget``.
 
         Args:
             key: What it answers.
@@ -38,14 +42,15 @@ class Running:
         if self._tasks is None:
             self._tasks, self._agents = {}, {}
         self._tasks[key] = task
-        if of_turn and isinstance(key, str):
-            assert self._agents is not None
-            self._agents[key] = agent_id
-        task.add_done_callback(lambda _: self.forget(key))
-
-    def has(self, key: Call | str) -> bool:
-        """Whether a task runs for this."""
-        return self._tasks is not None and key in self._tasks
+        if isinstance(key, str):
+            if of_turn:
+                assert self._agents is not None
+                self._agents[key] = agent_id
+            task.add_done_callback(lambda _: self.forget(key))
+        elif len(self._tasks) > self._sweep_above:
+            for done in [one for one, its_task in self._tasks.items() if its_task.done()]:
+                self.forget(done)
+            self._sweep_above = max(_SWEEP_ABOVE, 2 * len(self._tasks))
 
     def forget(self, key: Call | str) -> asyncio.Task[None] | None:
         """Take a task out, because it is done or was answered elsewhere."""

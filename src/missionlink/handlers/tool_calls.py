@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from missionlink.handlers.desk import Desk
+    from missionlink.handlers.jobs import Entry
 
 __all__ = ("TOOL_CALL", "ToolRunner", "read_tool_call")
 
@@ -113,16 +114,16 @@ class ToolRunner:
             answer = failure(f"The call of {named.tool_name} cannot be read.")
             await self._send(named.request_id, named.tool_name, answer)
 
-    async def run(self, tool: Tool[..., Any], call: ToolCall, data: msgspec.Raw) -> None:
+    async def run(self, tool: Tool[..., Any], call: ToolCall, data: msgspec.Raw, entry: Entry) -> None:
         """Run a tool and send what it returned."""
         raw_arguments = bytes(_requested.decode(data).arguments)
         context = ToolContext(call)
         try:
-            result = await self._outcome(tool, context, raw_arguments)
+            result = await self._outcome(tool, context, raw_arguments, entry)
         except asyncio.CancelledError:
             if self._desk.running.forget(call.request_id) is not None:
                 # The function has cancelled its own task: somebody still waits.
-                self._desk.tasks.start(self._reply(call, failure(f"{tool.name} was cancelled.")))
+                self._desk.start(self._reply(call, failure(f"{tool.name} was cancelled.")))
             raise
         finally:
             # Told in any case: a plain function may still run in its thread.
@@ -138,8 +139,10 @@ class ToolRunner:
         kind, source = TOOL_CALL, f"the tool {tool_name!r}"
         await self._desk.reply(kind.reply, request_id, kind.reply_member, result, kind.neutral, source=source)
 
-    async def _outcome(self, tool: Tool[..., Any], context: ToolContext, raw_arguments: bytes) -> dict[str, Any]:
-        function, limit = tool.function, asyncio.timeout(tool.timeout)
+    async def _outcome(
+        self, tool: Tool[..., Any], context: ToolContext, raw_arguments: bytes, entry: Entry
+    ) -> dict[str, Any]:
+        function, limit = tool.function, self._desk.pool.limit(tool.timeout, entry)
         assert function is not None
         try:
             try:
@@ -148,9 +151,9 @@ class ToolRunner:
                 return failure(f"The arguments of {tool.name} are wrong: {error}")
             arguments.update(dict.fromkeys(tool.injected, context))
             # No inner task, as `wait_for` has one: the function's first step must run in its turn.
-            async with limit:
+            with limit:
                 try:
-                    return result_to_wire(await self._desk.ask(function, **arguments))
+                    return result_to_wire(await self._desk.ask(function, (), arguments, entry=entry))
                 except ToolError as error:
                     return failure(redacted(str(error)) or f"{tool.name} failed.")
         except KeyboardInterrupt:
@@ -158,7 +161,7 @@ class ToolRunner:
         except BaseException as error:  # the program's code, SystemExit included: the model is told that it failed
             if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise
-            if isinstance(error, TimeoutError) and limit.expired():
+            if isinstance(error, TimeoutError) and limit.has_run_out:
                 return failure(f"{tool.name} was stopped: it did not end within {tool.timeout:g} s.")
             self._desk.failed(f"the tool {tool.name!r}", error)
             # The exception's own text may hold secrets of the program; it goes to the log only.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from missionlink.handlers.desk import Desk
+    from missionlink.handlers.jobs import Entry
 
 __all__ = ("provider_token", "transformed")
 
@@ -29,21 +30,21 @@ class _Sections(msgspec.Struct):
     sections: dict[str, _Section] = {}
 
 
-async def transformed(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
+async def transformed(desk: Desk, params: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     """Answer ``systemMessage.transform``; a section whose function fails stays as it is."""
     given = convert(params, _Sections)
     answer: dict[str, Any] = {}
     for name, section in given.sections.items():
-        answer[name] = {"content": await _section(desk, name, section.content)}
+        answer[name] = {"content": await _section(desk, name, section.content, entry)}
     return {"sections": answer}
 
 
-async def _section(desk: Desk, name: str, content: str) -> str:
+async def _section(desk: Desk, name: str, content: str, entry: Entry) -> str:
     function = desk.options.transforms.get(name)
     if function is None:
         return content
     try:
-        changed = await desk.pool.call(function, content)
+        changed = await desk.ask(function, (content,), entry=entry)
         if not isinstance(changed, str):
             raise InvalidOption("content", f"a transform returned {type(changed).__name__}, not a str")
     except Exception as error:
@@ -52,7 +53,7 @@ async def _section(desk: Desk, name: str, content: str) -> str:
     return well_formed(changed)
 
 
-async def provider_token(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any]:
+async def provider_token(desk: Desk, params: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     """Answer ``providerToken.getToken``.
 
     Raises:
@@ -60,7 +61,7 @@ async def provider_token(desk: Desk, params: Mapping[str, Any]) -> dict[str, Any
     """
     function = desk.options.on_provider_token
     assert function is not None
-    token = await desk.pool.call(function, str(params.get("providerName", "default")))
+    token = await desk.ask(function, (str(params.get("providerName", "default")),), entry=entry)
     if not isinstance(token, str) or not token:
         raise InvalidOption("token", f"on_provider_token returned {type(token).__name__}, not a token")
     if not all("!" <= sign <= "~" for sign in token):

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from missionlink.errors import InvalidOption
 from missionlink.errors.root import did_you_mean
+from missionlink.handlers.shapes import check_shape
 from missionlink.options.hiding import hides_arguments
 from missionlink.protocol.json_values import check_json
 
@@ -23,6 +24,7 @@ __all__ = (
     "check_flag",
     "check_folder",
     "check_functions",
+    "check_handler",
     "check_headers",
     "check_mapping",
     "check_members",
@@ -114,6 +116,19 @@ def check_callable(option: str, value: object) -> None:
     """Refuse what cannot be called."""
     if value is not None and not callable(value):
         raise InvalidOption(option, f"must be a function, not {type(value).__name__}")
+
+
+def check_handler(option: str, value: object, takes: str) -> None:
+    """Refuse what cannot be called with one argument.
+
+    Args:
+        option: For the error.
+        value: A function, or ``None``.
+        takes: What the function is called with, in words.
+    """
+    check_callable(option, value)
+    if value is not None:
+        check_shape(option, cast("Callable[..., Any]", value), takes)
 
 
 def check_flag(option: str, value: object, *, allow_none: bool = True) -> None:
@@ -237,8 +252,14 @@ def freeze(owner: object, name: str, value: object) -> None:
     object.__setattr__(owner, name, value)
 
 
-def check_functions(option: str, value: object) -> Mapping[str, Callable[..., Any]]:
-    """Return a mapping of names to functions."""
+def check_functions(option: str, value: object, takes: str) -> Mapping[str, Callable[..., Any]]:
+    """Return a mapping of names to functions.
+
+    Args:
+        option: For errors.
+        value: The mapping.
+        takes: What each function is called with, in words.
+    """
     if not isinstance(value, Mapping):
         raise InvalidOption(option, f"must map names to functions, not be a {type(value).__name__}")
     functions = cast("Mapping[object, object]", value)
@@ -246,7 +267,7 @@ def check_functions(option: str, value: object) -> Mapping[str, Callable[..., An
         check_text(option, name, allow_none=False)
         if function is None:
             raise InvalidOption(f"{option}[{name!r}]", "must be a function; leave it out instead")
-        check_callable(f"{option}[{name!r}]", function)
+        check_handler(f"{option}[{name!r}]", function, takes)
     return cast("Mapping[str, Callable[..., Any]]", dict(functions))
 
 

@@ -14,9 +14,9 @@ from missionlink.errors import HandlerFailed, InvalidOption
 from missionlink.options.checks import (
     absolute_path,
     can_be_named,
-    check_callable,
     check_choice,
     check_flag,
+    check_handler,
     check_path,
     check_positive,
     check_texts,
@@ -103,8 +103,10 @@ class ClientOptions:
     """Bounds of what is held for cloud sessions that are being created."""
     adoption_patience: float | None = 0.25
     """Seconds after which an early request is answered by the only creation that is pending; ``None``: it waits."""
-    handler_threads: int = 8
-    """Threads for plain functions that answer the runtime."""
+    handler_threads: int = 1024
+    """Most threads for plain functions that answer the runtime; each is started when all others are busy."""
+    handler_thread_timeout: float = 30.0
+    """Seconds that a plain function waits for a thread where all are busy; then its call fails, and a gate denies."""
     on_error: ErrorHandler | None = None
     """Gets every failure of your functions, besides the log."""
 
@@ -125,10 +127,11 @@ class ClientOptions:
         check_choice("log_level", self.log_level, _LOG_LEVELS, allow_none=False)
         for option in ("start_timeout", "request_timeout", "create_timeout", "adoption_patience"):
             check_positive(option, getattr(self, option))
-        check_positive("close_timeout", self.close_timeout, allow_none=False)
+        for option in ("close_timeout", "handler_thread_timeout"):
+            check_positive(option, getattr(self, option), allow_none=False)
         for option in ("max_frame_bytes", "handler_threads"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
-        check_callable("on_error", self.on_error)
+        check_handler("on_error", self.on_error, "the HandlerFailed")
         if inspect.iscoroutinefunction(self.on_error):
             raise InvalidOption("on_error", "must be a plain function: nobody would await it")
         freeze(self, "runtime_args", check_texts("runtime_args", self.runtime_args, allow_none=False))

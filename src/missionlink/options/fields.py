@@ -55,6 +55,7 @@ class ClientFields(TypedDict, total=False):
     held: HeldLimits
     adoption_patience: float | None
     handler_threads: int
+    handler_thread_timeout: float
     on_error: ErrorHandler | None
 
 

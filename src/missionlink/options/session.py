@@ -17,8 +17,8 @@ from missionlink.handlers.questions import (
     UserInputHandler,
 )
 from missionlink.options.checks import (
-    check_callable,
     check_functions,
+    check_handler,
     check_members,
     check_positive,
     check_texts,
@@ -137,13 +137,15 @@ class SessionOptions:
         for option in ("streaming", "sub_agent_streaming"):
             if not isinstance(getattr(self, option), bool | None):
                 raise InvalidOption(option, "must be True, False or None")
-        for option in HANDLERS:
-            check_callable(option, getattr(self, option))
+        for option, takes in HANDLERS.items():
+            check_handler(option, getattr(self, option), takes)
         check_positive("permission_timeout", self.permission_timeout)
         for option in ("backlog_events", "backlog_bytes"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
-        freeze(self, "on_request", check_functions("on_request", self.on_request))
-        freeze(self, "transforms", check_functions("transforms", self.transforms))
+        freeze(self, "on_request", check_functions("on_request", self.on_request, "the parameters of the request"))
+        freeze(self, "transforms", check_functions("transforms", self.transforms, "the text of the section"))
+        if self.on_request:
+            self._check_requests()
         self._check_functions()
         self._check_objects()
         self._check_together()
@@ -163,6 +165,21 @@ class SessionOptions:
 
             if not isinstance(self.hooks, Hooks):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidOption("hooks", f"must be Hooks, not {type(self.hooks).__name__}")
+
+    def _check_requests(self) -> None:
+        """Refuse handlers of requests that would never be called."""
+        from missionlink.handlers.kinds import ASKING, BY_METHOD
+        from missionlink.protocol.client_requests import CLIENT_REQUESTS
+
+        for method in self.on_request:
+            option = f"on_request[{method!r}]"
+            if method in CLIENT_REQUESTS:
+                raise InvalidOption(option, "is a request to the client as a whole, which no session gets")
+            kind = BY_METHOD.get(method)
+            if kind is not None:
+                raise InvalidOption(option, f"has an option of its own: {kind.option}")
+            if method in ASKING:
+                raise InvalidOption(option, "is an event and no request; on_permission, tools and the like serve them")
 
     def _check_together(self) -> None:
         if self.hooks is not None and "hooks.invoke" in self.on_request:
@@ -197,6 +214,9 @@ class SessionOptions:
             if member in self.extra:
                 hint = "; create_cloud_session() opens a cloud session" if member == "cloud" else ""
                 raise InvalidOption("extra", f"{member!r} is set by the method that opens the session{hint}")
+        if self.extra.get("gitHubTokenProviderRegistrationId") is not None:
+            problem = "'gitHubTokenProviderRegistrationId' would make the runtime ask this client for tokens"
+            raise InvalidOption("extra", f"{problem}, for which it has no handler; use github_token")
 
     def _check_mcp_servers(self) -> None:
         if self.mcp_servers is None and not {"mcpServers", "customAgents"} & self.extra.keys():
@@ -218,15 +238,16 @@ class SessionOptions:
         return with_fields(self, changes)
 
 
-HANDLERS = (
-    "on_permission",
-    "on_user_input",
-    "on_elicitation",
-    "on_exit_plan",
-    "on_auto_mode_switch",
-    "on_provider_token",
-    "on_event",
-)
+# What the functions are called with.
+HANDLERS = {
+    "on_permission": "the PermissionRequest",
+    "on_user_input": "the Question",
+    "on_elicitation": "the Form",
+    "on_exit_plan": "the Plan",
+    "on_auto_mode_switch": "the AutoModeSwitch",
+    "on_provider_token": "the name of the provider",
+    "on_event": "the Event",
+}
 
 
 def _paths(option: str, value: object) -> tuple[str, ...] | None:

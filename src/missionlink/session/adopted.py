@@ -23,7 +23,10 @@ from missionlink.session.core import SessionCore
 from missionlink.session.history import open_questions
 
 if TYPE_CHECKING:
+    import contextvars
+
     from missionlink._wire.calls import Call
+    from missionlink.handlers.jobs import Entry
     from missionlink.options.cloud import CloudOptions
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.envelope import Event
@@ -46,14 +49,22 @@ class AdoptedCore(SessionCore):
 
     __slots__ = ("_asking", "_calls", "_is_confirmed", "_is_given_up")
 
-    def __init__(self, session_id: str, link: Link, options: SessionOptions, *, cloud: CloudOptions) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        link: Link,
+        options: SessionOptions,
+        *,
+        cloud: CloudOptions | None = None,
+        context: contextvars.Context | None = None,
+    ) -> None:
         self._is_confirmed = False
         self._is_given_up = False
         self._calls: list[Call] = []
         self._asking: list[Event] = []
-        super().__init__(session_id, link, options, cloud=cloud)
+        super().__init__(session_id, link, options, cloud=cloud, context=context)
 
-    def serve(self, call: Call) -> bool:
+    def serve(self, call: Call) -> Entry | bool:
         """Start the handler of a request; a gate denies until the id is confirmed."""
         if self._is_given_up:
             self.link.connection.refuse(call, INTERNAL_ERROR, HELD_ENDED)
@@ -66,7 +77,7 @@ class AdoptedCore(SessionCore):
                 return False
         return super().serve(call)
 
-    def act_on(self, event: Event) -> bool:
+    def act_on(self, event: Event) -> Entry | bool:
         """Deny a permission until the id is confirmed; keep what else is asked until then."""
         if self._is_confirmed:
             return super().act_on(event)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Self
 
 from missionlink._io.tasks import is_being_cancelled
 from missionlink._wire.inbox import Inbox
+from missionlink.handlers.invoke import Way, way_of
 from missionlink.protocol.envelope import Event, lost_marker
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    import contextvars
+    from collections.abc import Awaitable, Callable, Sequence
 
     from missionlink._io.tasks import Tasks
     from missionlink.errors import MissionlinkError
     from missionlink.session.consumer import Classes
     from missionlink.session.dispatch import Dispatcher
 
-__all__ = ("Callback", "Subscription")
+__all__ = ("Callback", "Subscription", "taken_by_callback")
 
 
 class Callback:
@@ -34,6 +37,7 @@ class Callback:
         tasks: Owns the task of a coroutine function.
         report: Gets what the function raises.
         payload_only: Whether the function takes the payload.
+        context: The context variables that the function sees, each time a copy; ``None`` for those of the reader.
         classes: The event classes among what was asked for.
     """
 
@@ -45,15 +49,17 @@ class Callback:
         report: Callable[[str, BaseException], None],
         *,
         payload_only: bool,
+        context: contextvars.Context | None = None,
         classes: Classes | None = None,
     ) -> None:
-        self._function = function
+        self._function = function if context is None else functools.partial(_call_in, context, function)
+        self._context = context
         self._types = types
         self._tasks = tasks
         self._report = report
         self._payload_only = payload_only
         self._classes = classes
-        self._waits = inspect.iscoroutinefunction(function)
+        self._waits = way_of(function) is Way.AWAITED
         # A function that gets every event as it is and returns nothing, so far.
         self._is_plain = types is None and not payload_only and not self._waits
         self._queue: Inbox[Event] = Inbox(DEFAULT_QUEUE_EVENTS, DEFAULT_QUEUE_BYTES)
@@ -81,7 +87,7 @@ class Callback:
         self._queue.note_lost(len(self._queue.push(event, event.size)))
         if not self._is_working:
             self._is_working = True
-            self._tasks.start(self._work(None))
+            self._start(None)
 
     def stop(self) -> None:
         """Call the function no more, neither for what is queued nor for an event that is being handed on."""
@@ -100,7 +106,11 @@ class Callback:
         if result is not None and inspect.isawaitable(result):
             self._waits = self._is_working = True
             self._is_plain = False
-            self._tasks.start(self._work(result))
+            self._start(result)
+
+    def _start(self, awaitable: Awaitable[object] | None) -> None:
+        context = None if self._context is None else self._context.copy()
+        self._tasks.start(self._work(awaitable), context=context)
 
     def _call(self, event: Event) -> Awaitable[object] | None:
         if self._classes is not None and not self._classes.has(event):
@@ -159,3 +169,12 @@ class Subscription:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _call_in(context: contextvars.Context, function: Callable[[Any], object], event: object) -> object:
+    return context.copy().run(function, event)
+
+
+def taken_by_callback(types: Sequence[str | type]) -> str:
+    """Return in words what a callback for these events is called with."""
+    return "the payload" if len(types) == 1 and isinstance(types[0], type) else "the Event"

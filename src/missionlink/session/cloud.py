@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -72,6 +73,8 @@ class CloudCreation(ConversationBase):
         self._session: SessionCore | None = None
         # A session that is served before the response; it may be another one.
         self._adopted: AdoptedCore | None = None
+        # The session is made in the reader, where these are not to be had.
+        self._context = contextvars.copy_context()
         self._is_lean = False
         self._late_id: str | None = None
         self._catching_up: asyncio.Task[None] | None = None
@@ -141,7 +144,9 @@ class CloudCreation(ConversationBase):
 
     def _adopt(self, session_id: str) -> None:
         """Serve an id before the response confirms it: a request for it cannot wait."""
-        session = self._adopted = AdoptedCore(session_id, self.link, self._options, cloud=self._cloud)
+        session = self._adopted = AdoptedCore(
+            session_id, self.link, self._options, cloud=self._cloud, context=self._context
+        )
         self._register(session)
         # Its history is not to be had before the response, and the response may wait for what the request asks.
         session.dispatcher.release()
@@ -174,7 +179,7 @@ class CloudCreation(ConversationBase):
             if self.link.router.find(named) is not None:
                 text = f"the runtime answered a creation with {named!r}, a session that is in use already"
                 raise SessionIdMismatch(named, named, text)
-            session = SessionCore(named, self.link, self._options, cloud=self._cloud)
+            session = SessionCore(named, self.link, self._options, cloud=self._cloud, context=self._context)
             self._register(session)
         self._session = session
         session.facts.opened(opened)

@@ -6,9 +6,11 @@ Made when the session's id is known, which may be in the reader; the ``Session``
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from typing import TYPE_CHECKING, Any
 
+from missionlink._io.contexts import are_alike
 from missionlink.errors import (
     CloudNotReady,
     MissionlinkError,
@@ -17,8 +19,10 @@ from missionlink.errors import (
     SessionClosed,
     SessionError,
 )
+from missionlink.handlers.desk import Desk
 from missionlink.handlers.kinds import ACTED_ON
 from missionlink.handlers.registry import Handlers
+from missionlink.handlers.running import Running
 from missionlink.protocol.messages import INTERNAL_ERROR
 from missionlink.protocol.naming import is_missing
 from missionlink.protocol.timeouts import check_seconds
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from missionlink._wire.calls import Call
+    from missionlink.handlers.jobs import Entry
     from missionlink.options.cloud import CloudOptions
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.envelope import Event
@@ -60,6 +65,7 @@ class SessionCore:
         link: The client's shared parts.
         options: What the session is opened with.
         cloud: Set for cloud sessions.
+        context: The context variables of the code that opens the session; the caller's by default.
     """
 
     __slots__ = (
@@ -68,7 +74,13 @@ class SessionCore:
     )  # fmt: skip
 
     def __init__(
-        self, session_id: str, link: Link, options: SessionOptions, *, cloud: CloudOptions | None = None
+        self,
+        session_id: str,
+        link: Link,
+        options: SessionOptions,
+        *,
+        cloud: CloudOptions | None = None,
+        context: contextvars.Context | None = None,
     ) -> None:
         self.id: str = session_id
         self.link: Link = link
@@ -77,19 +89,28 @@ class SessionCore:
         self.is_resumed: bool = False
         """Whether it was there before: other clients may have it open."""
         self.facts: Facts = Facts(is_ready=cloud is None)
+        context = contextvars.copy_context() if context is None else context
+        if are_alike(context, link.context):
+            # Nearly always, and one for all sessions takes less room.
+            context = link.context
         self.handlers: Handlers = Handlers(
-            session_id, options, link.answers, link.pool, link.tasks, link.report,
-            is_cloud=cloud is not None, directory=link.options.working_directory,
+            Desk(
+                session_id, options, link.answers, link.pool, link.tasks, link.report, Running(), context,
+                is_remote=cloud is not None,
+                working_directory=Desk.place(link.options.working_directory, options.working_directory),
+            )
         )  # fmt: skip
-        self.dispatcher: Dispatcher = Dispatcher(self, link.connection, options)
+        self.dispatcher: Dispatcher = Dispatcher(self, link.connection, options, link.context)
         self._closed: MissionlinkError | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tracker: TurnTracker | None = None
         self.outbox: Outbox | None = None
         """Sends the session's prompts; made with the first one."""
         self._rpc: SessionRpc | None = None
+        if options.hooks is not None:
+            link.hooked.add(self)
         if options.on_event is not None:
-            self.subscribe((), options.on_event)
+            self.subscribe((), options.on_event, context)
 
     @property
     def is_closed(self) -> bool:
@@ -127,16 +148,29 @@ class SessionCore:
             self._rpc = SessionRpc(self.link, {"sessionId": self.id})
         return self._rpc
 
-    def subscribe(self, types: Sequence[str | type], function: Callable[..., Any]) -> Callback:
-        """Call a function for each event; with exactly one event class it gets the payload."""
+    def subscribe(
+        self,
+        types: Sequence[str | type],
+        function: Callable[..., Any],
+        context: contextvars.Context | None = None,
+    ) -> Callback:
+        """Call a function for each event; with exactly one event class it gets the payload.
+
+        Args:
+            types: Wire names or event classes; empty for all events.
+            function: The function.
+            context: The context variables that it sees; the caller's by default.
+        """
 
         def report(what: str, error: BaseException) -> None:
             self.link.report(what, self.id, error)
 
         one_class = len(types) == 1 and isinstance(types[0], type)
+        context = contextvars.copy_context() if context is None else context
         callback = Callback(
-            function, wire_types(types), self.link.tasks, report, payload_only=one_class, classes=Classes.of(types)
-        )
+            function, wire_types(types), self.link.tasks, report, payload_only=one_class, classes=Classes.of(types),
+            context=None if are_alike(context, self.link.context) else context,
+        )  # fmt: skip
         self.dispatcher.attach(callback)
         return callback
 
@@ -153,6 +187,7 @@ class SessionCore:
                 left_unanswered=lambda: self.link.note_unanswered(self.id) if self.cloud is not None else None,
             )
             self.dispatcher.attach(self._tracker, tracks=True)
+            self.handlers.follow(self._tracker)
         return self._tracker
 
     async def wait_ready(self, timeout: float | None) -> None:
@@ -193,11 +228,11 @@ class SessionCore:
         """Note what an event says about the session."""
         self.facts.observe(event)
 
-    def act_on(self, event: Event) -> bool:
+    def act_on(self, event: Event) -> Entry | bool:
         """Answer what an event asks."""
         return self._closed is None and self.handlers.act_on(event)
 
-    def serve(self, call: Call) -> bool:
+    def serve(self, call: Call) -> Entry | bool:
         """Start the handler of a request."""
         if self._closed is not None:
             self.link.connection.refuse(call, INTERNAL_ERROR, f"session {self.id} was closed")
@@ -297,6 +332,7 @@ class SessionCore:
         if self._closed is not None:
             return
         self._closed = error
+        self.link.hooked.discard(self)
         self.handlers.close(f"session {self.id} was closed")
         self.dispatcher.end(None)
         self.facts.end()

@@ -1,17 +1,18 @@
 """One session's way from the reader to its subscribers and handlers, in arrival order.
 
-An item is handed on at once unless something waits. An event is handed to every consumer before the handler of a
-later request starts, and no later event is handed on before that handler has taken its first step: until then events
-queue here. Handlers then run side by side.
+An item is delivered at once unless something waits. An event is delivered to every consumer before the handler of a
+later request starts, and no later event is delivered before that handler has been entered: a coroutine function has
+taken its first step, or a thread is in the plain function. Until then items queue here. Handlers then run side by side.
+
+Where no thread is free, the items of this session wait for one, within bounds, and other sessions go on.
 
 Until the first consumer comes, events wait in a bounded backlog for it.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextvars
 import logging
-from collections import deque
 from typing import TYPE_CHECKING
 
 from missionlink._io.tasks import STARTS_AT_ONCE
@@ -19,11 +20,13 @@ from missionlink._wire.calls import Call
 from missionlink._wire.inbox import Inbox
 from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
 from missionlink.session.kept import Group, Kept, Merged
+from missionlink.session.waiting import WaitingItems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from missionlink.errors import MissionlinkError
+    from missionlink.handlers.jobs import Entry
     from missionlink.session.consumer import Consumer, ReadingGate
     from missionlink.session.owner import BacklogLimits, Owner
 
@@ -31,38 +34,35 @@ __all__ = ("Dispatcher",)
 
 _log = logging.getLogger("missionlink.session")
 
-# Reading pauses while this much waits to be handed on: happens only when events and requests alternate at a rate
-# that one round of the event loop for each request cannot keep up with.
-_MOST_ITEMS_WAITING = 8192
-_MOST_BYTES_WAITING = 32 * 1024 * 1024
 # One for all: an empty set takes as much as the rest of an idle dispatcher.
 _NOTHING: frozenset[str] = frozenset()
 # A longer list of ids from the history is forgotten as early as possible.
 _MOST_IDS_KEPT = 256
 
 
-class Dispatcher:
-    """Hands the items of one session on.
+class Dispatcher(WaitingItems):
+    """Delivers the items of one session.
 
     Args:
         owner: The session.
         gate: What stops the reading.
         limits: Bounds of the backlog.
+        context: The context variables that callbacks without any of their own are called with; the caller's by default.
     """
 
     __slots__ = (
-        "_backlog", "_bytes", "_concerns", "_consumers", "_everybody", "_gate", "_is_merging", "_items", "_kept",
-        "_loop", "_owner", "_seen", "_trackers",
+        "_backlog", "_concerns", "_consumers", "_everybody", "_is_merging", "_kept", "_seen", "_trackers",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, gate: ReadingGate, limits: BacklogLimits) -> None:
-        self._owner = owner
+    def __init__(
+        self,
+        owner: Owner,
+        gate: ReadingGate,
+        limits: BacklogLimits,
+        context: contextvars.Context | None = None,
+    ) -> None:
+        super().__init__(owner, gate, contextvars.copy_context() if context is None else context)
         self._concerns = owner.concerns
-        self._gate = gate
-        self._loop = asyncio.get_running_loop()
-        # What waits for a handler's first step or for the loop's next round; None while items are handed on at once.
-        self._items: deque[Event | Call | Merged] | None = None
-        self._bytes = 0
         self._consumers: tuple[Consumer, ...] = ()
         # Consumers of our own, for example the turns: they do not end the backlog.
         self._trackers: tuple[Consumer, ...] = ()
@@ -84,22 +84,21 @@ class Dispatcher:
             if self._backlog is None and item.type not in self._concerns:
                 for consumer in self._everybody:
                     consumer.push(item)
-            elif self.deliver(item) and not STARTS_AT_ONCE:
-                # What comes next waits for the handler just started: its first step is in the loop's queue already.
-                self._waiting()
-        elif self._items:
-            self._queue(item, self._items)
+            elif started := self.deliver(item):
+                self._hold(started)
+        elif self._items or self._entry is not None:
+            self._queue(item, self._waiting())
         elif isinstance(item, Call):
             if self._kept is not None and self._kept.take_call(item, self._loop, self.release):
                 return
-            if item.is_open and self._owner.serve(item) and not STARTS_AT_ONCE:
-                self._waiting()
+            if item.is_open and (started := self._owner.serve(item)):
+                self._hold(started)
         elif self._items is not None:
             self._queue(item, self._items)
         elif self._kept is not None and self._kept.take(item):
             pass
-        elif self._is_news(item) and self.deliver(item) and not STARTS_AT_ONCE:
-            self._waiting()
+        elif self._is_news(item) and (started := self.deliver(item)):
+            self._hold(started)
 
     def take_later(self, item: Event | Call) -> None:
         """Hand an item on in the event loop's next round: the reader is in the middle of something."""
@@ -120,38 +119,8 @@ class Dispatcher:
 
     # What waits.
 
-    def _queue(self, item: Event | Call, items: deque[Event | Call | Merged]) -> None:
-        items.append(item)
-        self._bytes += item.size
-        if self._bytes > _MOST_BYTES_WAITING or len(items) > _MOST_ITEMS_WAITING:
-            self._gate.pause(self)
-
-    def _waiting(self) -> deque[Event | Call | Merged]:
-        """Return the queue, with its draining scheduled; other sessions have none, since it takes half a kilobyte."""
-        if self._items is None:
-            self._items = deque()
-            self._loop.call_soon(self._drain)
-        return self._items
-
-    def _drain(self) -> None:
-        waits = True
-        try:
-            waits = self._hand_on(in_turn=True)
-        finally:
-            # Also after a KeyboardInterrupt out of a callback: the session goes on if the program does.
-            if self._items or waits:
-                self._loop.call_soon(self._drain)
-            else:
-                self._items = None
-                self._bytes = 0
-                self._gate.resume(self)
-
     def _hand_on(self, *, in_turn: bool) -> bool:
-        """Hand on what waits; ``in_turn`` stops before an event while a handler has not taken its first step.
-
-        Returns:
-            Whether a handler still has to take it.
-        """
+        """Deliver what waits; see ``WaitingItems``."""
         items = self._items
         handler_waits = False
         while items:
@@ -159,23 +128,28 @@ class Dispatcher:
             if isinstance(item, Call):
                 if self._kept is not None and self._kept.take_call(item, self._loop, self.release):
                     continue
-                if item.is_open:
-                    handler_waits |= self._owner.serve(item)
-                continue
-            if handler_waits and in_turn and not STARTS_AT_ONCE:
+                started = self._owner.serve(item) if item.is_open else False
+            elif handler_waits and in_turn:
                 # The handler's first step is in the loop's queue already: come back right behind it.
                 items.appendleft(item)
                 return True
-            if isinstance(item, Merged):
-                handler_waits |= self.deliver(item.event, act=item.act, is_past=item.is_past)
+            elif isinstance(item, Merged):
+                started = self.deliver(item.event, act=item.act, is_past=item.is_past)
             elif self._kept is not None and self._kept.take(item):
-                pass
+                continue
             elif not self._seen or self._is_news(item):
-                handler_waits |= self.deliver(item)
-        return handler_waits and not STARTS_AT_ONCE
+                started = self.deliver(item)
+            else:
+                continue
+            if started is True:
+                handler_waits = not STARTS_AT_ONCE
+            elif started and in_turn and not (started.job is not None and items and self._is_entered(started)):
+                self._entry = started
+                return True
+        return handler_waits
 
-    def deliver(self, event: Event, *, act: bool = True, is_past: bool = False) -> bool:
-        """Hand one event to everybody and act on what it asks; say whether a handler was started for it."""
+    def deliver(self, event: Event, *, act: bool = True, is_past: bool = False) -> Entry | bool:
+        """Deliver one event to everybody and act on what it asks; returns what ``Owner.act_on`` does."""
         concerns_owner = event.type in self._concerns
         # An end of the past, before the session was taken up again, is no end.
         if concerns_owner and not (event.type == "session.shutdown" and (is_past or event.id in self._seen)):
@@ -286,6 +260,7 @@ class Dispatcher:
     def end(self, error: MissionlinkError | None) -> None:
         """Hand on what is there and tell every consumer that no more comes."""
         self.let_go(lambda kept: kept)
+        self._entry = None
         self._hand_on(in_turn=False)
         everybody, self._everybody = self._everybody, ()
         self._consumers = self._trackers = ()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import msgspec
 
 from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRuntime
+from missionlink.protocol.client_requests import NEEDED_REQUESTS
 from missionlink.protocol.messages import METHOD_NOT_FOUND
 from missionlink.protocol.naming import ENDING, NAMING, ids_in, is_missing, named_ids
 from missionlink.protocol.results import read_result
@@ -17,6 +18,8 @@ from missionlink.protocol.shown import redacted
 from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
 if TYPE_CHECKING:
+    import contextvars
+
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from missionlink.client_traffic import ClientTraffic
     from missionlink.handlers.invoke import HandlerPool
     from missionlink.options.client import ClientOptions, ErrorHandler
+    from missionlink.session.core import SessionCore
 
 __all__ = ("Link", "report_failure")
 
@@ -70,6 +74,8 @@ class Link(msgspec.Struct, eq=False):
     tasks: Tasks
     pool: HandlerPool
     options: ClientOptions
+    hooked: set[SessionCore] = msgspec.field(default_factory=set["SessionCore"])
+    """The open sessions that have hooks."""
     runtime_version: str | None = None
     runs_here: bool = False
     """Whether this client has started the runtime, so that both see the same files."""
@@ -85,6 +91,11 @@ class Link(msgspec.Struct, eq=False):
 
     def __post_init__(self) -> None:
         self.answers.join(self)
+
+    @property
+    def context(self) -> contextvars.Context:
+        """The context variables of the code that started the client."""
+        return self.connection.context
 
     @property
     def is_private(self) -> bool:
@@ -104,9 +115,12 @@ class Link(msgspec.Struct, eq=False):
             is_opening: Whether the session is being opened: its absence is no end then.
 
         Raises:
+            InvalidOption: The runtime would send requests that this client cannot serve.
             UnsupportedByRuntime: The runtime does not know the method.
             RequestFailed, ConnectionFailed: As for ``client.rpc.call``.
         """
+        if method in NEEDED_REQUESTS:
+            self.traffic.check_offer(method)
         limit = self.options.request_timeout if isinstance(timeout, Default) else timeout
         try:
             result = await self.connection.request(method, params, timeout=limit)

@@ -70,6 +70,13 @@ class LocalWork:
         self.shows_prompts: bool = False
         """Whether the runtime shows prompts at all."""
 
+    @property
+    def current(self) -> TurnState | None:
+        """The turn that is worked on, or the only one that can be; ``None`` if nothing says whose prompt it is."""
+        if self._owners:
+            return self._owners[0]
+        return self._turns[0] if len(self._turns) == 1 and not self.is_elsewhere else None
+
     def owners(self, event: Event) -> Sequence[TurnState]:
         """Return the turns that an event is of."""
         if self._owners:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from missionlink._wire.calls import Call
     from missionlink.errors import MissionlinkError
+    from missionlink.handlers.jobs import Entry
     from missionlink.protocol.envelope import Event
 
 __all__ = ("BacklogLimits", "Owner")
@@ -40,12 +41,17 @@ class Owner(Protocol):
         """Note what the event says about the session, before anybody sees it."""
         ...
 
-    def act_on(self, event: Event) -> bool:
-        """Answer what the event asks, after everybody has seen it; say whether a handler was started."""
+    def act_on(self, event: Event) -> Entry | bool:
+        """Answer what the event asks, after everybody has seen it; returns what ``serve`` does."""
         ...
 
-    def serve(self, call: Call) -> bool:
-        """Start the handler of a request; say whether its first step is still to run."""
+    def serve(self, call: Call) -> Entry | bool:
+        """Start the handler of a request.
+
+        Returns:
+            ``False`` if there is none, ``True`` if its first step may be still to run, or its entry if it may wait for
+            a thread.
+        """
         ...
 
     def connection_ended(self, error: MissionlinkError) -> None:

@@ -9,9 +9,10 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.pending import Pending
+from missionlink.handlers.shapes import check_shape
 from missionlink.protocol.json_values import check_object
 from missionlink.protocol.timeouts import DEFAULT, Timeout
-from missionlink.session.callback import Subscription
+from missionlink.session.callback import Subscription, taken_by_callback
 from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, Classes, wire_types
 from missionlink.session.facts import frozen
 from missionlink.session.past import Past
@@ -208,6 +209,7 @@ class Session(Past):
     def _listen(self, kinds: Sequence[_Kind], function: Callable[..., object]) -> Subscription:
         if not callable(function):
             raise InvalidOption("on", f"{function!r} is no function")
+        check_shape("on", function, taken_by_callback(kinds))
         self._core.check_open()
         return Subscription(self._core.dispatcher, self._core.subscribe(kinds, function))
 

@@ -25,6 +25,7 @@ from missionlink.session.turn_state import decode_or_default
 from missionlink.session.under_way import DROPPED, DROPPED_BEHIND, STOPPED, UnderWay
 
 if TYPE_CHECKING:
+    import contextvars
     from collections.abc import Callable, Sequence
 
     from missionlink.protocol.envelope import Event
@@ -101,6 +102,12 @@ class TurnTracker:
         self._last_activity = self._now()
         self.last_event: str = ""
         """Type of the session's last event while a turn was under way."""
+
+    @property
+    def context(self) -> contextvars.Context | None:
+        """The context of the code that sent the prompt which the agent works on; ``None`` if it is not known."""
+        turn = self.work.current
+        return None if turn is None else turn.context
 
     def last_activity(self) -> float:
         """Return when the session's last event came, as the event loop counts time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, Literal, cast
@@ -146,6 +147,7 @@ class TurnState:
         "_text",
         "_wants_tools",
         "abort_reason",
+        "context",
         "copies_seen",
         "done",
         "dropped_prompt",
@@ -179,6 +181,8 @@ class TurnState:
         self.queue: EventQueue = queue
         self.params: Mapping[str, Any] = params or {}
         self.until: Until = until
+        self.context: contextvars.Context = contextvars.copy_context()
+        """The context variables of the code that sent the prompt: its handlers see them."""
         self.done: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
         # Nobody may ever await a turn; its failure must not be reported as forgotten.
         self.done.add_done_callback(_take_failure)

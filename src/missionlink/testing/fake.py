@@ -179,7 +179,7 @@ class FakeRuntime:
     def on(self, method: str, handler: Handler) -> None:
         """Answer all requests of a kind with a function, in place of what is plausible."""
         check_text("method", method, allow_none=False)
-        self._referee.handlers.update(check_functions("handler", {method: handler}))
+        self._referee.handlers.update(check_functions("handler", {method: handler}, "the parameters of the request"))
 
     def expect(self, method: str, where: Where | None = None, *, times: int = 1) -> Expectation:
         """Say that the client will make a request; say there, or await it to say later, what it is answered.

@@ -74,6 +74,8 @@ async def _permission(
         if fake.family.is_native:
             fake.emit(session.id, "abort", {"reason": "user_initiated"})
         return None, False
+    if kind == "user-not-available":
+        return "Permission denied and could not request permission from user", False
     return f"The user denied this: {decision.get('feedback') or kind}", False
 
 
