@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from missionlink._io.tasks import STARTS_AT_ONCE
 from missionlink._wire.calls import Call
 from missionlink._wire.inbox import Inbox
-from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
+from missionlink.protocol.envelope import LOST_TYPE, PIECES, Event, EventsLost, lost_marker
 from missionlink.session.kept import Group, Kept, Merged
+from missionlink.session.repeats import IDS_OF_A_PART, Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -52,7 +53,7 @@ class Dispatcher:
 
     __slots__ = (
         "_backlog", "_bytes", "_concerns", "_consumers", "_everybody", "_gate", "_is_merging", "_items", "_kept",
-        "_loop", "_owner", "_seen", "_trackers",
+        "_loop", "_owner", "_repeats", "_seen", "_trackers",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, gate: ReadingGate, limits: BacklogLimits) -> None:
@@ -74,12 +75,28 @@ class Dispatcher:
         self._seen: frozenset[str] = _NOTHING
         # Whether one of the last two is in use.
         self._is_merging = False
+        # While a stream of pieces comes.
+        self._repeats: Repeats | None = None
 
     # Called by the router and the connection.
 
-    def take(self, item: Event | Call) -> None:
+    def take(self, item: Event | Call) -> None:  # noqa: PLR0912 - a call more for every event would cost too much
         """Hand an item on, behind what waits already."""
         # Nearly all items are events that only consumers care for; the rest of the class is for the others.
+        if type(item) is Event:
+            repeats = self._repeats
+            if repeats is None:
+                if item.type in PIECES:
+                    self._repeats = Repeats(item)
+            else:
+                identity, recent = item.id, repeats.recent
+                if identity in recent or item.timestamp <= repeats.begun:
+                    if repeats.knows(item):
+                        return
+                else:
+                    recent.add(identity)
+                    if len(recent) > IDS_OF_A_PART:
+                        repeats.begin_part(item)
         if type(item) is Event and self._items is None and not self._is_merging:
             if self._backlog is None and item.type not in self._concerns:
                 for consumer in self._everybody:
@@ -180,6 +197,8 @@ class Dispatcher:
         # An end of the past, before the session was taken up again, is no end.
         if concerns_owner and not (event.type == "session.shutdown" and (is_past or event.id in self._seen)):
             self._owner.observe(event)
+            if event.type == "session.idle" and self._repeats is not None:
+                self._repeats = self._repeats.at_idle()
         for consumer in self._everybody:
             consumer.push(event)
         if self._backlog is not None:

@@ -17,6 +17,8 @@ from missionlink.protocol.shown import redacted
 from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
@@ -93,7 +95,13 @@ class Link(msgspec.Struct, eq=False):
         return options.url is None and options.channel == "stdio" and self.connection.endpoint.pid is not None
 
     async def call(
-        self, method: str, params: object = None, *, timeout: Timeout = DEFAULT, is_opening: bool = False
+        self,
+        method: str,
+        params: object = None,
+        *,
+        timeout: Timeout = DEFAULT,
+        is_opening: bool = False,
+        on_response: Callable[[msgspec.Raw], None] | None = None,
     ) -> msgspec.Raw:
         """Send a request with the client's time limit unless another is given.
 
@@ -102,6 +110,7 @@ class Link(msgspec.Struct, eq=False):
             params: Anything that JSON can carry.
             timeout: Seconds.
             is_opening: Whether the session is being opened: its absence is no end then.
+            on_response: Called with the result in the reader, before the next message is looked at.
 
         Raises:
             UnsupportedByRuntime: The runtime does not know the method.
@@ -109,7 +118,7 @@ class Link(msgspec.Struct, eq=False):
         """
         limit = self.options.request_timeout if isinstance(timeout, Default) else timeout
         try:
-            result = await self.connection.request(method, params, timeout=limit)
+            result = await self.connection.request(method, params, timeout=limit, on_response=on_response)
             if method in NAMING or method.startswith("sessions."):
                 self._note_ids(method, params, result)
             return result
