@@ -17,7 +17,7 @@ RECORDING = os.path.join(os.path.dirname(__file__), "recorded_events.jsonl")
 _WORDS = ("the", "stream", "of", "tokens", "goes", "on", "and", "every", "one", "counts", "naïve", "\\n")
 _EVENT = b'{"jsonrpc":"2.0","method":"session.event","params":{"sessionId":"%b","event":%b}}'
 _TAIL = (
-    b',"id":"%08x-1b9d-4bad-9bdd-2b0d7b3d%04x","timestamp":"2026-11-22T19:50:15.%03dZ",'
+    b',"id":"%08x-1b9d-4bad-9bdd-2b0d7b3d%04x","timestamp":"2026-11-22T%02d:%02d:%02d.%03dZ",'
     b'"parentId":"9b30d97b-ea3f-4854-af97-74eeb20419d8"}'
 )
 _DELTA = (
@@ -43,7 +43,11 @@ def frame(body: bytes) -> bytes:
 
 
 def _tail(number: int) -> bytes:
-    return _TAIL % (number >> 16, number & 0xFFFF, number % 1000)
+    # One in a millisecond: a runtime's events are never older than those before them.
+    seconds, milliseconds = divmod(number, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    time = minutes // 60 % 24, minutes % 60, seconds, milliseconds
+    return _TAIL % (number >> 16, number & 0xFFFF, *time)
 
 
 def deltas(session: bytes, count: int, first: int = 0) -> list[bytes]:

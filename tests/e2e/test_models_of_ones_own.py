@@ -128,7 +128,7 @@ async def test_a_token_is_brought_or_the_option_is_refused(
 ) -> None:
     def opening() -> Any:
         return client.create_session(
-            provider=Provider(base_url=model.url), model=model.model, on_provider_token=lambda name: f"token of {name}"
+            provider=Provider(base_url=model.url), model=model.model, on_provider_token=lambda name: f"token-of-{name}"
         )
 
     if not runtime.is_newer:
@@ -138,4 +138,4 @@ async def test_a_token_is_brought_or_the_option_is_refused(
         return
     async with within(), opening() as session:
         await session.run("go", timeout=WAIT_S)
-        assert model.requests[-1].headers["authorization"] == "Bearer token of default"
+        assert model.requests[-1].headers["authorization"] == "Bearer token-of-default"

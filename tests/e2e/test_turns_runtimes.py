@@ -190,6 +190,18 @@ async def test_a_stream_that_broke_off_is_told_once(client: AsyncClient, model: 
         assert "".join(pieces) == (await turn).text == "Hello there my friend"
 
 
+@pytest.mark.feature("Turns: a long burst is told once")
+async def test_a_long_burst_is_told_once(client: AsyncClient, model: ModelServer) -> None:
+    """E2, E4: runtimes from 1.0.81 on send again what they have sent, when they fall behind."""
+    model.then(say(" ".join(f"word{number}" for number in range(12_000))))
+    ids: list[str] = []
+    async with client.create_session(**using(model, on_event=lambda event: ids.append(event.id))) as session, within():
+        async with session.stream("write a lot") as turn:
+            pieces = [piece async for piece in turn.text]
+        assert "".join(pieces) == (await turn).text
+    assert len(ids) == len(set(ids)) > 12_000
+
+
 @pytest.mark.feature("Modes: read and changed, for a session")
 @pytest.mark.feature("Modes: changed for one prompt")
 async def test_the_mode_is_changed(client: AsyncClient, model: ModelServer) -> None:

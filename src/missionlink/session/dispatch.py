@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from missionlink._io.tasks import STARTS_AT_ONCE
 from missionlink._wire.calls import Call
 from missionlink._wire.inbox import Inbox
-from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
+from missionlink.protocol.envelope import LOST_TYPE, PIECES, Event, EventsLost, lost_marker
 from missionlink.session.kept import Group, Kept, Merged
+from missionlink.session.repeats import IDS_OF_A_PART, Repeats
 from missionlink.session.waiting import WaitingItems
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Dispatcher(WaitingItems):
     """
 
     __slots__ = (
-        "_backlog", "_concerns", "_consumers", "_everybody", "_is_merging", "_kept", "_seen", "_trackers",
+        "_backlog", "_concerns", "_consumers", "_everybody", "_is_merging", "_kept", "_repeats", "_seen", "_trackers",
     )  # fmt: skip
 
     def __init__(
@@ -74,12 +75,28 @@ class Dispatcher(WaitingItems):
         self._seen: frozenset[str] = _NOTHING
         # Whether one of the last two is in use.
         self._is_merging = False
+        # While a stream of pieces comes.
+        self._repeats: Repeats | None = None
 
     # Called by the router and the connection.
 
-    def take(self, item: Event | Call) -> None:
+    def take(self, item: Event | Call) -> None:  # noqa: PLR0912 - a call more for every event would cost too much
         """Hand an item on, behind what waits already."""
         # Nearly all items are events that only consumers care for; the rest of the class is for the others.
+        if type(item) is Event:
+            repeats = self._repeats
+            if repeats is None:
+                if item.type in PIECES:
+                    self._repeats = Repeats(item)
+            else:
+                identity, recent = item.id, repeats.recent
+                if identity in recent or item.timestamp <= repeats.begun:
+                    if repeats.knows(item):
+                        return
+                else:
+                    recent.add(identity)
+                    if len(recent) > IDS_OF_A_PART:
+                        repeats.begin_part(item)
         if type(item) is Event and self._items is None and not self._is_merging:
             if self._backlog is None and item.type not in self._concerns:
                 for consumer in self._everybody:
@@ -154,6 +171,8 @@ class Dispatcher(WaitingItems):
         # An end of the past, before the session was taken up again, is no end.
         if concerns_owner and not (event.type == "session.shutdown" and (is_past or event.id in self._seen)):
             self._owner.observe(event)
+            if event.type == "session.idle" and self._repeats is not None:
+                self._repeats = self._repeats.at_idle()
         for consumer in self._everybody:
             consumer.push(event)
         if self._backlog is not None:

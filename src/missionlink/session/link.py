@@ -19,6 +19,7 @@ from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
 if TYPE_CHECKING:
     import contextvars
+    from collections.abc import Callable
 
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
@@ -104,7 +105,13 @@ class Link(msgspec.Struct, eq=False):
         return options.url is None and options.channel == "stdio" and self.connection.endpoint.pid is not None
 
     async def call(
-        self, method: str, params: object = None, *, timeout: Timeout = DEFAULT, is_opening: bool = False
+        self,
+        method: str,
+        params: object = None,
+        *,
+        timeout: Timeout = DEFAULT,
+        is_opening: bool = False,
+        on_response: Callable[[msgspec.Raw], None] | None = None,
     ) -> msgspec.Raw:
         """Send a request with the client's time limit unless another is given.
 
@@ -113,6 +120,7 @@ class Link(msgspec.Struct, eq=False):
             params: Anything that JSON can carry.
             timeout: Seconds.
             is_opening: Whether the session is being opened: its absence is no end then.
+            on_response: Called with the result in the reader, before the next message is looked at.
 
         Raises:
             InvalidOption: The runtime would send requests that this client cannot serve.
@@ -123,7 +131,7 @@ class Link(msgspec.Struct, eq=False):
             self.traffic.check_offer(method)
         limit = self.options.request_timeout if isinstance(timeout, Default) else timeout
         try:
-            result = await self.connection.request(method, params, timeout=limit)
+            result = await self.connection.request(method, params, timeout=limit, on_response=on_response)
             if method in NAMING or method.startswith("sessions."):
                 self._note_ids(method, params, result)
             return result

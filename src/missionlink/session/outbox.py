@@ -10,11 +10,11 @@ A prompt that is on its way is followed to its acceptance, also when whoever sen
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected, RequestTimeout, SessionBusy
 from missionlink.protocol.results import read_result
 from missionlink.session.cloud_work import CloudWork
@@ -57,14 +57,14 @@ class Outbox:
             SessionBusy: See there; nothing was sent.
             RequestFailed, SessionClosed, ConnectionFailed: The runtime did not accept it.
         """
-        sending = self._core.link.tasks.start(self._send(turn, timeout), logged=False)
+        # Not the task itself: whoever waits for a future is woken before the events that stand behind the response.
+        accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        sending = self._core.link.tasks.start(self._send(turn, timeout, accepted), logged=False)
+        sending.add_done_callback(partial(self._sent, accepted))
         try:
-            await asyncio.shield(sending)
+            await accepted
         except asyncio.CancelledError:
             turn.queue.drop()
-            if sending.cancelled() and not is_being_cancelled():
-                # Only the end of the client cancels it.
-                raise self._core.link.connection.ended_error() from None
             if turn.is_sent:
                 self._core.track_turns().abandoned(turn)
             else:
@@ -74,21 +74,32 @@ class Outbox:
             turn.queue.drop()
             raise
 
-    async def _send(self, turn: TurnState, timeout: float | None) -> None:
+    def _sent(self, accepted: asyncio.Future[None], sending: asyncio.Task[None]) -> None:
+        """Wake whoever waits for a prompt that was not accepted."""
+        if accepted.done():
+            return
+        # Only the end of the client cancels the sending.
+        error = self._core.link.connection.ended_error() if sending.cancelled() else sending.exception()
+        if error is None:
+            accepted.set_result(None)
+        else:
+            accepted.set_exception(error)
+
+    async def _send(self, turn: TurnState, timeout: float | None, accepted: asyncio.Future[None]) -> None:
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
         tracker = self._core.track_turns()
         if self._core.cloud is None:
             if self._last is not None:
                 await self._wait_for(self._last, timeout)
-            await self._post(tracker, turn, _left(deadline))
+            await self._post(tracker, turn, _left(deadline), accepted)
             return
         before, own = self._take_place()
         try:
             if before is not None:
                 await self._wait_for(before, timeout)
             await self._wait_for_others(tracker, deadline)
-            await self._post(tracker, turn, _left(deadline))
+            await self._post(tracker, turn, _left(deadline), accepted)
         finally:
             _leave_place(before, own)
 
@@ -114,11 +125,18 @@ class Outbox:
                 raise SessionBusy(self._core.id) from error
             self._core.check_open()
 
-    async def _post(self, tracker: TurnTracker, turn: TurnState, timeout: float | None) -> None:
+    async def _post(
+        self, tracker: TurnTracker, turn: TurnState, timeout: float | None, accepted: asyncio.Future[None] | None = None
+    ) -> None:
+        def take(result: msgspec.Raw) -> None:
+            turn.id = read_result(_METHOD, result, _Accepted).message_id or ""
+            tracker.accepted(turn)
+            if accepted is not None and not accepted.done():
+                accepted.set_result(None)
+
         tracker.add(turn)
         try:
-            result = await self._core.call(_METHOD, turn.params, timeout=timeout)
-            turn.id = read_result(_METHOD, result, _Accepted).message_id or ""
+            await self._core.call(_METHOD, turn.params, timeout=timeout, on_response=take)
         except (RequestRejected, InvalidOption):
             tracker.refused(turn)
             raise
@@ -126,7 +144,6 @@ class Outbox:
             # The runtime may have taken the prompt: what comes of it must not be taken for the next turn's.
             tracker.abandoned(turn, for_good=True)
             raise
-        tracker.accepted(turn)
 
     def send_again(self, turns: Sequence[TurnState]) -> None:
         """Send prompts again that the runtime has dropped; later ones wait for them."""
