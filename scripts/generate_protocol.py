@@ -33,7 +33,7 @@ def outputs() -> dict[str, str]:
     modules = {
         "__init__": '"""Typed events and methods, made from the schemas: import them from the facades."""\n',
         "names": write_names.names_module(layout),
-        "methods": write_names.methods_module(protocol),
+        "methods": write_names.methods_module(protocol, layout),
         "public": write_names.public_module(names),
     }
     methods = MethodModules(protocol, layout, types, texts.methods)

@@ -67,7 +67,9 @@ class Writer:
                 text = f"Mapping[str, {inner.text}]" if self._sent else f"dict[str, {inner.text}]"
                 return Expression(text, False, "object", inner.is_resolved)
             case Union(members):
-                return self._union([self.write(x) for x in members if x != NULL], NULL in members)
+                found = [self.write(x) for x in _merged(members) if x != NULL]
+                # Two constants of one type are of that type, for example true | false.
+                return self._union([x for i, x in enumerate(found) if x not in found[:i]], NULL in members)
             case _:
                 raise TypeError(f"a nameless type was left over: {node}")
 
@@ -90,6 +92,17 @@ class Writer:
             is_resolved = any(x.is_resolved for x in members)
             found = Expression(" | ".join(x.text for x in members), members[0].is_raw, members[0].form, is_resolved)
         return found.optional() if is_nullable else found
+
+
+def _merged(members: tuple[Node, ...]) -> list[Node]:
+    """Return the members with all enums of texts made one; a text that may be anything takes them in."""
+    enums = [x for x in members if isinstance(x, Enum) and all(isinstance(value, str) for value in x.values)]
+    if Scalar("string") in members:
+        return [x for x in members if x not in enums]
+    if len(enums) < 2:
+        return list(members)
+    values = tuple(dict.fromkeys(value for enum in enums for value in enum.values))
+    return [Enum(values), *(x for x in members if x not in enums)]
 
 
 def _enum(values: tuple[object, ...]) -> Expression:

@@ -62,8 +62,8 @@ class OpenUnion:
 
 # What generated modules import under these names.
 RESERVED_NAMES = {
-    "DEFAULT", "JsonObject", "Literal", "List", "Mapping", "Maybe", "Namespace", "OpenJsonObject", "Raw",
-    "RootNamespace", "Sequence", "SessionEvent", "Timeout", "TypeAlias", "UnsetType",
+    "DEFAULT", "JsonObject", "JsonResult", "Literal", "List", "Mapping", "Maybe", "Namespace", "OpenJsonObject",
+    "OpenJsonResult", "Raw", "RootNamespace", "Sequence", "SessionEvent", "Timeout", "TypeAlias", "UnsetType",
 }  # fmt: skip
 
 Shape: TypeAlias = Struct | OpenEnum | OpenUnion

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 # Definitions whose name an event's payload needs: payloads are named after their event.
 RENAMED_TYPES: Final = {
@@ -110,13 +110,23 @@ UNLIMITED: Final = {
     "session.history.summarizeForHandoff",
     "session.limitPrediction.predict",
     "session.mcp.apps.callTool",
+    "session.mcp.apps.diagnose",
+    "session.mcp.apps.listTools",
     "session.mcp.apps.readResource",
+    "session.mcp.enable",
     "session.mcp.executeSampling",
+    "session.mcp.list",
+    "session.mcp.listTools",
     "session.mcp.oauth.complete",
     "session.mcp.oauth.login",
+    "session.mcp.oauth.prepareLogin",
+    "session.mcp.oauth.probe",
     "session.mcp.prompts.get",
+    "session.mcp.prompts.list",
     "session.mcp.reload",
     "session.mcp.reloadWithConfig",
+    "session.mcp.resources.list",
+    "session.mcp.resources.listTemplates",
     "session.mcp.resources.read",
     "session.mcp.restartServer",
     "session.mcp.startServer",
@@ -146,17 +156,75 @@ UNLIMITED: Final = {
     "skills.planInstall",
 }
 
-# Members that a schema requires and real runtimes send as null: (class, member) -> what null means there.
+# Members that a schema requires and real runtimes send as null or leave out, runtimes between the pinned ones among
+# them: (class, member) -> what that means, or who does it.
 NULLABLE_MEMBERS: Final = {
     ("AgentGetCurrentResult", "agent"): "no custom agent is selected; sent by both runtimes",
+    ("AgentInfo", "displayName"): "left out by 1.0.81 for agents that have none",
+    ("ApiKeyAuthInfo", "apiKey"): "secret: newer runtimes leave it out",
     ("BuiltinToolDescriptor", "hasSummariseIntention"): "most tools have no such setting; sent by 1.0.102",
+    ("EnvAuthInfo", "token"): "secret: newer runtimes leave it out",
+    ("HMACAuthInfo", "hmac"): "secret: newer runtimes leave it out",
+    ("McpConfiguredServer", "live"): "newer than 1.0.92",
+    ("SessionContextAttributionValue", "bufferTokens"): "newer than 1.0.71",
+    ("SessionContextAttributionValue", "categories"): "newer than 1.0.71",
+    ("SessionContextAttributionValue", "compactionThreshold"): "newer than 1.0.71",
+    ("SessionContextAttributionValue", "limit"): "newer than 1.0.71",
+    ("SessionContextAttributionValue", "modelId"): "newer than 1.0.71",
+    ("SessionContextAttributionValue", "modelSource"): "newer than 1.0.71",
+    ("SessionContextAttributionValue", "promptTokenLimit"): "newer than 1.0.71",
+    ("SessionContextInfoValue", "mcpToolsTokens"): "newer than 1.0.71",
+    ("SubagentCompleted", "agentDisplayName"): "left out by 1.0.81 for agents that have none",
+    ("SubagentFailed", "agentDisplayName"): "left out by 1.0.81 for agents that have none",
+    ("SubagentSelected", "agentDisplayName"): "left out by 1.0.81 for agents that have none",
+    ("SubagentSelected", "tools"): "left out by 1.0.81, as null elsewhere",
+    ("SubagentStarted", "agentDisplayName"): "left out by 1.0.81 for agents that have none",
+    ("TokenAuthInfo", "token"): "secret: 1.0.102 leaves it out",
 }
 
-# Members that real runtimes send and no schema has: (class, member) -> type in the form of the reduced schema.
-SEEN_MEMBERS: Final = {
+_PROMPTS: Final = (
+    "Commands",
+    "CustomTool",
+    "ExtensionManagement",
+    "ExtensionPermissionAccess",
+    "Hook",
+    "Mcp",
+    "Memory",
+    "Path",
+    "Read",
+    "Url",
+    "Write",
+)
+_ALLOW_ALL_MODE: Final = {"enum": ["off", "on", "auto"]}
+# Members that real runtimes send and no pinned schema has: (class, member) -> type in the form of the reduced schema.
+SEEN_MEMBERS: Final[dict[tuple[str, str], Any]] = {
+    ("AttachmentFile", "data"): "string",
     ("CurrentToolMetadata", "title"): "string",
     ("ExitPlanModeRequested", "toolCallId"): "string",
+    ("McpTools", "_meta"): "any",
+    ("McpTools", "annotations"): "any",
+    ("McpTools", "icons"): {"list": "any"},
+    ("McpTools", "inputSchema"): "any",
+    ("McpTools", "outputSchema"): "any",
+    ("McpTools", "title"): "string",
+    ("ModelCapabilities", "family"): "string",
+    ("ModelCapabilities", "object"): "string",
+    ("ModelCapabilities", "tokenizer"): "string",
+    ("ModelCapabilities", "type"): "string",
+    ("ModelCapabilitiesSupports", "dimensions"): "boolean",
+    ("ModelCapabilitiesSupports", "max_thinking_budget"): "integer",
+    ("ModelCapabilitiesSupports", "min_thinking_budget"): "integer",
+    ("ModelCapabilitiesSupports", "parallel_tool_calls"): "boolean",
+    ("ModelCapabilitiesSupports", "streaming"): "boolean",
+    ("ModelCapabilitiesSupports", "structured_outputs"): "boolean",
     ("PermissionRequestShell", "shellType"): "string",
     ("PermissionRequestShellCommandSegment", "hasUnboundExecutableContent"): "boolean",
+    ("SessionModelList", "resolvedAuthLogin"): "string",
     ("WorkspacesGetWorkspaceResultWorkspace", "fork_count"): "integer",
+    # Of runtimes up to 1.0.81, before what has other names now.
+    **{(f"PermissionPromptRequest{x}", "autoApproval"): "#PermissionAssistedApproval" for x in _PROMPTS},
+    ("SessionCompactionComplete", "activeFactorySummary"): "string",
+    ("SessionPermissionsChanged", "allowAllPermissionMode"): _ALLOW_ALL_MODE,
+    ("SessionPermissionsChanged", "previousAllowAllPermissionMode"): _ALLOW_ALL_MODE,
+    ("SubagentStarted", "factoryRunId"): "string",
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from protocol_generator.expressions import Writer
 from protocol_generator.layout import CLIENT, SESSION, Layout, closure, namespaces, request_module, rpc_module
 from protocol_generator.model import Protocol
-from protocol_generator.nodes import references
+from protocol_generator.nodes import NULL, Array, Node, Union, references
 from protocol_generator.tables import UNLIMITED
 from protocol_generator.write_types import HEADER, PACKAGE, import_line
 
@@ -48,7 +48,7 @@ def names_module(layout: Layout) -> str:
     return "\n".join(lines) + "\n"
 
 
-def methods_module(protocol: Protocol) -> str:
+def methods_module(protocol: Protocol, layout: Layout) -> str:
     """Return the module that says which runtime is known to have which method, and which take their time."""
     lines = [
         '"""Which methods the pinned runtimes are known to have, and which take their time."""',
@@ -62,6 +62,16 @@ def methods_module(protocol: Protocol) -> str:
         if method.side in (CLIENT, SESSION):
             known = sum(1 << i for i, version in enumerate(protocol.versions) if version in method.versions)
             lines.append(f'    "{wire}": {known},')
+    lines += [
+        "}",
+        "",
+        "# Method -> wire names of its parameters that are lists.",
+        "LISTS: Final[dict[str, str]] = {",
+    ]
+    for wire, params in sorted(layout.params.items()):
+        names = [name for name, field in params.fields if _is_list(layout.shapes.resolve(field.type))]
+        if names:
+            lines.append(f'    "{wire}": "{" ".join(names)}",')
     lines += [
         "}",
         "",
@@ -106,6 +116,11 @@ def public_names(layout: Layout) -> dict[str, dict[str, str]]:
     for facade, extras in EXTRAS.items():
         names[facade] |= {name: module for module, found in extras.items() for name in found}
     return names
+
+
+def _is_list(node: Node) -> bool:
+    members = node.members if isinstance(node, Union) else (node,)
+    return any(isinstance(x, Array) for x in members) and all(isinstance(x, Array) or x == NULL for x in members)
 
 
 def public_module(names: dict[str, dict[str, str]]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from protocol_generator.expressions import Expression, Writer, open_literal
 from protocol_generator.layout import Layout
 from protocol_generator.naming import renamed_by_msgspec, snake
-from protocol_generator.nodes import Field
+from protocol_generator.nodes import Array, Field, Map, references
 from protocol_generator.shapes import OpenEnum, OpenUnion, Struct
 
 WIDTH = 110
@@ -24,6 +24,8 @@ class TypeModules:
         self._layout = layout
         self._docs = docs
         self._writer = Writer(layout.shapes)
+        results = (layout.shapes.resolve(node) for node in layout.results.values())
+        self._results = {name for node in results if not isinstance(node, Array | Map) for name in references(node)}
 
     def module(self, name: str, table: Iterable[str] = (), used: Iterable[str] = ()) -> str:
         """Return the text of a module that holds only shapes, and a table of its own that uses some."""
@@ -53,7 +55,9 @@ class TypeModules:
         text = "\n".join(body)
         needed = {x for name in shapes for x in self._layout.shapes.uses(name)} | set(more)
         lines = _standard_imports(text)
-        from_model = _found(("JsonObject", "Maybe", "OpenJsonObject", "open_union"), text)
+        from_model = _found(
+            ("JsonObject", "JsonResult", "Maybe", "OpenJsonObject", "OpenJsonResult", "open_union"), text
+        )
         local: dict[str, list[str]] = {}
         for name in sorted(needed):
             place = self._layout.module_of[name]
@@ -85,7 +89,8 @@ class TypeModules:
         kinds = [self._writer.write(field.type) if field.required else self._optional(field) for _, _, field in fields]
         # Opaque JSON that may be absent is resolved as well: its null is None.
         resolved = any(kind.is_resolved or kind.text == "Maybe[Raw]" for kind in kinds)
-        options = ["OpenJsonObject" if resolved else "JsonObject", "frozen=True", "kw_only=True"]
+        options = [f"{'Open' if resolved else ''}Json{'Result' if shape.name in self._results else 'Object'}"]
+        options += ["frozen=True", "kw_only=True"]
         keeps_names = any(py == wire and renamed_by_msgspec(py) != wire for py, wire, _ in fields)
         keeps_names = keeps_names and all(py == wire for py, wire, _ in fields)
         if keeps_names:

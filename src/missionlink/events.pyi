@@ -123,6 +123,7 @@ from missionlink.protocol.generated.events_mcp_app import (
     McpAppToolCallCompleteToolMetaUI as McpAppToolCallCompleteToolMetaUI,
 )
 from missionlink.protocol.generated.events_model import (
+    ModelBinaryAttachmentsRemoved as ModelBinaryAttachmentsRemoved,
     ModelCallFailure as ModelCallFailure,
     ModelCallFailureBadRequestKind as ModelCallFailureBadRequestKind,
     ModelCallFailureKind as ModelCallFailureKind,
@@ -133,6 +134,14 @@ from missionlink.protocol.generated.events_model import (
     ModelCallFinished as ModelCallFinished,
     ModelCallFinishedOutcome as ModelCallFinishedOutcome,
     ModelCallStart as ModelCallStart,
+    ModelCapturedAssignmentContext as ModelCapturedAssignmentContext,
+    ModelCompactionCompleted as ModelCompactionCompleted,
+    ModelCompactionStarted as ModelCompactionStarted,
+    ModelCompactionStaticContextBlocked as ModelCompactionStaticContextBlocked,
+    ModelEmbeddingRetrievalInjection as ModelEmbeddingRetrievalInjection,
+    ModelError as ModelError,
+    ModelHistoryTruncated as ModelHistoryTruncated,
+    ModelImageProcessing as ModelImageProcessing,
     ModelLog as ModelLog,
     ModelMessage as ModelMessage,
     ModelMessagesSnapshot as ModelMessagesSnapshot,
@@ -140,12 +149,14 @@ from missionlink.protocol.generated.events_model import (
     ModelModelCallStarted as ModelModelCallStarted,
     ModelModelCallSuccess as ModelModelCallSuccess,
     ModelResponse as ModelResponse,
+    ModelResponseLimitsStatus as ModelResponseLimitsStatus,
     ModelTelemetry as ModelTelemetry,
     ModelToolExecution as ModelToolExecution,
     ModelTurnEnded as ModelTurnEnded,
     ModelTurnFailed as ModelTurnFailed,
     ModelTurnRetry as ModelTurnRetry,
     ModelTurnStarted as ModelTurnStarted,
+    ModelUsageInfo as ModelUsageInfo,
 )
 from missionlink.protocol.generated.events_pending_messages import (
     PendingMessagesModified as PendingMessagesModified,

@@ -67,7 +67,7 @@ def methods_of(namespace: Namespace) -> Iterator[Any]:
 def call(function: Any) -> Any:
     """Call a typed method with something for each argument that it needs."""
     needed = {
-        name: "needed"
+        name: ["needed"] if str(x.annotation).startswith("Sequence") else "needed"
         for name, x in inspect.signature(function).parameters.items()
         if x.kind is x.KEYWORD_ONLY and x.default is x.empty
     }

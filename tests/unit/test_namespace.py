@@ -12,7 +12,19 @@ from msgspec import Raw
 
 from missionlink.errors import InvalidOption, ProtocolError, RequestFailed, RequestRefused, UnexpectedResult
 from missionlink.events import SessionIdle
-from missionlink.rpc import DEFAULT, AttachmentBlob, ClientRpc, SessionRpc, Timeout
+from missionlink.protocol.generated.methods import UNLIMITED
+from missionlink.rpc import (
+    DEFAULT,
+    AttachmentBlob,
+    ClientRpc,
+    McpListToolsResult,
+    PermissionRule,
+    SessionGetMessagesResult,
+    SessionRpc,
+    Timeout,
+    TokenAuthInfo,
+    decode_json,
+)
 
 
 class Recorder:
@@ -134,3 +146,90 @@ async def test_a_call_of_what_is_no_method_is_refused(method: Any, params: Any, 
         await ClientRpc(caller, {}).call(method, params)
     assert caught.value.option == option
     assert caller.calls == []
+
+
+async def test_what_json_cannot_carry_is_refused_by_typed_methods_too() -> None:
+    recorder = Recorder(b"{}")
+    model, tools = SessionRpc(recorder, {"sessionId": "S"}).model, SessionRpc(recorder, {"sessionId": "S"}).tools
+    rule: Any = PermissionRule(kind="shell", argument=float("nan"))  # type: ignore[arg-type]
+    for call, option in (
+        (lambda: model.switch_to(model_id=b"gpt"), "model_id"),  # type: ignore[arg-type]
+        (lambda: model.switch_to(model_id="m", model_capabilities={"x": float("inf")}), "model_capabilities"),  # type: ignore[arg-type]
+        (lambda: tools.handle_pending_tool_call(request_id="r", result={"a": [b"x"]}), "result"),  # type: ignore[arg-type]
+        (lambda: SessionRpc(recorder, {}).permissions.modify_rules(scope="session", add=[rule]), "add"),
+    ):
+        with pytest.raises(InvalidOption) as caught:
+            await call()
+        assert caught.value.option == option
+    assert recorder.calls == []
+
+
+async def test_a_text_is_no_list_of_texts() -> None:
+    recorder = Recorder(b'{"deleted":[]}')
+    with pytest.raises(InvalidOption, match=r"list of texts, not one text: \['abc'\]") as caught:
+        await ClientRpc(recorder, {}).sessions.bulk_delete(session_ids="abc")
+    assert caught.value.option == "session_ids"
+    assert recorder.calls == []
+
+
+@pytest.mark.parametrize(
+    ("wire", "python"), [("switchTo", "switch_to"), ("getCurrent", "get_current"), ("listX", None), ("switch_ot", None)]
+)
+def test_a_name_of_the_wire_hints_at_the_one_here(wire: str, python: str | None) -> None:
+    model = SessionRpc(Recorder(), {"sessionId": "S"}).model
+    with pytest.raises(AttributeError) as caught:
+        getattr(model, wire)
+    assert (f"it is called {python!r} here" in str(caught.value)) is (python is not None)
+
+
+async def test_a_result_keeps_what_has_no_field_here() -> None:
+    raw = b'{"tools":[{"name":"order","inputSchema":{"type":"object"},"title":"Order","new": [1.0]}],"more":null}'
+    result = await SessionRpc(Recorder(raw), {"sessionId": "S"}).mcp.list_tools(server_name="shop")
+    assert result.raw == raw
+    assert result.to_dict() == decode_json(raw)
+    (tool,) = result.tools
+    assert (tool.title, decode_json(tool.input_schema or b"")) == ("Order", {"type": "object"})
+    assert tool.to_dict() == {"name": "order", "inputSchema": {"type": "object"}, "title": "Order"}
+    assert McpListToolsResult(tools=[]).raw == b""
+    assert McpListToolsResult(tools=[]).to_dict() == {"tools": []}
+
+
+async def test_events_in_a_result_have_the_form_of_the_wire() -> None:
+    raw = b'{"events":[{"type":"session.idle","id":"i","data":{"aborted":true},"agentId":null,"new":1}]}'
+    history = await SessionRpc(Recorder(raw), {"sessionId": "S"}).get_messages()
+    assert history.to_dict() == decode_json(raw)
+    assert SessionGetMessagesResult(events=history.events).to_dict() == decode_json(raw)
+
+
+async def test_whole_numbers_of_results_may_be_floats_and_null_is_absence() -> None:
+    raw = b'{"models":[{"id":"m","name":"M","capabilities":{"limits":{"max_output_tokens":16.0}},"vendor":null}]}'
+    (model,) = (await ClientRpc(Recorder(raw), {}).models.list()).models
+    assert model.capabilities.limits is not None
+    assert model.capabilities.limits.max_output_tokens == 16
+    odd = raw.replace(b"16.0", b"16.5")
+    with pytest.raises(UnexpectedResult) as caught:
+        await ClientRpc(Recorder(odd), {}).models.list()
+    assert caught.value.raw == odd
+
+
+async def test_true_or_false_is_a_bool() -> None:
+    commands = SessionRpc(Recorder(b'{"queued":false}'), {"sessionId": "S"}).commands
+    assert (await commands.enqueue(command="/x")).queued is False
+
+
+async def test_a_login_without_its_token_is_typed() -> None:
+    raw = b'{"authInfo":{"type":"token","host":"https://github.com"}}'
+    found = (await ClientRpc(Recorder(raw), {}).account.get_current_auth()).auth_info
+    assert isinstance(found, TokenAuthInfo)
+    assert (found.host, found.token) == ("https://github.com", None)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "apps.listTools", "enable", "list", "listTools", "oauth.probe", "prompts.list", "resources.list",
+        "resources.listTemplates",
+    ],
+)  # fmt: skip
+def test_methods_that_wait_for_an_mcp_server_have_no_limit(method: str) -> None:
+    assert f"session.mcp.{method}" in UNLIMITED

@@ -1681,11 +1681,11 @@ class SessionMcpAppsRpc:
 
     def call_tool(self, *, server_name: str, tool_name: str, origin_server_name: str, arguments: Mapping[str, object] | UnsetType = UNSET, timeout: Timeout = None) -> dict[str, Raw]:
         """Call a tool for an MCP app."""
-    def diagnose(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpAppsDiagnoseResult:
+    def diagnose(self, *, server_name: str, timeout: Timeout = None) -> McpAppsDiagnoseResult:
         """Check an MCP app."""
     def get_host_context(self, *, timeout: Timeout = DEFAULT) -> McpAppsHostContext:
         """Return what MCP apps are told about their host."""
-    def list_tools(self, *, server_name: str, origin_server_name: str, timeout: Timeout = DEFAULT) -> McpAppsListToolsResult:
+    def list_tools(self, *, server_name: str, origin_server_name: str, timeout: Timeout = None) -> McpAppsListToolsResult:
         """List the tools that an MCP app may call."""
     def read_resource(self, *, server_name: str, uri: str, timeout: Timeout = None) -> McpAppsReadResourceResult:
         """Read a resource for an MCP app."""
@@ -1711,9 +1711,9 @@ class SessionMcpOauthRpc:
         """Answer ``mcp.oauth_required``."""
     def login(self, *, server_name: str, force_reauth: bool | UnsetType = UNSET, client_name: str | UnsetType = UNSET, callback_success_message: str | UnsetType = UNSET, client_id: str | UnsetType = UNSET, client_secret: str | UnsetType = UNSET, public_client: bool | UnsetType = UNSET, grant_type: McpOauthLoginGrantType | UnsetType = UNSET, redirect_uri: str | UnsetType = UNSET, login_id: str | UnsetType = UNSET, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = None) -> McpOauthLoginResult:
         """Log in to an MCP server."""
-    def prepare_login(self, *, server_name: str, expected_installation_id: str, force_reauth: bool | UnsetType = UNSET, client_name: str | UnsetType = UNSET, callback_success_message: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpOauthPrepareLoginResult:
+    def prepare_login(self, *, server_name: str, expected_installation_id: str, force_reauth: bool | UnsetType = UNSET, client_name: str | UnsetType = UNSET, callback_success_message: str | UnsetType = UNSET, timeout: Timeout = None) -> McpOauthPrepareLoginResult:
         """Prepare a login to an MCP server."""
-    def probe(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpOauthProbeResult:
+    def probe(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = None) -> McpOauthProbeResult:
         """Find out whether an MCP server wants a login."""
     def respond(self, *, request_id: str, provider: object | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpOauthRespondResult:
         """Hand over the answer of a login page."""
@@ -1723,15 +1723,15 @@ class SessionMcpPromptsRpc:
 
     def get(self, *, server_name: str, prompt_name: str, arguments: Mapping[str, str] | UnsetType = UNSET, timeout: Timeout = None) -> McpPromptsGetResult:
         """Return a prompt of an MCP server."""
-    def list(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpPromptsListResult:
+    def list(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = None) -> McpPromptsListResult:
         """List the prompts of an MCP server."""
 
 class SessionMcpResourcesRpc:
     """Methods ``session.mcp.resources.*``."""
 
-    def list(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpResourcesListResult:
+    def list(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = None) -> McpResourcesListResult:
         """List the resources of an MCP server."""
-    def list_templates(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> McpResourcesListTemplatesResult:
+    def list_templates(self, *, server_name: str, cursor: str | UnsetType = UNSET, timeout: Timeout = None) -> McpResourcesListTemplatesResult:
         """List the resource templates of an MCP server."""
     def read(self, *, server_name: str, uri: str, timeout: Timeout = None) -> McpResourcesReadResult:
         """Read a resource of an MCP server."""
@@ -1751,17 +1751,17 @@ class SessionMcpRpc:
         """Call ``session.mcp.configureGitHub``."""
     def disable(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
         """Switch an MCP server off for the session."""
-    def enable(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = DEFAULT) -> None:
+    def enable(self, *, server_name: str, expected_installation_id: str | UnsetType = UNSET, timeout: Timeout = None) -> None:
         """Switch an MCP server on for the session."""
     def execute_sampling(self, *, request_id: str, server_name: str, mcp_request_id: object, request: Mapping[str, object], timeout: Timeout = None) -> McpSamplingExecutionResult:
         """Let the model answer for an MCP server."""
     def is_server_running(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpIsServerRunningResult:
         """Return whether an MCP server runs."""
-    def list(self, *, timeout: Timeout = DEFAULT) -> McpServerList:
+    def list(self, *, timeout: Timeout = None) -> McpServerList:
         """List the session's MCP servers and their state."""
     def list_configured(self, *, timeout: Timeout = DEFAULT) -> McpConfiguredServerList:
         """List the MCP servers that are configured."""
-    def list_tools(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpListToolsResult:
+    def list_tools(self, *, server_name: str, timeout: Timeout = None) -> McpListToolsResult:
         """List the tools of an MCP server."""
     def move_loading_to_background(self, *, timeout: Timeout = DEFAULT) -> MoveMcpLoadingToBackgroundResult:
         """Do not wait for MCP servers that still start."""

@@ -171,9 +171,9 @@ class Session(Past):
     def on(self, *selection: Any) -> Any:
         """Call a function for each event: ``on(function)`` or ``on(EventClass, …, function)``.
 
-        With exactly one event class the function gets the payload (an ``UnknownEvent`` if the data do not fit their
-        class), else the ``Event``. It is called in a thread, for one event after the other, and may block. Without a
-        function it is a decorator.
+        With exactly one event class the function gets the payload, else the ``Event``. An event whose data do not fit
+        its class comes only to those who asked for all events or for its wire name. The function is called in a thread,
+        for one event after the other, and may block. Without a function it is a decorator.
 
         Returns:
             A ``Subscription``, or the decorator.

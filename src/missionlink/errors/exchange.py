@@ -72,7 +72,9 @@ class RequestRejected(RequestFailed):
     """The runtime answered a request with an error."""
 
     def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
-        super().__init__(with_reason(f"{worded(method, 'the request')} failed with code {code}", message))
+        # Runtimes name the method once more.
+        reason = message and message.removeprefix(f"Request {method} failed with message: ")
+        super().__init__(with_reason(f"{worded(method, 'the request')} failed with code {code}", reason))
         self.method = method
         self.code = code
         """JSON-RPC error code."""

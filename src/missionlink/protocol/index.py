@@ -79,7 +79,7 @@ def salvaged_payload(event_type: str, raw: bytes | msgspec.Raw) -> msgspec.Struc
     if decoder is None or kind is None:
         return None
     try:
-        better = mended(raw, kind, is_loose=True, fill=True)
+        better = mended(raw if bytes(raw) not in (b"", b"null") else b"{}", kind, is_loose=True, fill=True)
         return None if better is None else decoder.decode(better)
     except (ValueError, RecursionError):
         return None
@@ -87,8 +87,8 @@ def salvaged_payload(event_type: str, raw: bytes | msgspec.Raw) -> msgspec.Struc
 
 def odd_members(event_type: str, raw: bytes | msgspec.Raw) -> tuple[str, ...]:
     """Return the wire paths of a payload's members that are missing or do not fit their types."""
-    decoder, kind = payload_decoder(event_type), payload_class(event_type)
-    if decoder is None or kind is None:
+    kind = payload_class(event_type)
+    if kind is None or bytes(raw) in (b"", b"null"):
         return ()
     from missionlink.protocol import lenient
 

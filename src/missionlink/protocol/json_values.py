@@ -52,6 +52,12 @@ def _check(option: str, value: object) -> None:
         # Imported here: nearly all values are plain ones.
         import msgspec
 
+        if isinstance(value, msgspec.Struct):
+            # The encoder would make null of a number that JSON has not.
+            for name in value.__struct_fields__:
+                _check(option, getattr(value, name))
+        if isinstance(value, msgspec.Raw):
+            return
         try:
             msgspec.json.encode(value)
         except (TypeError, ValueError) as error:

@@ -142,7 +142,10 @@ class _Mender:
         if config.tag_field:
             found[config.tag_field] = bytes(members[config.tag_field])
         for name, kind, is_required in _fields(struct):
-            if name not in members and not is_required:
+            if name not in members and (not is_required or _fits(_NULL, kind)):
+                if is_required:
+                    # Absent is as good as null.
+                    found[name] = _NULL
                 continue
             here = f"{path}.{name}".lstrip(".")
             value = bytes(members[name]) if name in members else None

@@ -11,7 +11,6 @@ are resolved in ``OpenJsonObject.__post_init__``, and ``Maybe[X]`` is ``X | None
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -19,6 +18,7 @@ from typing import (
     Final,
     TypeAlias,
     TypeVar,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -34,8 +34,10 @@ from missionlink.protocol.reader import Reader, read
 
 __all__ = (
     "JsonObject",
+    "JsonResult",
     "Maybe",
     "OpenJsonObject",
+    "OpenJsonResult",
     "Raw",
     "decode_json",
     "decoder_for",
@@ -67,8 +69,13 @@ class JsonObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object as plain Python values under the names of the wire."""
-        result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return result
+        config = self.__struct_config__
+        found: dict[str, Any] = {config.tag_field: config.tag} if config.tag_field else {}
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            if value is not None or field.required:
+                found[field.encode_name] = _plain(value)
+        return found
 
     def __repr__(self) -> str:
         """Show the fields that are set, without secrets."""
@@ -79,8 +86,33 @@ class JsonObject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
                 continue
             if isinstance(value, str | dict | Raw) and any(word in field.name for word in _SECRET_WORDS):
                 value = "..."
-            shown.append(f"{field.name}={value!r}")
+            shown.append(f"{field.name}={_shown(cast('object', value))!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Raw):
+        return msgspec.json.decode(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in cast("dict[str, object]", value).items()}
+    # Events have a wire form of their own.
+    to_dict = getattr(value, "to_dict", None)
+    return value if to_dict is None else to_dict()
+
+
+def _shown(value: object) -> object:
+    """Return what shows a value in a ``repr``: opaque JSON as data."""
+    if isinstance(value, Raw):
+        from missionlink.protocol.shown import Shown, shown_json
+
+        return Shown(shown_json(value))
+    if isinstance(value, list):
+        return [_shown(item) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {name: _shown(member) for name, member in cast("dict[str, object]", value).items()}
+    return value
 
 
 class OpenJsonObject(JsonObject, frozen=True, kw_only=True):
@@ -88,14 +120,41 @@ class OpenJsonObject(JsonObject, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Resolve the open unions that msgspec left raw, and make ``None`` of opaque nulls."""
-        for name, resolve in _resolvers_of(type(self)):
+        kind = type(self)
+        resolvers, opaque = _plans.get(kind) or _plan(kind)
+        for name, resolve in resolvers:
             value = getattr(self, name)
             if value is not None:
                 msgspec.structs.force_setattr(self, name, resolve(value))
-        for name in _opaque_in(type(self)):
-            value = getattr(self, name)
-            if value is not None and bytes(value) == b"null":
+        for name in opaque:
+            if getattr(self, name) == _NULL:
                 msgspec.structs.force_setattr(self, name, None)
+
+
+class JsonResult(JsonObject, frozen=True, kw_only=True, dict=True):
+    """The result of a method."""
+
+    @property
+    def raw(self) -> bytes:
+        """The result's exact JSON, with the members that have no field here; empty for one that was made here."""
+        return bytes(vars(self).get("raw", b""))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain Python values under the names of the wire, with all that was received."""
+        return decode_json(self.raw, dict[str, Any]) if self.raw else super().to_dict()
+
+
+class OpenJsonResult(OpenJsonObject, frozen=True, kw_only=True, dict=True):
+    """The result of a method with fields that hold open unions, or opaque JSON that may be absent."""
+
+    @property
+    def raw(self) -> bytes:
+        """The result's exact JSON, with the members that have no field here; empty for one that was made here."""
+        return bytes(vars(self).get("raw", b""))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain Python values under the names of the wire, with all that was received."""
+        return decode_json(self.raw, dict[str, Any]) if self.raw else super().to_dict()
 
 
 class _Resolution:
@@ -176,13 +235,16 @@ def encode_json(value: object) -> Raw:
 
 # Metadata of opaque JSON whose null is None.
 _MAY_BE_NONE: Final = "may be None"
+_NULL: Final = Raw(b"null")
+_plans: Final[dict[type, tuple[tuple[tuple[str, _Resolver], ...], tuple[str, ...]]]] = {}
 
 
-@cache
-def _opaque_in(kind: type) -> tuple[str, ...]:
-    """Return the fields of opaque JSON that may be absent."""
+def _plan(kind: type) -> tuple[tuple[tuple[str, _Resolver], ...], tuple[str, ...]]:
+    """Return the fields to resolve, and those of opaque JSON that may be absent."""
     hints = get_type_hints(kind, include_extras=True)
-    return tuple(name for name, hint in hints.items() if _MAY_BE_NONE in getattr(hint, "__metadata__", ()))
+    opaque = tuple(name for name, hint in hints.items() if _MAY_BE_NONE in getattr(hint, "__metadata__", ()))
+    plan = _plans[kind] = _resolvers_of(kind), opaque
+    return plan
 
 
 _resolvers: dict[type, tuple[tuple[str, _Resolver], ...]] = {}

@@ -7,6 +7,7 @@ means failure; where it is an answer (somebody else was faster, nothing to do) i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
@@ -16,8 +17,8 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from missionlink.errors import InvalidOption, RequestRefused, UnexpectedResult
-from missionlink.protocol.json_values import check_object
-from missionlink.protocol.model import decode_json, decoder_for
+from missionlink.protocol.json_values import check_json, check_object
+from missionlink.protocol.model import JsonResult, OpenJsonResult, decode_json, decoder_for
 from missionlink.protocol.reader import Reader
 from missionlink.protocol.results import read_result
 from missionlink.protocol.timeouts import DEFAULT, Timeout
@@ -55,11 +56,15 @@ class Namespace:
             """Load the namespace behind an attribute."""
             place = self._children.get(name)
             if place is None:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{self._hint(name)}")
             module, _, kind = place.partition(".")
             namespace = getattr(import_module("missionlink.protocol.generated." + module), kind)
             child = self.__dict__[name] = namespace(self._caller, self._scope)
             return child
+
+        def _hint(self, name: str) -> str:
+            wanted = _python_name(name)
+            return f": it is called {wanted!r} here" if wanted != name and wanted in dir(self) else ""
 
     def __dir__(self) -> list[str]:
         """Include the namespaces that are not loaded yet."""
@@ -83,6 +88,8 @@ class Namespace:
 
     async def _send(self, method: str, params: Mapping[str, object], timeout: Timeout) -> Raw:
         present = {name: value for name, value in params.items() if value is not UNSET}
+        if present:
+            _check_arguments(method, present)
         return await self._caller.call(method, {**self._scope, **present}, timeout=timeout)
 
 
@@ -116,6 +123,32 @@ class RootNamespace(Namespace):
         return read_result(method, await sending, object)
 
 
+def _check_arguments(method: str, params: Mapping[str, object]) -> None:
+    """Refuse arguments that JSON cannot carry, and a text where a list of texts is meant: Python takes it for one.
+
+    Raises:
+        InvalidOption: An argument is such a one.
+    """
+    for name, value in params.items():
+        if not isinstance(value, str):
+            check_json(_python_name(name), value)
+        elif name in _lists().get(method, ()):
+            raise InvalidOption(_python_name(name), f"must be a list of texts, not one text: [{value[:40]!r}]")
+
+
+def _python_name(wire: str) -> str:
+    wire = wire.replace("gitHub", "github")
+    parted = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", wire)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", parted).lower()
+
+
+@cache
+def _lists() -> Mapping[str, tuple[str, ...]]:
+    from missionlink.protocol.generated.methods import LISTS
+
+    return {method: tuple(names.split()) for method, names in LISTS.items()}
+
+
 @cache
 def _unlimited() -> frozenset[str]:
     from missionlink.protocol.generated.methods import UNLIMITED
@@ -128,9 +161,12 @@ def _read(method: str, result: object, raw: Raw) -> Any:
     if decode is None:
         decode = _decoders[result] = decoder_for(result)
     try:
-        return decode(raw)
+        value = decode(raw)
     except (ValueError, RecursionError) as error:
         raise UnexpectedResult(method, bytes(raw), str(error)) from error
+    if isinstance(value, JsonResult | OpenJsonResult):
+        vars(value)["raw"] = raw
+    return value
 
 
 class _Outcome(msgspec.Struct):

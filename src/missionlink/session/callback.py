@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from missionlink._io.tasks import Tasks
     from missionlink.errors import MissionlinkError
+    from missionlink.session.consumer import Classes
     from missionlink.session.dispatch import Dispatcher
 
 __all__ = ("Callback", "Subscription")
@@ -33,6 +34,7 @@ class Callback:
         tasks: Owns the task of a coroutine function.
         report: Gets what the function raises.
         payload_only: Whether the function takes the payload.
+        classes: The event classes among what was asked for.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Callback:
         report: Callable[[str, BaseException], None],
         *,
         payload_only: bool,
+        classes: Classes | None = None,
     ) -> None:
         self._function = function
         self._types = types
         self._tasks = tasks
         self._report = report
         self._payload_only = payload_only
+        self._classes = classes
         self._waits = inspect.iscoroutinefunction(function)
         # A function that gets every event as it is and returns nothing, so far.
         self._is_plain = types is None and not payload_only and not self._waits
@@ -99,6 +103,8 @@ class Callback:
             self._tasks.start(self._work(result))
 
     def _call(self, event: Event) -> Awaitable[object] | None:
+        if self._classes is not None and not self._classes.has(event):
+            return None
         try:
             result = self._function(event.data if self._payload_only else event)
         except KeyboardInterrupt:

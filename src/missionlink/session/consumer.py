@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from missionlink.errors import InvalidOption, MissionlinkError
 from missionlink.protocol import index
-from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost
+from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, UnknownEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ("DEFAULT_QUEUE_BYTES", "DEFAULT_QUEUE_EVENTS", "Consumer", "ReadingGate", "wire_types")
+__all__ = ("DEFAULT_QUEUE_BYTES", "DEFAULT_QUEUE_EVENTS", "Classes", "Consumer", "ReadingGate", "wire_types")
+
+_log = logging.getLogger("missionlink.session")
 
 DEFAULT_QUEUE_EVENTS = 16_384
 DEFAULT_QUEUE_BYTES = 32 * 1024 * 1024
@@ -47,6 +50,39 @@ class ReadingGate(Protocol):
     def check_loop(self) -> None:
         """Raise ``WrongEventLoop`` where nobody would wake whoever waits."""
         ...
+
+
+class Classes:
+    """The event classes among the entries of a filter: who asks for one gets payloads of no other.
+
+    Args:
+        types: Checked by ``wire_types``.
+    """
+
+    __slots__ = ("_has_warned", "_names")
+
+    def __init__(self, types: Iterable[str | type]) -> None:
+        entries = tuple(types)
+        asked = {index.event_type_of(entry) for entry in entries if isinstance(entry, type)}
+        self._names = asked - {entry for entry in entries if isinstance(entry, str)}
+        self._has_warned = False
+
+    @staticmethod
+    def of(types: Iterable[str | type]) -> Classes | None:
+        """Return the classes of a filter, or ``None`` if it has none."""
+        entries = tuple(types)
+        return Classes(entries) if any(isinstance(entry, type) for entry in entries) else None
+
+    def has(self, event: Event) -> bool:
+        """Whether the event is of one of the classes, or was asked for by its wire name."""
+        if event.type not in self._names or not isinstance(event.data, UnknownEvent):
+            return True
+        if not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "%s is left out where its class was asked for, its data do not fit: %s", event.type, event.data.problem
+            )
+        return False
 
 
 def wire_types(types: Iterable[str | type]) -> frozenset[str] | None:

@@ -23,7 +23,7 @@ from missionlink.protocol.messages import INTERNAL_ERROR
 from missionlink.protocol.naming import is_missing
 from missionlink.protocol.timeouts import check_seconds
 from missionlink.session.callback import Callback
-from missionlink.session.consumer import wire_types
+from missionlink.session.consumer import Classes, wire_types
 from missionlink.session.dispatch import Dispatcher
 from missionlink.session.facts import TELLING, Facts
 from missionlink.session.history import decode_history, merge, open_questions
@@ -134,7 +134,9 @@ class SessionCore:
             self.link.report(what, self.id, error)
 
         one_class = len(types) == 1 and isinstance(types[0], type)
-        callback = Callback(function, wire_types(types), self.link.tasks, report, payload_only=one_class)
+        callback = Callback(
+            function, wire_types(types), self.link.tasks, report, payload_only=one_class, classes=Classes.of(types)
+        )
         self.dispatcher.attach(callback)
         return callback
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
-from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
+from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, Classes, wire_types
 from missionlink.session.history import check_place, decode_history, events_after
 from missionlink.session.prompts import Prompts
 from missionlink.session.stream import EventStream, Overflow
@@ -116,4 +116,4 @@ class Past(Prompts):
         )
         core.dispatcher.attach(queue)
         queue.begin()
-        return EventStream(queue, core.dispatcher.detach)
+        return EventStream(queue, core.dispatcher.detach, Classes.of(types))

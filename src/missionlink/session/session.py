@@ -12,7 +12,7 @@ from missionlink.handlers.pending import Pending
 from missionlink.protocol.json_values import check_object
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 from missionlink.session.callback import Subscription
-from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
+from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, Classes, wire_types
 from missionlink.session.facts import frozen
 from missionlink.session.past import Past
 from missionlink.session.stream import EventQueue, EventStream, Overflow
@@ -143,7 +143,8 @@ class Session(Past):
         """Return an iterator over the session's events from now on, in order.
 
         The first consumer of a session also gets what came before it. For one class or two, ``event.data`` has the
-        type of their payloads; an ``UnknownEvent`` if the data do not fit, ``EventsLost`` where events were lost.
+        type of their payloads, or ``EventsLost`` where events were lost. An event whose data do not fit its class comes
+        only to those who asked for all events or for its wire name.
 
         Args:
             types: Classes of ``missionlink.events`` or wire names; none for all events.
@@ -167,7 +168,7 @@ class Session(Past):
             overflow=overflow,
         )
         self._core.dispatcher.attach(queue)
-        return EventStream(queue, self._core.dispatcher.detach)
+        return EventStream(queue, self._core.dispatcher.detach, Classes.of(types))
 
     # A class is a callable too, which type checkers take for an overlap of the forms with and without a function.
     @overload
@@ -187,9 +188,9 @@ class Session(Past):
     def on(self, *selection: Any) -> Any:
         """Call a function for each event: ``on(function)`` or ``on(EventClass, …, function)``.
 
-        With exactly one event class the function gets the payload (an ``UnknownEvent`` if the data do not fit their
-        class), else the ``Event``. Plain functions must not block; coroutine functions are awaited before the next
-        event. Without a function it is a decorator.
+        With exactly one event class the function gets the payload, else the ``Event``. An event whose data do not fit
+        its class comes only to those who asked for all events or for its wire name. Plain functions must not block;
+        coroutine functions are awaited before the next event. Without a function it is a decorator.
 
         Returns:
             A ``Subscription``, or the decorator.

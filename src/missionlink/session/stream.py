@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from missionlink.session.consumer import ReadingGate
+    from missionlink.session.consumer import Classes, ReadingGate
 
     _Data_co = TypeVar("_Data_co", covariant=True, default=Any)
 else:
@@ -47,11 +47,12 @@ class EventStream(Generic[_Data_co]):
     Made by ``session.events()``.
     """
 
-    __slots__ = ("_detach", "_queue")
+    __slots__ = ("_classes", "_detach", "_queue")
 
-    def __init__(self, queue: EventQueue, detach: Callable[[EventQueue], None]) -> None:
+    def __init__(self, queue: EventQueue, detach: Callable[[EventQueue], None], classes: Classes | None = None) -> None:
         self._queue = queue
         self._detach = detach
+        self._classes = classes
 
     def __repr__(self) -> str:
         return f"<EventStream {self._queue.describe()}>"
@@ -63,9 +64,10 @@ class EventStream(Generic[_Data_co]):
         queue = self._queue
         while True:
             event = queue.take()
-            if event is not None:
+            if event is None:
+                await queue.wait()
+            elif self._classes is None or self._classes.has(event):
                 return event
-            await queue.wait()
 
     async def __aenter__(self) -> Self:
         return self

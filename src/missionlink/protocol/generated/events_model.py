@@ -33,6 +33,17 @@ ModelCallFinalResultKind: TypeAlias = (
 ModelCallFinishedOutcome: TypeAlias = Literal["success", "error", "cancelled", "rejected"] | str
 
 
+class ModelBinaryAttachmentsRemoved(JsonObject, frozen=True, kw_only=True):
+    """Images and other files were taken out of the talk with the model, which does not take them.
+
+    Event ``model.binary_attachments_removed``; never in the history. Internal to the runtime's own programs.
+    Newer than 1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
+
+
 class ModelCallFailure(JsonObject, frozen=True, kw_only=True):
     """A request to the model has failed.
 
@@ -140,6 +151,93 @@ class ModelCallStart(JsonObject, frozen=True, kw_only=True):
     parent_tool_call_id: str | None = None
 
 
+class ModelCapturedAssignmentContext(JsonObject, frozen=True, kw_only=True):
+    """Which experiments of the service the call of the model was made under.
+
+    Event ``model.captured_assignment_context``; never in the history. Internal to the runtime's own programs.
+    Newer than 1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
+
+
+class ModelCompactionCompleted(JsonObject, frozen=True, kw_only=True):
+    """The talk with the model has been made shorter.
+
+    Event ``model.compaction_completed``; never in the history. Internal to the runtime's own programs. Newer
+    than 1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
+
+
+class ModelCompactionStarted(JsonObject, frozen=True, kw_only=True):
+    """The talk with the model is being made shorter.
+
+    Event ``model.compaction_started``; never in the history. Internal to the runtime's own programs. Newer
+    than 1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
+
+
+class ModelCompactionStaticContextBlocked(JsonObject, frozen=True, kw_only=True):
+    """The talk with the model cannot be made short enough: its fixed parts are too long.
+
+    Event ``model.compaction_static_context_blocked``; never in the history. Internal to the runtime's own
+    programs. Newer than 1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
+
+
+class ModelEmbeddingRetrievalInjection(JsonObject, frozen=True, kw_only=True):
+    """Tools or texts that were found by likeness are added to the talk with the model.
+
+    Event ``model.embedding_retrieval_injection``; never in the history. Internal to the runtime's own
+    programs. Newer than 1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
+
+
+class ModelError(JsonObject, frozen=True, kw_only=True):
+    """The talk with the model met an error.
+
+    Event ``model.error``; never in the history. Internal to the runtime's own programs. Newer than 1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
+
+
+class ModelHistoryTruncated(JsonObject, frozen=True, kw_only=True):
+    """The oldest messages were taken out of the talk with the model.
+
+    Event ``model.history_truncated``; never in the history. Internal to the runtime's own programs. Newer
+    than 1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
+
+
+class ModelImageProcessing(JsonObject, frozen=True, kw_only=True):
+    """Images were made smaller for the model.
+
+    Event ``model.image_processing``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
+
+
 class ModelLog(JsonObject, frozen=True, kw_only=True):
     """A line of the runtime's log about its talk with the model.
 
@@ -212,6 +310,7 @@ class ModelModelCallSuccess(OpenJsonObject, frozen=True, kw_only=True):
 
     kind: str
     turn: int | None = None
+    reasoning_effort: str | None = None
     model_call_duration_ms: float | None = None
     ttft_ms: float | None = None
     output_ttft_ms: float | None = None
@@ -240,6 +339,17 @@ class ModelResponse(OpenJsonObject, frozen=True, kw_only=True):
     turn: int | None = None
     model_call: Maybe[Raw] = None
     response: Maybe[Raw] = None
+
+
+class ModelResponseLimitsStatus(JsonObject, frozen=True, kw_only=True):
+    """How much of the session's limits the model's answers have used.
+
+    Event ``model.response_limits_status``; never in the history. Internal to the runtime's own programs.
+    Newer than 1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None
 
 
 class ModelTelemetry(OpenJsonObject, frozen=True, kw_only=True):
@@ -325,3 +435,14 @@ class ModelTurnStarted(OpenJsonObject, frozen=True, kw_only=True):
     model_info: Maybe[Raw] = None
     turn: int | None = None
     timestamp_ms: float | None = None
+
+
+class ModelUsageInfo(JsonObject, frozen=True, kw_only=True):
+    """How much of the model's context the talk takes.
+
+    Event ``model.usage_info``; never in the history. Internal to the runtime's own programs. Newer than
+    1.0.60.
+    """
+
+    kind: str
+    turn: int | None = None

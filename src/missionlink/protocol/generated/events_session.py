@@ -513,6 +513,7 @@ class SessionCompactionComplete(JsonObject, frozen=True, kw_only=True):
     target_prompt_token_limit: int | None = None
     switch_target_model: str | None = None
     trigger: CompactionTrigger | None = None
+    active_factory_summary: str | None = None
 
 
 class SessionCompactionStart(JsonObject, frozen=True, kw_only=True):
@@ -1016,6 +1017,8 @@ class SessionPermissionsChanged(JsonObject, frozen=True, kw_only=True):
     assisted_approval_model: str | None = None
     previous_allow_all_permissions: bool | None = None
     allow_all_permissions: bool | None = None
+    allow_all_permission_mode: Literal["off", "on", "auto"] | str | None = None
+    previous_allow_all_permission_mode: Literal["off", "on", "auto"] | str | None = None
 
 
 class SessionPlanChanged(JsonObject, frozen=True, kw_only=True):

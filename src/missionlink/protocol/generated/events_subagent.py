@@ -31,7 +31,7 @@ class SubagentCompleted(JsonObject, frozen=True, kw_only=True):
 
     tool_call_id: str
     agent_name: str
-    agent_display_name: str
+    agent_display_name: str | None = None
     model: str | None = None
     first_dispatched_model: str | None = None
     configured_model_preference: str | None = None
@@ -73,8 +73,8 @@ class SubagentFailed(JsonObject, frozen=True, kw_only=True):
 
     tool_call_id: str
     agent_name: str
-    agent_display_name: str
     error: str
+    agent_display_name: str | None = None
     model: str | None = None
     first_dispatched_model: str | None = None
     configured_model_preference: str | None = None
@@ -95,8 +95,8 @@ class SubagentSelected(JsonObject, frozen=True, kw_only=True):
     """
 
     agent_name: str
-    agent_display_name: str
-    tools: list[str] | None
+    agent_display_name: str | None = None
+    tools: list[str] | None = None
 
 
 class SubagentStarted(JsonObject, frozen=True, kw_only=True):
@@ -107,8 +107,8 @@ class SubagentStarted(JsonObject, frozen=True, kw_only=True):
 
     tool_call_id: str
     agent_name: str
-    agent_display_name: str
     agent_description: str
+    agent_display_name: str | None = None
     model: str | None = None
     task_model_source: SubagentTaskModelSource | None = None
     model_selection_source: SubagentModelSelectionSource | None = None
@@ -117,3 +117,4 @@ class SubagentStarted(JsonObject, frozen=True, kw_only=True):
     resumable: bool | None = None
     agent_type: str | None = None
     execution_mode: str | None = None
+    factory_run_id: str | None = None

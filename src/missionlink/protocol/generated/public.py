@@ -66,12 +66,15 @@ PUBLIC: Final[dict[str, dict[str, str]]] = {
             "McpAppToolCallCompleteToolMetaUI"
         ),
         "events_model": (
-            "ModelCallFailure ModelCallFailureBadRequestKind ModelCallFailureKind "
-            "ModelCallFailureRequestFingerprint ModelCallFailureSource ModelCallFinalResult "
-            "ModelCallFinalResultKind ModelCallFinished ModelCallFinishedOutcome ModelCallStart ModelLog "
-            "ModelMessage ModelMessagesSnapshot ModelModelCallFailure ModelModelCallStarted "
-            "ModelModelCallSuccess ModelResponse ModelTelemetry ModelToolExecution ModelTurnEnded "
-            "ModelTurnFailed ModelTurnRetry ModelTurnStarted"
+            "ModelBinaryAttachmentsRemoved ModelCallFailure ModelCallFailureBadRequestKind "
+            "ModelCallFailureKind ModelCallFailureRequestFingerprint ModelCallFailureSource "
+            "ModelCallFinalResult ModelCallFinalResultKind ModelCallFinished ModelCallFinishedOutcome "
+            "ModelCallStart ModelCapturedAssignmentContext ModelCompactionCompleted ModelCompactionStarted "
+            "ModelCompactionStaticContextBlocked ModelEmbeddingRetrievalInjection ModelError "
+            "ModelHistoryTruncated ModelImageProcessing ModelLog ModelMessage ModelMessagesSnapshot "
+            "ModelModelCallFailure ModelModelCallStarted ModelModelCallSuccess ModelResponse "
+            "ModelResponseLimitsStatus ModelTelemetry ModelToolExecution ModelTurnEnded ModelTurnFailed "
+            "ModelTurnRetry ModelTurnStarted ModelUsageInfo"
         ),
         "events_pending_messages": (
             "PendingMessagesModified"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AuthIdentity, AuthInfo
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonObject, OpenJsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -18,39 +18,39 @@ class AccountAllUsers(OpenJsonObject, frozen=True, kw_only=True):
     token: str | None = None
 
 
-class AccountDescribeAuthInfoResult(JsonObject, frozen=True, kw_only=True):
+class AccountDescribeAuthInfoResult(JsonResult, frozen=True, kw_only=True):
     message: str
     description: str
 
 
-class AccountGetCurrentAuthResult(OpenJsonObject, frozen=True, kw_only=True):
+class AccountGetCurrentAuthResult(OpenJsonResult, frozen=True, kw_only=True):
     auth_info: Maybe[AuthInfo] = None
     auth_errors: list[str] | None = None
 
 
-class AccountGetGistSupportResult(JsonObject, frozen=True, kw_only=True):
+class AccountGetGistSupportResult(JsonResult, frozen=True, kw_only=True):
     supported: bool
     kind: str | None = None
     reason: str | None = None
 
 
-class AccountGetQuotaResult(JsonObject, frozen=True, kw_only=True):
+class AccountGetQuotaResult(JsonResult, frozen=True, kw_only=True):
     quota_snapshots: dict[str, AccountQuotaSnapshot]
 
 
-class AccountGetTokenEnvVarResult(JsonObject, frozen=True, kw_only=True):
+class AccountGetTokenEnvVarResult(JsonResult, frozen=True, kw_only=True):
     name: str | None = None
 
 
-class AccountGetWebUrlResult(JsonObject, frozen=True, kw_only=True):
+class AccountGetWebUrlResult(JsonResult, frozen=True, kw_only=True):
     url: str
 
 
-class AccountLoginResult(JsonObject, frozen=True, kw_only=True):
+class AccountLoginResult(JsonResult, frozen=True, kw_only=True):
     stored_in_vault: bool
 
 
-class AccountLogoutResult(JsonObject, frozen=True, kw_only=True):
+class AccountLogoutResult(JsonResult, frozen=True, kw_only=True):
     has_more_users: bool
 
 

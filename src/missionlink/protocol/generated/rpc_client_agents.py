@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AgentInfo
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -24,29 +24,29 @@ class AgentDiscoveryPath(JsonObject, frozen=True, kw_only=True):
     project_path: str | None = None
 
 
-class AgentDiscoveryPathList(JsonObject, frozen=True, kw_only=True):
+class AgentDiscoveryPathList(JsonResult, frozen=True, kw_only=True):
     paths: list[AgentDiscoveryPath]
 
 
-class AgentsCustomAgentInitialModelDecisionResult(JsonObject, frozen=True, kw_only=True):
+class AgentsCustomAgentInitialModelDecisionResult(JsonResult, frozen=True, kw_only=True):
     target_model: str | None = None
     reasoning_effort: str | None = None
     warning: str | None = None
 
 
-class AgentsGetAvailableBuiltinsResult(JsonObject, frozen=True, kw_only=True):
+class AgentsGetAvailableBuiltinsResult(JsonResult, frozen=True, kw_only=True):
     agents: list[BuiltinAgentSummary]
 
 
-class AgentsGetBuiltinDefinitionResult(JsonObject, frozen=True, kw_only=True):
+class AgentsGetBuiltinDefinitionResult(JsonResult, frozen=True, kw_only=True):
     definition_json: str
 
 
-class AgentsGetBuiltinListingDefinitionResult(JsonObject, frozen=True, kw_only=True):
+class AgentsGetBuiltinListingDefinitionResult(JsonResult, frozen=True, kw_only=True):
     definition_json: str
 
 
-class AgentsGetBuiltinsResult(JsonObject, frozen=True, kw_only=True):
+class AgentsGetBuiltinsResult(JsonResult, frozen=True, kw_only=True):
     names: list[str]
     disableable_names: list[str]
     yaml_based_names: list[str]
@@ -57,7 +57,7 @@ class BuiltinAgentSummary(JsonObject, frozen=True, kw_only=True):
     description: str
 
 
-class ServerAgentList(JsonObject, frozen=True, kw_only=True):
+class ServerAgentList(JsonResult, frozen=True, kw_only=True):
     agents: list[AgentInfo]
 
 

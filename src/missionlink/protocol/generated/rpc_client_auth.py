@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class AuthGetStatusResult(JsonObject, frozen=True, kw_only=True):
+class AuthGetStatusResult(JsonResult, frozen=True, kw_only=True):
     is_authenticated: bool
     status_message: str | None = None
     auth_type: str | None = None

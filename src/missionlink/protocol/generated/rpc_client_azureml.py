@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import HostEmptyResult
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -17,7 +17,7 @@ AzureMlCatalogRetryMode: TypeAlias = Literal["background", "explicit"] | str
 AzureMlRegistry: TypeAlias = Literal["azureml", "azureml-dev"] | str
 
 
-class AzureMlCatalogResult(JsonObject, frozen=True, kw_only=True):
+class AzureMlCatalogResult(JsonResult, frozen=True, kw_only=True):
     models: list[AzureMlModel]
     warnings: list[AzureMlCatalogWarning]
 
@@ -29,7 +29,7 @@ class AzureMlCatalogWarning(JsonObject, frozen=True, kw_only=True):
     version: str | None = None
 
 
-class AzureMlDownloadResult(JsonObject, frozen=True, kw_only=True):
+class AzureMlDownloadResult(JsonResult, frozen=True, kw_only=True):
     primary_path: str
     manifest_path: str
     total_bytes: int
@@ -42,7 +42,7 @@ class AzureMlDownloadResult(JsonObject, frozen=True, kw_only=True):
     resumed: bool | None = None
 
 
-class AzureMlDownloadStatus(JsonObject, frozen=True, kw_only=True):
+class AzureMlDownloadStatus(JsonResult, frozen=True, kw_only=True):
     phase: str
     completed_bytes: int
     total_bytes: int
@@ -52,7 +52,7 @@ class AzureMlDownloadStatus(JsonObject, frozen=True, kw_only=True):
     retry_delay_ms: int | None = None
 
 
-class AzureMlFamilyLeaseResult(JsonObject, frozen=True, kw_only=True):
+class AzureMlFamilyLeaseResult(JsonResult, frozen=True, kw_only=True):
     lease_id: str
 
 
@@ -60,7 +60,7 @@ class AzureMlLicense(JsonObject, frozen=True, kw_only=True):
     name: str
 
 
-class AzureMlModel(JsonObject, frozen=True, kw_only=True):
+class AzureMlModel(JsonResult, frozen=True, kw_only=True):
     registry: AzureMlRegistry
     name: str
     version: str
@@ -81,7 +81,7 @@ class AzureMlProfile(JsonObject, frozen=True, kw_only=True):
     license: AzureMlLicense | None = None
 
 
-class AzureMlResolveResult(JsonObject, frozen=True, kw_only=True):
+class AzureMlResolveResult(JsonResult, frozen=True, kw_only=True):
     total_bytes: int
     primary_path: str
     extra_files: list[str]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from missionlink.protocol.generated.types_rpc_shared import AuthInfoType, ConnectorCatalogStatus
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -19,7 +19,7 @@ class ConnectorDiscoveryAccount(JsonObject, frozen=True, kw_only=True):
     auth_info: ConnectorDiscoveryAuthInfo
 
 
-class ConnectorDiscoveryAccountList(JsonObject, frozen=True, kw_only=True):
+class ConnectorDiscoveryAccountList(JsonResult, frozen=True, kw_only=True):
     availability: ConnectorDiscoveryAvailability
     accounts: list[ConnectorDiscoveryAccount]
 
@@ -30,7 +30,7 @@ class ConnectorDiscoveryAuthInfo(JsonObject, frozen=True, kw_only=True):
     login: str
 
 
-class ConnectorDiscoveryCapabilities(JsonObject, frozen=True, kw_only=True):
+class ConnectorDiscoveryCapabilities(JsonResult, frozen=True, kw_only=True):
     api_version: int
     availability: ConnectorDiscoveryAvailability
     opaque_account_selection: bool
@@ -47,7 +47,7 @@ class ConnectorDiscoveryCatalogEntry(JsonObject, frozen=True, kw_only=True):
     release_tag: str | None = None
 
 
-class ConnectorDiscoveryCatalogResult(JsonObject, frozen=True, kw_only=True):
+class ConnectorDiscoveryCatalogResult(JsonResult, frozen=True, kw_only=True):
     account_id: str
     revision: int
     refreshed_at_ms: int

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class ContentExclusionValidatePoliciesResult(JsonObject, frozen=True, kw_only=True):
+class ContentExclusionValidatePoliciesResult(JsonResult, frozen=True, kw_only=True):
     policies: list[Raw]
 
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -27,15 +27,15 @@ class EnvironmentCapabilities(JsonObject, frozen=True, kw_only=True):
     current_sessions: int | None = None
 
 
-class EnvironmentsDeleteResult(JsonObject, frozen=True, kw_only=True):
+class EnvironmentsDeleteResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class EnvironmentsGetResult(JsonObject, frozen=True, kw_only=True):
+class EnvironmentsGetResult(JsonResult, frozen=True, kw_only=True):
     environment: GitHubEnvironment
 
 
-class EnvironmentsListResult(JsonObject, frozen=True, kw_only=True):
+class EnvironmentsListResult(JsonResult, frozen=True, kw_only=True):
     environments: list[GitHubEnvironment]
     retry_after_ms: int | None = None
 

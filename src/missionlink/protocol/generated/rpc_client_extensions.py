@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -28,7 +28,7 @@ class DiscoveredExtensionPlugin(JsonObject, frozen=True, kw_only=True):
     name: str
 
 
-class DiscoveredExtensions(JsonObject, frozen=True, kw_only=True):
+class DiscoveredExtensions(JsonResult, frozen=True, kw_only=True):
     extensions: list[DiscoveredExtension]
     mode: DiscoveredExtensionMode
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -31,7 +31,7 @@ class FeatureFlagMetadata(JsonObject, frozen=True, kw_only=True):
     exp_flag_env_var: str | None = None
 
 
-class FeatureFlagsMetadataResult(JsonObject, frozen=True, kw_only=True):
+class FeatureFlagsMetadataResult(JsonResult, frozen=True, kw_only=True):
     flags: dict[str, FeatureFlagMetadata]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 
 from missionlink.protocol.generated.types_rpc_session import SessionWorkingDirectoryContext
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class GitCurrentBranchRemoteResult(JsonObject, frozen=True, kw_only=True):
+class GitCurrentBranchRemoteResult(JsonResult, frozen=True, kw_only=True):
     remote: str
 
 
@@ -21,7 +21,7 @@ class GitRemoteRepository(JsonObject, frozen=True, kw_only=True):
     remote_name: str
 
 
-class GitReposFromRemotesResult(JsonObject, frozen=True, kw_only=True):
+class GitReposFromRemotesResult(JsonResult, frozen=True, kw_only=True):
     repositories: list[GitRemoteRepository]
 
 

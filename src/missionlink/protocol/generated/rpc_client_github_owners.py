@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -14,18 +14,18 @@ class GitHubOwnerOption(JsonObject, frozen=True, kw_only=True):
     type: str
 
 
-class GitHubOwnersCancelResult(JsonObject, frozen=True, kw_only=True):
+class GitHubOwnersCancelResult(JsonResult, frozen=True, kw_only=True):
     canceled: bool
 
 
-class GitHubOwnersListResult(JsonObject, frozen=True, kw_only=True):
+class GitHubOwnersListResult(JsonResult, frozen=True, kw_only=True):
     owners: list[GitHubOwnerOption] | None = None
     message: str | None = None
     warning: str | None = None
     throw_error: str | None = None
 
 
-class GitHubOwnersRequestIdResult(JsonObject, frozen=True, kw_only=True):
+class GitHubOwnersRequestIdResult(JsonResult, frozen=True, kw_only=True):
     request_id: int
 
 

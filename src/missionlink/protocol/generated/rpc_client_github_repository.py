@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class GitHubRepositoryAtPathResult(JsonObject, frozen=True, kw_only=True):
+class GitHubRepositoryAtPathResult(JsonResult, frozen=True, kw_only=True):
     repository: GitHubRepositoryIdentity | None = None
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_installed import InstalledPlugin
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class GlobalStateLoadResult(JsonObject, frozen=True, kw_only=True):
+class GlobalStateLoadResult(JsonResult, frozen=True, kw_only=True):
     installed_plugins: list[InstalledPlugin] | None = None
     recent_model_ids: list[str] | None = None
     first_launch_at: str | None = None

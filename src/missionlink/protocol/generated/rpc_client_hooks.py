@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -35,7 +35,7 @@ class DiscoveredHook(JsonObject, frozen=True, kw_only=True):
     disable_key: str | None = None
 
 
-class HooksDiscoverResult(JsonObject, frozen=True, kw_only=True):
+class HooksDiscoverResult(JsonResult, frozen=True, kw_only=True):
     hooks: list[DiscoveredHook]
     warnings: list[str]
     errors: list[str]

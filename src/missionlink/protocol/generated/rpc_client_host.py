@@ -13,19 +13,19 @@ from missionlink.protocol.generated.types_rpc_shared import (
     HostSessionCreateResult,
     HostUnpublishSessionResult,
 )
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class HostConfiguration(JsonObject, frozen=True, kw_only=True):
+class HostConfiguration(JsonResult, frozen=True, kw_only=True):
     session_factory: bool
     resume_factory: bool
     local_server: HostLocalServerConfiguration | None = None
     github_environment: HostGithubEnvironmentOptions | None = None
 
 
-class HostEnvironmentCredentials(JsonObject, frozen=True, kw_only=True):
+class HostEnvironmentCredentials(JsonResult, frozen=True, kw_only=True):
     token: str
     github_host: str
     github_api_url: str
@@ -38,7 +38,7 @@ class HostGithubEnvironmentOptions(JsonObject, frozen=True, kw_only=True):
     require_connection_binding: bool | None = None
 
 
-class HostListSessionsResult(JsonObject, frozen=True, kw_only=True):
+class HostListSessionsResult(JsonResult, frozen=True, kw_only=True):
     sessions: list[HostSessionSummary]
 
 
@@ -65,7 +65,7 @@ class HostSessionSummary(JsonObject, frozen=True, kw_only=True):
     activity: str | None = None
 
 
-class HostStartResult(JsonObject, frozen=True, kw_only=True):
+class HostStartResult(JsonResult, frozen=True, kw_only=True):
     host_id: str
     url: str | None = None
     token: str | None = None

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import InstructionSource
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -31,15 +31,15 @@ class InstructionDiscoveryPath(JsonObject, frozen=True, kw_only=True):
     project_path: str | None = None
 
 
-class InstructionDiscoveryPathList(JsonObject, frozen=True, kw_only=True):
+class InstructionDiscoveryPathList(JsonResult, frozen=True, kw_only=True):
     paths: list[InstructionDiscoveryPath]
 
 
-class InstructionsInitPromptResult(JsonObject, frozen=True, kw_only=True):
+class InstructionsInitPromptResult(JsonResult, frozen=True, kw_only=True):
     prompt: str
 
 
-class ServerInstructionSourceList(JsonObject, frozen=True, kw_only=True):
+class ServerInstructionSourceList(JsonResult, frozen=True, kw_only=True):
     sources: list[InstructionSource]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -17,15 +17,15 @@ class LlmInferenceHttpResponseChunkError(JsonObject, frozen=True, kw_only=True):
     code: str | None = None
 
 
-class LlmInferenceHttpResponseChunkResult(JsonObject, frozen=True, kw_only=True):
+class LlmInferenceHttpResponseChunkResult(JsonResult, frozen=True, kw_only=True):
     accepted: bool
 
 
-class LlmInferenceHttpResponseStartResult(JsonObject, frozen=True, kw_only=True):
+class LlmInferenceHttpResponseStartResult(JsonResult, frozen=True, kw_only=True):
     accepted: bool
 
 
-class LlmInferenceSetProviderResult(JsonObject, frozen=True, kw_only=True):
+class LlmInferenceSetProviderResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 

@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import ManagedSettingsResolvedData
 from missionlink.protocol.generated.types_shared import AutoTier, ContextTier, ManagedPermissionsContext
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonObject, OpenJsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -38,7 +38,7 @@ ManagedSettingsServerPolicyResolution: TypeAlias = (
 )
 
 
-class ForceLoginOrgsDecision(JsonObject, frozen=True, kw_only=True):
+class ForceLoginOrgsDecision(JsonResult, frozen=True, kw_only=True):
     allowed: bool
     enforced: bool
     required_orgs: list[str]
@@ -58,7 +58,7 @@ class ManagedPermissionOperation(JsonObject, frozen=True, kw_only=True):
     kind: Literal["url"] | str
 
 
-class ManagedPermissionsEvaluateResult(JsonObject, frozen=True, kw_only=True):
+class ManagedPermissionsEvaluateResult(JsonResult, frozen=True, kw_only=True):
     results: list[ManagedPermissionEvaluation]
     fail_closed: bool
 
@@ -69,7 +69,7 @@ class ManagedSettingMeta(JsonObject, frozen=True, kw_only=True):
     requested: str | None = None
 
 
-class ManagedSettingsApplyControlsResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsApplyControlsResult(JsonResult, frozen=True, kw_only=True):
     settings_json: Raw
 
 
@@ -78,7 +78,7 @@ class ManagedSettingsComposeLayer(OpenJsonObject, frozen=True, kw_only=True):
     settings: Maybe[Raw] = None
 
 
-class ManagedSettingsComposeResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsComposeResult(JsonResult, frozen=True, kw_only=True):
     resolved: ManagedSettingsResolvedData
     layers: list[ManagedSettingsLayer]
     diagnostics: list[ManagedSettingsDiagnostic]
@@ -92,7 +92,7 @@ class ManagedSettingsDiagnostic(JsonObject, frozen=True, kw_only=True):
     message: str
 
 
-class ManagedSettingsIngestResult(OpenJsonObject, frozen=True, kw_only=True):
+class ManagedSettingsIngestResult(OpenJsonResult, frozen=True, kw_only=True):
     server_fetch_failed: bool
     server_token_unavailable: bool
     server_resolution: ManagedSettingsServerPolicyResolution
@@ -126,7 +126,7 @@ class ManagedSettingsLayer(OpenJsonObject, frozen=True, kw_only=True):
     settings: Maybe[Raw] = None
 
 
-class ManagedSettingsLoadRemoteControlResult(OpenJsonObject, frozen=True, kw_only=True):
+class ManagedSettingsLoadRemoteControlResult(OpenJsonResult, frozen=True, kw_only=True):
     remote_control: Maybe[Raw] = None
 
 
@@ -143,33 +143,33 @@ class ManagedSettingsMeta(JsonObject, frozen=True, kw_only=True):
     context_tier: ManagedSettingMeta | None = None
 
 
-class ManagedSettingsParseClientValueResult(OpenJsonObject, frozen=True, kw_only=True):
+class ManagedSettingsParseClientValueResult(OpenJsonResult, frozen=True, kw_only=True):
     settings_json: Maybe[Raw] = None
 
 
-class ManagedSettingsReadDeviceResult(OpenJsonObject, frozen=True, kw_only=True):
+class ManagedSettingsReadDeviceResult(OpenJsonResult, frozen=True, kw_only=True):
     load_failed: bool
     settings: Maybe[Raw] = None
     sandbox_floor: Maybe[Raw] = None
 
 
-class ManagedSettingsReadResult(OpenJsonObject, frozen=True, kw_only=True):
+class ManagedSettingsReadResult(OpenJsonResult, frozen=True, kw_only=True):
     settings_json: Maybe[Raw] = None
     error_message: str | None = None
 
 
-class ManagedSettingsResolveBypassDisableTransitionResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsResolveBypassDisableTransitionResult(JsonResult, frozen=True, kw_only=True):
     suppress_runtime_allow_all: bool
     source: ManagedSettingsBypassDisableSource | None = None
     managed_identity: str | None = None
     set_disabled_state: bool | None = None
 
 
-class ManagedSettingsResolveEffectiveValueResult(OpenJsonObject, frozen=True, kw_only=True):
+class ManagedSettingsResolveEffectiveValueResult(OpenJsonResult, frozen=True, kw_only=True):
     settings_json: Maybe[Raw] = None
 
 
-class ManagedSettingsResolveResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsResolveResult(JsonResult, frozen=True, kw_only=True):
     resolved: ManagedSettingsResolvedData
     layers: list[ManagedSettingsLayer]
     diagnostics: list[ManagedSettingsDiagnostic]
@@ -179,7 +179,7 @@ class ManagedSettingsResolveResult(JsonObject, frozen=True, kw_only=True):
     meta: ManagedSettingsMeta | None = None
 
 
-class ManagedSettingsResolveStartupPolicyResult(OpenJsonObject, frozen=True, kw_only=True):
+class ManagedSettingsResolveStartupPolicyResult(OpenJsonResult, frozen=True, kw_only=True):
     server_resolution: ManagedSettingsServerPolicyResolution
     server_fetch_failed: bool
     device_load_failed: bool
@@ -200,12 +200,12 @@ class ManagedSettingsResolveStartupPolicyResult(OpenJsonObject, frozen=True, kw_
     client_update_required: str | None = None
 
 
-class ManagedSettingsSchemaResult(JsonObject, frozen=True, kw_only=True):
+class ManagedSettingsSchemaResult(JsonResult, frozen=True, kw_only=True):
     schema: Raw
     runtime_version: str
 
 
-class ManagedSettingsValidateResult(OpenJsonObject, frozen=True, kw_only=True):
+class ManagedSettingsValidateResult(OpenJsonResult, frozen=True, kw_only=True):
     valid: bool
     diagnostics: list[ManagedSettingsDiagnostic]
     settings: Maybe[Raw] = None

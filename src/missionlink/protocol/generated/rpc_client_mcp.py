@@ -34,7 +34,7 @@ from missionlink.protocol.generated.types_rpc_shared import (
     OptionsUpdateToolFilterPrecedence,
 )
 from missionlink.protocol.generated.types_shared import McpServerSource
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonObject, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -117,11 +117,11 @@ class DiscoveredMcpServer(JsonObject, frozen=True, kw_only=True):
     effective_source: McpSourceRef | None = None
 
 
-class McpConfigList(JsonObject, frozen=True, kw_only=True):
+class McpConfigList(JsonResult, frozen=True, kw_only=True):
     servers: dict[str, McpSerializableServerConfig]
 
 
-class McpDiscoverResult(JsonObject, frozen=True, kw_only=True):
+class McpDiscoverResult(JsonResult, frozen=True, kw_only=True):
     servers: list[DiscoveredMcpServer]
 
 
@@ -320,20 +320,20 @@ class McpInstallationSummary(JsonObject, frozen=True, kw_only=True):
     installed_at: str | None = None
 
 
-class McpListBuiltinServerNamesResult(JsonObject, frozen=True, kw_only=True):
+class McpListBuiltinServerNamesResult(JsonResult, frozen=True, kw_only=True):
     names: list[str]
 
 
-class McpOauthCheckDcrSupportResult(JsonObject, frozen=True, kw_only=True):
+class McpOauthCheckDcrSupportResult(JsonResult, frozen=True, kw_only=True):
     supports_dcr: bool
     authorization_server_url: str | None = None
 
 
-class McpOauthFetchProtectedResourceMetadataResult(JsonObject, frozen=True, kw_only=True):
+class McpOauthFetchProtectedResourceMetadataResult(JsonResult, frozen=True, kw_only=True):
     metadata_text: str | None = None
 
 
-class McpOauthIsMicrosoftAuthorizationServerResult(JsonObject, frozen=True, kw_only=True):
+class McpOauthIsMicrosoftAuthorizationServerResult(JsonResult, frozen=True, kw_only=True):
     is_microsoft_authorization_server: bool
 
 
@@ -344,7 +344,7 @@ class McpOauthStaticClientConfig(JsonObject, frozen=True, kw_only=True):
     scope: str | None = None
 
 
-class McpOauthStaticClientConfigResult(JsonObject, frozen=True, kw_only=True):
+class McpOauthStaticClientConfigResult(JsonResult, frozen=True, kw_only=True):
     client_config: McpOauthStaticClientConfig | None = None
 
 
@@ -366,15 +366,15 @@ class McpPreparedInstall(JsonObject, frozen=True, kw_only=True):
     expires_at_epoch_ms: int
 
 
-class McpRegistryCancelResult(JsonObject, frozen=True, kw_only=True):
+class McpRegistryCancelResult(JsonResult, frozen=True, kw_only=True):
     canceled: bool
 
 
-class McpRegistryRequestIdResult(JsonObject, frozen=True, kw_only=True):
+class McpRegistryRequestIdResult(JsonResult, frozen=True, kw_only=True):
     request_id: int
 
 
-class McpRegistrySearchResult(JsonObject, frozen=True, kw_only=True):
+class McpRegistrySearchResult(JsonResult, frozen=True, kw_only=True):
     servers: Raw
 
 
@@ -467,7 +467,7 @@ class McpServerConfig(OpenJsonObject, frozen=True, kw_only=True):
     server_instance: Maybe[Raw] = None
 
 
-class McpShouldExcludeGitHubToolsResult(JsonObject, frozen=True, kw_only=True):
+class McpShouldExcludeGitHubToolsResult(JsonResult, frozen=True, kw_only=True):
     exclude_gh_replaceable_tools: bool
 
 

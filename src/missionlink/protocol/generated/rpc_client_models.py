@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, UnsetType, field
 from missionlink.protocol.generated.types_rpc_auto import AutoTierMetadata
 from missionlink.protocol.generated.types_rpc_shared import ModelCapabilities, ModelPickerPriceCategory
 from missionlink.protocol.generated.types_shared import ModelProviderRef
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -22,7 +22,7 @@ ModelPolicyState: TypeAlias = Literal["enabled", "disabled", "unconfigured"] | s
 TokenPriceUnit: TypeAlias = Literal["ai_credits", "nano_aiu"] | str
 
 
-class BuiltInModelCatalog(JsonObject, frozen=True, kw_only=True):
+class BuiltInModelCatalog(JsonResult, frozen=True, kw_only=True):
     models: list[BuiltInModelCatalogEntry]
 
 
@@ -105,7 +105,7 @@ class ModelBillingTokenPricesLongContext(JsonObject, frozen=True, kw_only=True):
     max_prompt_tokens: int | None = None
 
 
-class ModelList(JsonObject, frozen=True, kw_only=True):
+class ModelList(JsonResult, frozen=True, kw_only=True):
     models: list[Model]
     auto: AutoTierMetadata | None = None
     image_models: list[ImageToolModel] | None = None
@@ -126,7 +126,7 @@ class ModelTokenPriceUnit(JsonObject, frozen=True, kw_only=True):
     unit: TokenPriceUnit
 
 
-class ModelTokenPriceUnitList(JsonObject, frozen=True, kw_only=True):
+class ModelTokenPriceUnitList(JsonResult, frozen=True, kw_only=True):
     units: list[ModelTokenPriceUnit]
 
 

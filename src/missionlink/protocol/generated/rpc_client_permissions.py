@@ -7,16 +7,16 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import FolderTrustCheckResult
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class LocationPermissionsCleanupResult(JsonObject, frozen=True, kw_only=True):
+class LocationPermissionsCleanupResult(JsonResult, frozen=True, kw_only=True):
     removed_location_keys: list[str]
 
 
-class PermissionsEvaluateManagedPolicyResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsEvaluateManagedPolicyResult(JsonResult, frozen=True, kw_only=True):
     bypass_permissions_disabled: bool
     policy_undetermined: bool
     permission_rules_active: bool

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class PersistenceWriteRawJsonLockedResult(JsonObject, frozen=True, kw_only=True):
+class PersistenceWriteRawJsonLockedResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     error: str | None = None
 

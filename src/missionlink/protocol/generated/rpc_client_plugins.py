@@ -31,7 +31,7 @@ from missionlink.protocol.generated.types_rpc_shared import (
     CatalogNetworkFailureError,
     InstallationCatalogueIdentity,
 )
-from missionlink.protocol.model import JsonObject, OpenJsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, OpenJsonObject, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -121,7 +121,7 @@ class PluginInstallationSummary(JsonObject, frozen=True, kw_only=True):
     installed_at: str
 
 
-class PluginListResult(JsonObject, frozen=True, kw_only=True):
+class PluginListResult(JsonResult, frozen=True, kw_only=True):
     plugins: list[InstalledPluginInfo]
 
 
@@ -135,7 +135,7 @@ class PluginUpdateAllEntry(JsonObject, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class PluginUpdateAllResult(JsonObject, frozen=True, kw_only=True):
+class PluginUpdateAllResult(JsonResult, frozen=True, kw_only=True):
     results: list[PluginUpdateAllEntry]
 
 

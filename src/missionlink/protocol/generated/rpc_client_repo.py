@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import SettingsEditOperation, SettingsEditResult
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -16,7 +16,7 @@ from missionlink.protocol.timeouts import DEFAULT, Timeout
 RepoSettingsEditScope: TypeAlias = Literal["repo", "local"] | str
 
 
-class RepoSettingsReadRawResult(JsonObject, frozen=True, kw_only=True):
+class RepoSettingsReadRawResult(JsonResult, frozen=True, kw_only=True):
     config: Raw
     invalid: bool
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import RootNamespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -62,14 +62,14 @@ class ConnectClientInfo(JsonObject, frozen=True, kw_only=True):
     extension_version: str | None = None
 
 
-class ConnectResult(JsonObject, frozen=True, kw_only=True):
+class ConnectResult(JsonResult, frozen=True, kw_only=True):
     ok: bool
     protocol_version: int
     version: str
     task_kinds: list[TaskKind] | None = None
 
 
-class PingResult(JsonObject, frozen=True, kw_only=True):
+class PingResult(JsonResult, frozen=True, kw_only=True):
     message: str
     timestamp: str
     protocol_version: int

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_sandbox import SandboxConfig
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -17,15 +17,15 @@ from missionlink.protocol.timeouts import DEFAULT, Timeout
 SandboxProxyCaState: TypeAlias = Literal["unsupported", "notInstalled", "installed", "error"] | str
 
 
-class SandboxDocsUrlResult(JsonObject, frozen=True, kw_only=True):
+class SandboxDocsUrlResult(JsonResult, frozen=True, kw_only=True):
     url: str
 
 
-class SandboxEffectiveForOptionalResult(JsonObject, frozen=True, kw_only=True):
+class SandboxEffectiveForOptionalResult(JsonResult, frozen=True, kw_only=True):
     sandbox_json: Raw
 
 
-class SandboxFilterPickerCandidatesResult(JsonObject, frozen=True, kw_only=True):
+class SandboxFilterPickerCandidatesResult(JsonResult, frozen=True, kw_only=True):
     allowed: list[bool]
 
 
@@ -35,7 +35,7 @@ class SandboxHostCapability(JsonObject, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class SandboxHostSupport(JsonObject, frozen=True, kw_only=True):
+class SandboxHostSupport(JsonResult, frozen=True, kw_only=True):
     supported: bool
     capabilities: list[SandboxHostCapability]
     reason: str | None = None
@@ -46,38 +46,38 @@ class SandboxPickerCandidate(JsonObject, frozen=True, kw_only=True):
     is_directory: bool
 
 
-class SandboxPreparePickerPolicyResult(OpenJsonObject, frozen=True, kw_only=True):
+class SandboxPreparePickerPolicyResult(OpenJsonResult, frozen=True, kw_only=True):
     sandbox_json: Maybe[Raw] = None
 
 
-class SandboxProxyCaCreateResult(JsonObject, frozen=True, kw_only=True):
+class SandboxProxyCaCreateResult(JsonResult, frozen=True, kw_only=True):
     certificate_path: str
 
 
-class SandboxProxyCaStatus(JsonObject, frozen=True, kw_only=True):
+class SandboxProxyCaStatus(JsonResult, frozen=True, kw_only=True):
     state: SandboxProxyCaState
     can_install: bool
     detail: str | None = None
 
 
-class SandboxProxySecretGetResult(JsonObject, frozen=True, kw_only=True):
+class SandboxProxySecretGetResult(JsonResult, frozen=True, kw_only=True):
     value: str | None = None
 
 
-class SandboxProxySecretLocation(JsonObject, frozen=True, kw_only=True):
+class SandboxProxySecretLocation(JsonResult, frozen=True, kw_only=True):
     config_dir: str
     secret_id: str
 
 
-class SandboxProxySecretSaveResult(JsonObject, frozen=True, kw_only=True):
+class SandboxProxySecretSaveResult(JsonResult, frozen=True, kw_only=True):
     stored_in_keychain: bool
 
 
-class SandboxResolveFlooredConfigResult(JsonObject, frozen=True, kw_only=True):
+class SandboxResolveFlooredConfigResult(JsonResult, frozen=True, kw_only=True):
     sandbox_json: Raw
 
 
-class SandboxUnsupportedStartupNoticeResult(JsonObject, frozen=True, kw_only=True):
+class SandboxUnsupportedStartupNoticeResult(JsonResult, frozen=True, kw_only=True):
     notice: str | None = None
 
 

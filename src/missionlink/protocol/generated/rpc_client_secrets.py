@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class SecretsAddFilterValuesResult(JsonObject, frozen=True, kw_only=True):
+class SecretsAddFilterValuesResult(JsonResult, frozen=True, kw_only=True):
     ok: bool
 
 

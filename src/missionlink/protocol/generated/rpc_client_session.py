@@ -19,7 +19,7 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ProviderModelConfig,
 )
 from missionlink.protocol.generated.types_shared import SessionLimitsConfig, SessionMode
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonObject
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -59,25 +59,25 @@ class SessionCustomAgent(JsonObject, frozen=True, kw_only=True):
     reasoning_effort: str | None = None
 
 
-class SessionDeleteResult(JsonObject, frozen=True, kw_only=True):
+class SessionDeleteResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     error: str | None = None
 
 
-class SessionGetForegroundResult(JsonObject, frozen=True, kw_only=True):
+class SessionGetForegroundResult(JsonResult, frozen=True, kw_only=True):
     session_id: str | None = None
     workspace_path: str | None = None
 
 
-class SessionGetLastIdResult(JsonObject, frozen=True, kw_only=True):
+class SessionGetLastIdResult(JsonResult, frozen=True, kw_only=True):
     session_id: str | None = None
 
 
-class SessionGetMetadataResult(JsonObject, frozen=True, kw_only=True):
+class SessionGetMetadataResult(JsonResult, frozen=True, kw_only=True):
     session: SessionSummary | None = None
 
 
-class SessionListResult(JsonObject, frozen=True, kw_only=True):
+class SessionListResult(JsonResult, frozen=True, kw_only=True):
     sessions: list[SessionSummary]
 
 
@@ -86,7 +86,7 @@ class SessionModelState(JsonObject, frozen=True, kw_only=True):
     reasoning_effort: str | None = None
 
 
-class SessionOpened(JsonObject, frozen=True, kw_only=True):
+class SessionOpened(JsonResult, frozen=True, kw_only=True):
     session_id: str
     workspace_path: str | None = None
     capabilities: SessionOpenedCapabilities | None = None
@@ -102,7 +102,7 @@ class SessionOpenedCapabilities(OpenJsonObject, frozen=True, kw_only=True):
     extensions: Maybe[Raw] = None
 
 
-class SessionSetForegroundResult(JsonObject, frozen=True, kw_only=True):
+class SessionSetForegroundResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     error: str | None = None
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -20,7 +20,7 @@ class SessionFsSetProviderCapabilities(JsonObject, frozen=True, kw_only=True):
     binary: bool | None = None
 
 
-class SessionFsSetProviderResult(JsonObject, frozen=True, kw_only=True):
+class SessionFsSetProviderResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 

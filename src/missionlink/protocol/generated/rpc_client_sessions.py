@@ -26,7 +26,14 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ShellOptions,
 )
 from missionlink.protocol.generated.types_shared import SessionLimitsConfig, Verbosity
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
+from missionlink.protocol.model import (
+    JsonObject,
+    JsonResult,
+    Maybe,
+    OpenJsonObject,
+    OpenJsonResult,
+    open_union,
+)
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -91,12 +98,12 @@ class ManagedMcpServerConfig(JsonObject, frozen=True, kw_only=True):
     headers_refresh_ttl_ms: int | None = None
 
 
-class PollSpawnedSessionsResult(JsonObject, frozen=True, kw_only=True):
+class PollSpawnedSessionsResult(JsonResult, frozen=True, kw_only=True):
     events: list[SessionsPollSpawnedSessionsEvent]
     cursor: str
 
 
-class RegisterExtensionToolsResult(JsonObject, frozen=True, kw_only=True):
+class RegisterExtensionToolsResult(JsonResult, frozen=True, kw_only=True):
     unsubscribe: Raw
 
 
@@ -140,21 +147,21 @@ class RemoteControlStatusOff(JsonObject, frozen=True, kw_only=True, tag_field="s
     state: ClassVar[Literal["off"]] = "off"
 
 
-class RemoteControlStatusResult(OpenJsonObject, frozen=True, kw_only=True):
+class RemoteControlStatusResult(OpenJsonResult, frozen=True, kw_only=True):
     status: RemoteControlStatus
 
 
-class RemoteControlStopResult(OpenJsonObject, frozen=True, kw_only=True):
+class RemoteControlStopResult(OpenJsonResult, frozen=True, kw_only=True):
     status: RemoteControlStatus
     stopped: bool
 
 
-class RemoteControlTransferResult(OpenJsonObject, frozen=True, kw_only=True):
+class RemoteControlTransferResult(OpenJsonResult, frozen=True, kw_only=True):
     status: RemoteControlStatus
     transferred: bool
 
 
-class RemoteSessionConnectionResult(JsonObject, frozen=True, kw_only=True):
+class RemoteSessionConnectionResult(JsonResult, frozen=True, kw_only=True):
     session_id: str
     metadata: ConnectedRemoteSessionMetadata
 
@@ -190,7 +197,7 @@ class RemoteSessionRepository(JsonObject, frozen=True, kw_only=True):
     branch: str | None = None
 
 
-class SessionBulkDeleteResult(JsonObject, frozen=True, kw_only=True):
+class SessionBulkDeleteResult(JsonResult, frozen=True, kw_only=True):
     freed_bytes: dict[str, int]
 
 
@@ -202,11 +209,11 @@ class SessionContext(JsonObject, frozen=True, kw_only=True):
     branch: str | None = None
 
 
-class SessionEnrichMetadataResult(JsonObject, frozen=True, kw_only=True):
+class SessionEnrichMetadataResult(JsonResult, frozen=True, kw_only=True):
     sessions: list[LocalSessionMetadataValue]
 
 
-class SessionList(JsonObject, frozen=True, kw_only=True):
+class SessionList(JsonResult, frozen=True, kw_only=True):
     sessions: list[SessionListEntry]
 
 
@@ -232,7 +239,7 @@ class SessionListEntry(JsonObject, frozen=True, kw_only=True):
     host_activity: str | None = None
 
 
-class SessionLoadDeferredRepoHooksResult(JsonObject, frozen=True, kw_only=True):
+class SessionLoadDeferredRepoHooksResult(JsonResult, frozen=True, kw_only=True):
     startup_prompts: list[str]
     hook_count: int
 
@@ -354,7 +361,7 @@ class SessionOpenOptionsAdditionalContentExclusionPolicyRuleSource(JsonObject, f
     type: str
 
 
-class SessionOpenResult(OpenJsonObject, frozen=True, kw_only=True):
+class SessionOpenResult(OpenJsonResult, frozen=True, kw_only=True):
     status: SessionsOpenStatus
     session_id: str | None = None
     session_api: Maybe[Raw] = None
@@ -364,7 +371,7 @@ class SessionOpenResult(OpenJsonObject, frozen=True, kw_only=True):
     progress: list[SessionsOpenProgress] | None = None
 
 
-class SessionPruneResult(JsonObject, frozen=True, kw_only=True):
+class SessionPruneResult(JsonResult, frozen=True, kw_only=True):
     deleted: list[str]
     candidates: list[str]
     skipped: list[str]
@@ -372,7 +379,7 @@ class SessionPruneResult(JsonObject, frozen=True, kw_only=True):
     dry_run: bool
 
 
-class SessionSizes(JsonObject, frozen=True, kw_only=True):
+class SessionSizes(JsonResult, frozen=True, kw_only=True):
     sizes: dict[str, int]
 
 
@@ -388,7 +395,7 @@ class SessionWorkingDirectoryContextWithClient(JsonObject, frozen=True, kw_only=
     client_name: str | None = None
 
 
-class SessionsCheckInUseResult(JsonObject, frozen=True, kw_only=True):
+class SessionsCheckInUseResult(JsonResult, frozen=True, kw_only=True):
     in_use: list[str]
 
 
@@ -428,52 +435,52 @@ class SessionsClientMetadataEntryUnsupportedVersion(
     session_id: str
 
 
-class SessionsCloseResult(JsonObject, frozen=True, kw_only=True):
+class SessionsCloseResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class SessionsCreateWorkspaceResult(JsonObject, frozen=True, kw_only=True):
+class SessionsCreateWorkspaceResult(JsonResult, frozen=True, kw_only=True):
     workspace_json: str
 
 
-class SessionsFindByPrefixResult(JsonObject, frozen=True, kw_only=True):
+class SessionsFindByPrefixResult(JsonResult, frozen=True, kw_only=True):
     session_id: str | None = None
 
 
-class SessionsFindByTaskIDResult(JsonObject, frozen=True, kw_only=True):
+class SessionsFindByTaskIDResult(JsonResult, frozen=True, kw_only=True):
     session_id: str | None = None
 
 
-class SessionsForkResult(JsonObject, frozen=True, kw_only=True):
+class SessionsForkResult(JsonResult, frozen=True, kw_only=True):
     session_id: str
     name: str | None = None
 
 
-class SessionsGetBoardEntryCountResult(JsonObject, frozen=True, kw_only=True):
+class SessionsGetBoardEntryCountResult(JsonResult, frozen=True, kw_only=True):
     count: int | None = None
 
 
-class SessionsGetEventFilePathResult(JsonObject, frozen=True, kw_only=True):
+class SessionsGetEventFilePathResult(JsonResult, frozen=True, kw_only=True):
     file_path: str
 
 
-class SessionsGetLastForContextResult(JsonObject, frozen=True, kw_only=True):
+class SessionsGetLastForContextResult(JsonResult, frozen=True, kw_only=True):
     session_id: str | None = None
 
 
-class SessionsGetMetadataResult(JsonObject, frozen=True, kw_only=True):
+class SessionsGetMetadataResult(JsonResult, frozen=True, kw_only=True):
     session: LocalSessionMetadataValue | None = None
 
 
-class SessionsGetPersistedRemoteSteerableResult(JsonObject, frozen=True, kw_only=True):
+class SessionsGetPersistedRemoteSteerableResult(JsonResult, frozen=True, kw_only=True):
     remote_steerable: bool | None = None
 
 
-class SessionsListNonEmptySessionIdsResult(JsonObject, frozen=True, kw_only=True):
+class SessionsListNonEmptySessionIdsResult(JsonResult, frozen=True, kw_only=True):
     session_ids: list[str]
 
 
-class SessionsLoadWorkspaceResult(JsonObject, frozen=True, kw_only=True):
+class SessionsLoadWorkspaceResult(JsonResult, frozen=True, kw_only=True):
     workspace_json: str | None = None
 
 
@@ -491,23 +498,23 @@ class SessionsRegisterExtensionToolsOnSessionOptions(OpenJsonObject, frozen=True
     enabled: Maybe[Raw] = None
 
 
-class SessionsReleaseLockResult(JsonObject, frozen=True, kw_only=True):
+class SessionsReleaseLockResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class SessionsReloadPluginHooksResult(JsonObject, frozen=True, kw_only=True):
+class SessionsReloadPluginHooksResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class SessionsSaveResult(JsonObject, frozen=True, kw_only=True):
+class SessionsSaveResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class SessionsSetAdditionalPluginsResult(JsonObject, frozen=True, kw_only=True):
+class SessionsSetAdditionalPluginsResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class SessionsUpdateWorkspaceFieldsResult(JsonObject, frozen=True, kw_only=True):
+class SessionsUpdateWorkspaceFieldsResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 

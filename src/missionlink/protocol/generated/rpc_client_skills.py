@@ -21,7 +21,7 @@ from missionlink.protocol.generated.types_rpc_skill import (
     SkillInstallationSummary,
 )
 from missionlink.protocol.generated.types_shared import SkillSource
-from missionlink.protocol.model import JsonObject, OpenJsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, OpenJsonObject, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -53,7 +53,7 @@ class ServerSkill(JsonObject, frozen=True, kw_only=True):
     argument_hint: str | None = None
 
 
-class ServerSkillList(JsonObject, frozen=True, kw_only=True):
+class ServerSkillList(JsonResult, frozen=True, kw_only=True):
     skills: list[ServerSkill]
     errors: list[str] | None = None
 
@@ -65,7 +65,7 @@ class SkillDiscoveryPath(JsonObject, frozen=True, kw_only=True):
     project_path: str | None = None
 
 
-class SkillDiscoveryPathList(JsonObject, frozen=True, kw_only=True):
+class SkillDiscoveryPathList(JsonResult, frozen=True, kw_only=True):
     paths: list[SkillDiscoveryPath]
 
 

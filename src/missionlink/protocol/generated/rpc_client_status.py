@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class StatusGetResult(JsonObject, frozen=True, kw_only=True):
+class StatusGetResult(JsonResult, frozen=True, kw_only=True):
     version: str
     protocol_version: int
 

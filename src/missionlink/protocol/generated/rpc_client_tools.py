@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import BuiltinToolSafeForTelemetryObject
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -21,7 +21,7 @@ class Tool(JsonObject, frozen=True, kw_only=True):
     safe_for_telemetry: BuiltinToolSafeForTelemetryObject | bool | None = None
 
 
-class ToolList(JsonObject, frozen=True, kw_only=True):
+class ToolList(JsonResult, frozen=True, kw_only=True):
     tools: list[Tool]
 
 

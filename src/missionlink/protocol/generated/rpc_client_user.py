@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import SettingsEditOperation, SettingsEditResult
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -35,23 +35,23 @@ class UserSettingMetadata(JsonObject, frozen=True, kw_only=True):
     is_default: bool
 
 
-class UserSettingsApplyTopKeyResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsApplyTopKeyResult(JsonResult, frozen=True, kw_only=True):
     status: str
     issues: list[UserSettingsValidationIssue] | None = None
     error: str | None = None
 
 
-class UserSettingsGetPathsResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsGetPathsResult(JsonResult, frozen=True, kw_only=True):
     user_settings: str
     repo_settings: str | None = None
     repo_local_settings: str | None = None
 
 
-class UserSettingsGetResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsGetResult(JsonResult, frozen=True, kw_only=True):
     settings: dict[str, UserSettingMetadata]
 
 
-class UserSettingsGovernanceKeysResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsGovernanceKeysResult(JsonResult, frozen=True, kw_only=True):
     repo: list[str]
     claude_repo: list[str]
     managed: list[str]
@@ -63,54 +63,54 @@ class UserSettingsHostContext(JsonObject, frozen=True, kw_only=True):
     config_dir: str | None = None
 
 
-class UserSettingsLoadAndMergeRepoResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsLoadAndMergeRepoResult(JsonResult, frozen=True, kw_only=True):
     settings: dict[str, Raw]
     warning: str | None = None
 
 
-class UserSettingsLoadForEditResult(OpenJsonObject, frozen=True, kw_only=True):
+class UserSettingsLoadForEditResult(OpenJsonResult, frozen=True, kw_only=True):
     status: str
     settings: Maybe[Raw] = None
 
 
-class UserSettingsLoadRepoResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsLoadRepoResult(JsonResult, frozen=True, kw_only=True):
     settings: dict[str, Raw] | None = None
     warning: str | None = None
 
 
-class UserSettingsLoadWithWarningResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsLoadWithWarningResult(JsonResult, frozen=True, kw_only=True):
     settings: dict[str, Raw]
     warning: str | None = None
 
 
-class UserSettingsMergeManagedAndUserResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsMergeManagedAndUserResult(JsonResult, frozen=True, kw_only=True):
     settings_json: Raw
 
 
-class UserSettingsMergeRepoValueResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsMergeRepoValueResult(JsonResult, frozen=True, kw_only=True):
     settings_json: Raw
 
 
-class UserSettingsMigrateObsoleteOnDiskResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsMigrateObsoleteOnDiskResult(JsonResult, frozen=True, kw_only=True):
     status: UserSettingsMigrateObsoleteOnDiskStatus
 
 
-class UserSettingsMigrateStaffLogLevelOnceResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsMigrateStaffLogLevelOnceResult(JsonResult, frozen=True, kw_only=True):
     status: StaffLogLevelMigrationStatus
     completed_at: str | None = None
     settings: dict[str, Raw] | None = None
 
 
-class UserSettingsMigrateStaffUpdateChannelOnceResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsMigrateStaffUpdateChannelOnceResult(JsonResult, frozen=True, kw_only=True):
     status: StaffUpdateChannelMigrationStatus
     completed_at: str | None = None
 
 
-class UserSettingsNormalizeResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsNormalizeResult(JsonResult, frozen=True, kw_only=True):
     settings: Raw
 
 
-class UserSettingsPathResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsPathResult(JsonResult, frozen=True, kw_only=True):
     path: str
 
 
@@ -137,31 +137,31 @@ class UserSettingsProblemSource(JsonObject, frozen=True, kw_only=True):
     invalid: bool | None = None
 
 
-class UserSettingsProblemsResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsProblemsResult(JsonResult, frozen=True, kw_only=True):
     problems: list[UserSettingsProblem] | None = None
 
 
-class UserSettingsResetStaffModelSelectionOnceResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsResetStaffModelSelectionOnceResult(JsonResult, frozen=True, kw_only=True):
     did_reset: bool
     cutoff: str
     reset_at: str | None = None
     settings: dict[str, Raw] | None = None
 
 
-class UserSettingsSetHookDisabledResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsSetHookDisabledResult(JsonResult, frozen=True, kw_only=True):
     status: str
     error_message: str | None = None
 
 
-class UserSettingsUnknownKeysWarningResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsUnknownKeysWarningResult(JsonResult, frozen=True, kw_only=True):
     warning: str | None = None
 
 
-class UserSettingsUpdateResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsUpdateResult(JsonResult, frozen=True, kw_only=True):
     value: Raw
 
 
-class UserSettingsValidateResult(JsonObject, frozen=True, kw_only=True):
+class UserSettingsValidateResult(JsonResult, frozen=True, kw_only=True):
     ok: bool
     issues: list[UserSettingsValidationIssue] | None = None
 

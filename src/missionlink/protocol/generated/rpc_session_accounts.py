@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AuthIdentity, AuthValidationError
-from missionlink.protocol.model import JsonObject, OpenJsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, OpenJsonResult, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -74,7 +74,7 @@ class AuthLoginAccount(JsonObject, frozen=True, kw_only=True):
     kind: AccountKind
 
 
-class AuthLoginBegun(OpenJsonObject, frozen=True, kw_only=True):
+class AuthLoginBegun(OpenJsonResult, frozen=True, kw_only=True):
     flow_id: str
     step: AuthLoginStep
 
@@ -169,7 +169,7 @@ class AuthWriteLogout(JsonObject, frozen=True, kw_only=True, tag_field="kind", t
     selection_id: str | None = None
 
 
-class AuthWriteResult(JsonObject, frozen=True, kw_only=True):
+class AuthWriteResult(JsonResult, frozen=True, kw_only=True):
     ok: bool
     more_users: bool | None = None
 

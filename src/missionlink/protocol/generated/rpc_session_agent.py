@@ -7,24 +7,24 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AgentInfo
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class AgentGetCurrentResult(JsonObject, frozen=True, kw_only=True):
+class AgentGetCurrentResult(JsonResult, frozen=True, kw_only=True):
     agent: AgentInfo | None = None
 
 
-class AgentList(JsonObject, frozen=True, kw_only=True):
+class AgentList(JsonResult, frozen=True, kw_only=True):
     agents: list[AgentInfo]
 
 
-class AgentReloadResult(JsonObject, frozen=True, kw_only=True):
+class AgentReloadResult(JsonResult, frozen=True, kw_only=True):
     agents: list[AgentInfo]
 
 
-class AgentSelectResult(JsonObject, frozen=True, kw_only=True):
+class AgentSelectResult(JsonResult, frozen=True, kw_only=True):
     agent: AgentInfo
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -19,7 +19,7 @@ class AutopilotObjectiveCreditLimit(JsonObject, frozen=True, kw_only=True):
     credits: float | None = None
 
 
-class AutopilotObjectiveGetStateResult(JsonObject, frozen=True, kw_only=True):
+class AutopilotObjectiveGetStateResult(JsonResult, frozen=True, kw_only=True):
     state: AutopilotObjectiveState | None
 
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, Raw, UnsetType
 
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
+from missionlink.protocol.model import JsonResult, Maybe, OpenJsonObject, OpenJsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -22,15 +22,15 @@ class CanvasAction(OpenJsonObject, frozen=True, kw_only=True):
     input_schema: Maybe[Raw] = None
 
 
-class CanvasActionInvokeResult(OpenJsonObject, frozen=True, kw_only=True):
+class CanvasActionInvokeResult(OpenJsonResult, frozen=True, kw_only=True):
     result: Maybe[Raw] = None
 
 
-class CanvasList(JsonObject, frozen=True, kw_only=True):
+class CanvasList(JsonResult, frozen=True, kw_only=True):
     canvases: list[DiscoveredCanvas]
 
 
-class CanvasListOpenResult(JsonObject, frozen=True, kw_only=True):
+class CanvasListOpenResult(JsonResult, frozen=True, kw_only=True):
     open_canvases: list[OpenCanvasInstance]
 
 
@@ -45,7 +45,7 @@ class DiscoveredCanvas(OpenJsonObject, frozen=True, kw_only=True):
     extension_name: str | None = None
 
 
-class OpenCanvasInstance(OpenJsonObject, frozen=True, kw_only=True):
+class OpenCanvasInstance(OpenJsonResult, frozen=True, kw_only=True):
     instance_id: str
     extension_id: str
     canvas_id: str

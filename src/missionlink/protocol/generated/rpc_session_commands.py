@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import CommandList
 from missionlink.protocol.generated.types_shared import AutoTier, RemediationAction, SessionMode
-from missionlink.protocol.model import JsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -20,25 +20,25 @@ CommandsInvocationOrigin: TypeAlias = Literal["settings"] | str
 SandboxSessionChange: TypeAlias = Literal["disabled", "restored"] | str
 
 
-class CommandsFinalizeInvocationEffectResult(JsonObject, frozen=True, kw_only=True):
+class CommandsFinalizeInvocationEffectResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     error: str | None = None
 
 
-class CommandsHandlePendingCommandResult(JsonObject, frozen=True, kw_only=True):
+class CommandsHandlePendingCommandResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class CommandsRespondToQueuedCommandResult(JsonObject, frozen=True, kw_only=True):
+class CommandsRespondToQueuedCommandResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class EnqueueCommandResult(JsonObject, frozen=True, kw_only=True):
-    queued: Raw
+class EnqueueCommandResult(JsonResult, frozen=True, kw_only=True):
+    queued: bool
     queue_id: str | None = None
 
 
-class ExecuteCommandResult(JsonObject, frozen=True, kw_only=True):
+class ExecuteCommandResult(JsonResult, frozen=True, kw_only=True):
     error: str | None = None
 
 

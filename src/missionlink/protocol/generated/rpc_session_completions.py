@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class CompletionsGetTriggerCharactersResult(JsonObject, frozen=True, kw_only=True):
+class CompletionsGetTriggerCharactersResult(JsonResult, frozen=True, kw_only=True):
     trigger_characters: list[str]
 
 
-class CompletionsRequestResult(JsonObject, frozen=True, kw_only=True):
+class CompletionsRequestResult(JsonResult, frozen=True, kw_only=True):
     items: list[SessionCompletionItem]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import AuthInfoType, ConnectorCatalogStatus
-from missionlink.protocol.model import JsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -34,7 +34,7 @@ class ConnectorAuthorizationRequirement(JsonObject, frozen=True, kw_only=True):
     scope: ConnectorAuthorizationScope
 
 
-class ConnectorCapabilities(JsonObject, frozen=True, kw_only=True):
+class ConnectorCapabilities(JsonResult, frozen=True, kw_only=True):
     api_version: int
     availability: ConnectorAvailability
     consent_continuation: bool
@@ -57,7 +57,7 @@ class ConnectorCatalogEntry(JsonObject, frozen=True, kw_only=True):
     release_tag: str | None = None
 
 
-class ConnectorCatalogResult(JsonObject, frozen=True, kw_only=True):
+class ConnectorCatalogResult(JsonResult, frozen=True, kw_only=True):
     revision: int
     refreshed_at_ms: int
     connectors: list[ConnectorCatalogEntry]
@@ -83,7 +83,7 @@ class ConnectorConnectResultPending(JsonObject, frozen=True, kw_only=True, tag_f
     continuation_id: str
 
 
-class ConnectorDisconnectResult(JsonObject, frozen=True, kw_only=True):
+class ConnectorDisconnectResult(JsonResult, frozen=True, kw_only=True):
     disconnected: bool
     status: ConnectorStatus
 
@@ -94,12 +94,12 @@ class ConnectorRuntimeStatus(JsonObject, frozen=True, kw_only=True):
     status: ConnectorMcpStatus
 
 
-class ConnectorSessionAccount(JsonObject, frozen=True, kw_only=True):
+class ConnectorSessionAccount(JsonResult, frozen=True, kw_only=True):
     account_id: str
     auth_info: AuthIdentityMetadata
 
 
-class ConnectorStatus(JsonObject, frozen=True, kw_only=True):
+class ConnectorStatus(JsonResult, frozen=True, kw_only=True):
     api_version: int
     availability: ConnectorAvailability
     runtime_servers: list[ConnectorRuntimeStatus]

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class ContentExclusionCheckPathsResult(JsonObject, frozen=True, kw_only=True):
+class ContentExclusionCheckPathsResult(JsonResult, frozen=True, kw_only=True):
     available: bool
     checks: list[ContentExclusionPathCheck]
 

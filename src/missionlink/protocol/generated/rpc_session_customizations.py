@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -25,7 +25,7 @@ class CustomizationReloadOutcome(JsonObject, frozen=True, kw_only=True):
     detail: str | None = None
 
 
-class CustomizationsReloadResult(JsonObject, frozen=True, kw_only=True):
+class CustomizationsReloadResult(JsonResult, frozen=True, kw_only=True):
     warnings: list[str]
     errors: list[str]
     outcomes: list[CustomizationReloadOutcome]

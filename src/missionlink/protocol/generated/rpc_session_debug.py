@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from msgspec import UNSET, Raw, UnsetType
 
-from missionlink.protocol.model import JsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import Timeout
 
@@ -58,7 +58,7 @@ class DebugCollectLogsInclude(JsonObject, frozen=True, kw_only=True):
     previous_process_log_limit: int | None = None
 
 
-class DebugCollectLogsResult(JsonObject, frozen=True, kw_only=True):
+class DebugCollectLogsResult(JsonResult, frozen=True, kw_only=True):
     kind: DebugCollectLogsResultKind
     path: str
     entries: list[DebugCollectLogsCollectedEntry]

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -36,11 +36,11 @@ class DiagnosticSourcesConfiguration(JsonObject, frozen=True, kw_only=True):
     mcp: McpDiagnosticSourceConfiguration | None = None
 
 
-class DiagnosticsConfiguration(JsonObject, frozen=True, kw_only=True):
+class DiagnosticsConfiguration(JsonResult, frozen=True, kw_only=True):
     sources: DiagnosticSourcesConfiguration
 
 
-class DiagnosticsReadResult(JsonObject, frozen=True, kw_only=True):
+class DiagnosticsReadResult(JsonResult, frozen=True, kw_only=True):
     entries: list[DiagnosticEntry]
     cursor: str
     cursor_status: DiagnosticCursorStatus

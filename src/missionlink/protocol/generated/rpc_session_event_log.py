@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import EventsReadDirection, EventsReadResult
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -17,15 +17,15 @@ from missionlink.protocol.timeouts import DEFAULT, Timeout
 EventsAgentScope: TypeAlias = Literal["primary", "all"] | str
 
 
-class EventLogReleaseInterestResult(JsonObject, frozen=True, kw_only=True):
+class EventLogReleaseInterestResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class EventLogTailResult(JsonObject, frozen=True, kw_only=True):
+class EventLogTailResult(JsonResult, frozen=True, kw_only=True):
     cursor: str
 
 
-class RegisterEventInterestResult(JsonObject, frozen=True, kw_only=True):
+class RegisterEventInterestResult(JsonResult, frozen=True, kw_only=True):
     handle: str
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import ExtensionSource
-from missionlink.protocol.model import JsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -34,7 +34,7 @@ class ExtensionContextPushInput(
     payload: Raw
 
 
-class ExtensionList(JsonObject, frozen=True, kw_only=True):
+class ExtensionList(JsonResult, frozen=True, kw_only=True):
     extensions: list[Extension]
 
 

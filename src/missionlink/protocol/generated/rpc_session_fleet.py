@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_attachment import Attachment
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import Timeout
 
 
-class FleetStartResult(JsonObject, frozen=True, kw_only=True):
+class FleetStartResult(JsonResult, frozen=True, kw_only=True):
     started: bool
 
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import HistoryRewindUnavailableReason
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -26,15 +26,15 @@ HistoryRewindOutcome: TypeAlias = (
 )
 
 
-class HistoryAbortManualCompactionResult(JsonObject, frozen=True, kw_only=True):
+class HistoryAbortManualCompactionResult(JsonResult, frozen=True, kw_only=True):
     aborted: bool
 
 
-class HistoryCancelBackgroundCompactionResult(JsonObject, frozen=True, kw_only=True):
+class HistoryCancelBackgroundCompactionResult(JsonResult, frozen=True, kw_only=True):
     cancelled: bool
 
 
-class HistoryClearContextResult(JsonObject, frozen=True, kw_only=True):
+class HistoryClearContextResult(JsonResult, frozen=True, kw_only=True):
     messages_cleared: int
 
 
@@ -47,7 +47,7 @@ class HistoryCompactContextWindow(JsonObject, frozen=True, kw_only=True):
     tool_definitions_tokens: int | None = None
 
 
-class HistoryCompactResult(JsonObject, frozen=True, kw_only=True):
+class HistoryCompactResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     tokens_removed: int
     messages_removed: int
@@ -55,13 +55,13 @@ class HistoryCompactResult(JsonObject, frozen=True, kw_only=True):
     context_window: HistoryCompactContextWindow | None = None
 
 
-class HistoryListRewindPointsResult(JsonObject, frozen=True, kw_only=True):
+class HistoryListRewindPointsResult(JsonResult, frozen=True, kw_only=True):
     file_change_tracking_enabled: bool
     points: list[HistoryRewindPoint]
     unavailable_reason: HistoryRewindUnavailableReason | None = None
 
 
-class HistoryPreviewRewindResult(JsonObject, frozen=True, kw_only=True):
+class HistoryPreviewRewindResult(JsonResult, frozen=True, kw_only=True):
     available: bool
     file_count: int
     files: list[HistoryRewindFilePreview]
@@ -87,7 +87,7 @@ class HistoryRewindPoint(JsonObject, frozen=True, kw_only=True):
     is_autopilot_continuation: bool
 
 
-class HistoryRewindResult(JsonObject, frozen=True, kw_only=True):
+class HistoryRewindResult(JsonResult, frozen=True, kw_only=True):
     outcome: HistoryRewindOutcome
     restored_files: list[str]
     skipped_files: list[HistorySkippedFileRestore]
@@ -100,11 +100,11 @@ class HistorySkippedFileRestore(JsonObject, frozen=True, kw_only=True):
     reason: HistoryFileRestoreSkipReason
 
 
-class HistorySummarizeForHandoffResult(JsonObject, frozen=True, kw_only=True):
+class HistorySummarizeForHandoffResult(JsonResult, frozen=True, kw_only=True):
     summary: str
 
 
-class HistoryTruncateResult(JsonObject, frozen=True, kw_only=True):
+class HistoryTruncateResult(JsonResult, frozen=True, kw_only=True):
     events_removed: int
     checkpoint_cleanup_failed: bool | None = None
     checkpoint_cleanup_error: str | None = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 
 from missionlink.protocol.generated.types_rpc_shared import InstructionSource
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class InstructionsGetSourcesResult(JsonObject, frozen=True, kw_only=True):
+class InstructionsGetSourcesResult(JsonResult, frozen=True, kw_only=True):
     sources: list[InstructionSource]
 
 

@@ -15,7 +15,7 @@ from missionlink.protocol.generated.types_shared import (
     McpServerSource,
     McpServerStatus,
 )
-from missionlink.protocol.model import JsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonObject, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -40,7 +40,7 @@ class McpAppsDiagnoseCapability(JsonObject, frozen=True, kw_only=True):
     advertised: bool
 
 
-class McpAppsDiagnoseResult(JsonObject, frozen=True, kw_only=True):
+class McpAppsDiagnoseResult(JsonResult, frozen=True, kw_only=True):
     capability: McpAppsDiagnoseCapability
     server: McpAppsDiagnoseServer
 
@@ -52,15 +52,15 @@ class McpAppsDiagnoseServer(JsonObject, frozen=True, kw_only=True):
     sample_tool_names: list[str]
 
 
-class McpAppsHostContext(JsonObject, frozen=True, kw_only=True):
+class McpAppsHostContext(JsonResult, frozen=True, kw_only=True):
     context: dict[str, Raw]
 
 
-class McpAppsListToolsResult(JsonObject, frozen=True, kw_only=True):
+class McpAppsListToolsResult(JsonResult, frozen=True, kw_only=True):
     tools: list[dict[str, Raw]]
 
 
-class McpAppsReadResourceResult(JsonObject, frozen=True, kw_only=True):
+class McpAppsReadResourceResult(JsonResult, frozen=True, kw_only=True):
     contents: list[McpAppsResourceContent]
 
 
@@ -72,25 +72,25 @@ class McpAppsResourceContent(JsonObject, frozen=True, kw_only=True):
     meta: dict[str, Raw] | None = field(default=None, name="_meta")
 
 
-class McpCancelSamplingExecutionResult(JsonObject, frozen=True, kw_only=True):
+class McpCancelSamplingExecutionResult(JsonResult, frozen=True, kw_only=True):
     cancelled: bool
 
 
-class McpConfigureGitHubResult(JsonObject, frozen=True, kw_only=True):
+class McpConfigureGitHubResult(JsonResult, frozen=True, kw_only=True):
     changed: bool
 
 
 class McpConfiguredServer(JsonObject, frozen=True, kw_only=True):
     name: str
     enabled: bool
-    live: McpConfiguredServerState
     source: McpServerSource | None = None
     source_plugin: str | None = None
     source_plugin_version: str | None = None
     display_name: str | None = None
+    live: McpConfiguredServerState | None = None
 
 
-class McpConfiguredServerList(JsonObject, frozen=True, kw_only=True):
+class McpConfiguredServerList(JsonResult, frozen=True, kw_only=True):
     servers: list[McpConfiguredServer]
 
 
@@ -133,7 +133,7 @@ class McpHeadersHandlePendingHeadersRefreshRequestNone(
     kind: ClassVar[Literal["none"]] = "none"
 
 
-class McpHeadersHandlePendingHeadersRefreshRequestResult(JsonObject, frozen=True, kw_only=True):
+class McpHeadersHandlePendingHeadersRefreshRequestResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
@@ -147,23 +147,23 @@ class McpHostState(JsonObject, frozen=True, kw_only=True):
     needs_auth_servers: dict[str, McpServerNeedsAuthInfo]
 
 
-class McpIsServerRunningResult(JsonObject, frozen=True, kw_only=True):
+class McpIsServerRunningResult(JsonResult, frozen=True, kw_only=True):
     running: bool
 
 
-class McpListToolsResult(JsonObject, frozen=True, kw_only=True):
+class McpListToolsResult(JsonResult, frozen=True, kw_only=True):
     tools: list[McpTools]
 
 
-class McpOauthCancelLoginResult(JsonObject, frozen=True, kw_only=True):
+class McpOauthCancelLoginResult(JsonResult, frozen=True, kw_only=True):
     cancelled: bool
 
 
-class McpOauthHandlePendingResult(JsonObject, frozen=True, kw_only=True):
+class McpOauthHandlePendingResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class McpOauthLoginResult(JsonObject, frozen=True, kw_only=True):
+class McpOauthLoginResult(JsonResult, frozen=True, kw_only=True):
     login_id: str | None = None
     status: McpOwnedOauthLoginStatus | None = None
     authorization_url: str | None = None
@@ -191,7 +191,7 @@ class McpOauthPendingRequestResponseToken(
     expires_in: int | None = None
 
 
-class McpOauthPrepareLoginResult(JsonObject, frozen=True, kw_only=True):
+class McpOauthPrepareLoginResult(JsonResult, frozen=True, kw_only=True):
     login_id: str
     expires_at: str
 
@@ -225,7 +225,7 @@ class McpOauthProbeResultNoAuthRequired(
     http_response: McpOauthHttpResponse
 
 
-class McpOauthRespondResult(JsonObject, frozen=True, kw_only=True):
+class McpOauthRespondResult(JsonResult, frozen=True, kw_only=True):
     success: bool | None = None
 
 
@@ -262,21 +262,21 @@ class McpPromptMessage(JsonObject, frozen=True, kw_only=True):
     additional_properties: dict[str, Raw] | None = None
 
 
-class McpPromptsGetResult(JsonObject, frozen=True, kw_only=True):
+class McpPromptsGetResult(JsonResult, frozen=True, kw_only=True):
     messages: list[McpPromptMessage]
     description: str | None = None
     meta: dict[str, Raw] | None = field(default=None, name="_meta")
     additional_properties: dict[str, Raw] | None = None
 
 
-class McpPromptsListResult(JsonObject, frozen=True, kw_only=True):
+class McpPromptsListResult(JsonResult, frozen=True, kw_only=True):
     prompts: list[McpPrompt]
     next_cursor: str | None = None
     meta: dict[str, Raw] | None = field(default=None, name="_meta")
     additional_properties: dict[str, Raw] | None = None
 
 
-class McpRemoveGitHubResult(JsonObject, frozen=True, kw_only=True):
+class McpRemoveGitHubResult(JsonResult, frozen=True, kw_only=True):
     removed: bool
 
 
@@ -328,21 +328,21 @@ class McpResourceTemplate(JsonObject, frozen=True, kw_only=True):
     additional_properties: dict[str, Raw] | None = None
 
 
-class McpResourcesListResult(JsonObject, frozen=True, kw_only=True):
+class McpResourcesListResult(JsonResult, frozen=True, kw_only=True):
     resources: list[McpResource]
     next_cursor: str | None = None
 
 
-class McpResourcesListTemplatesResult(JsonObject, frozen=True, kw_only=True):
+class McpResourcesListTemplatesResult(JsonResult, frozen=True, kw_only=True):
     resource_templates: list[McpResourceTemplate]
     next_cursor: str | None = None
 
 
-class McpResourcesReadResult(JsonObject, frozen=True, kw_only=True):
+class McpResourcesReadResult(JsonResult, frozen=True, kw_only=True):
     contents: list[McpResourceContent]
 
 
-class McpSamplingExecutionResult(JsonObject, frozen=True, kw_only=True):
+class McpSamplingExecutionResult(JsonResult, frozen=True, kw_only=True):
     action: McpSamplingExecutionAction
     result: dict[str, Raw] | None = None
     error: str | None = None
@@ -366,7 +366,7 @@ class McpServerFailureInfo(JsonObject, frozen=True, kw_only=True):
     timestamp: int
 
 
-class McpServerList(JsonObject, frozen=True, kw_only=True):
+class McpServerList(JsonResult, frozen=True, kw_only=True):
     servers: list[McpServer]
     host: McpHostState | None = None
 
@@ -379,11 +379,11 @@ class McpServerOwnership(JsonObject, frozen=True, kw_only=True):
     installation_id: str
 
 
-class McpSetEnvValueModeResult(JsonObject, frozen=True, kw_only=True):
+class McpSetEnvValueModeResult(JsonResult, frozen=True, kw_only=True):
     mode: McpSetEnvValueModeDetails
 
 
-class McpStartServersResult(JsonObject, frozen=True, kw_only=True):
+class McpStartServersResult(JsonResult, frozen=True, kw_only=True):
     filtered_servers: list[McpFilteredServer]
     allowed_servers: list[McpAllowedServer] | None = None
     failed_servers: list[McpFailedServer] | None = None
@@ -394,13 +394,19 @@ class McpToolUi(JsonObject, frozen=True, kw_only=True):
     visibility: list[McpToolUiVisibility] | None = None
 
 
-class McpTools(JsonObject, frozen=True, kw_only=True):
+class McpTools(OpenJsonObject, frozen=True, kw_only=True):
     name: str
     description: str | None = None
     ui: McpToolUi | None = None
+    meta: Maybe[Raw] = field(default=None, name="_meta")
+    annotations: Maybe[Raw] = None
+    icons: list[Raw] | None = None
+    input_schema: Maybe[Raw] = None
+    output_schema: Maybe[Raw] = None
+    title: str | None = None
 
 
-class MoveMcpLoadingToBackgroundResult(JsonObject, frozen=True, kw_only=True):
+class MoveMcpLoadingToBackgroundResult(JsonResult, frozen=True, kw_only=True):
     moved_to_background: bool
 
 
@@ -482,8 +488,11 @@ class SessionMcpAppsRpc(Namespace):
         )
         return result
 
-    async def diagnose(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpAppsDiagnoseResult:
-        """Check an MCP app."""
+    async def diagnose(self, *, server_name: str, timeout: Timeout = None) -> McpAppsDiagnoseResult:
+        """Check an MCP app.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.mcp.apps.diagnose",
             McpAppsDiagnoseResult,
@@ -500,9 +509,12 @@ class SessionMcpAppsRpc(Namespace):
         *,
         server_name: str,
         origin_server_name: str,
-        timeout: Timeout = DEFAULT,
+        timeout: Timeout = None,
     ) -> McpAppsListToolsResult:
-        """List the tools that an MCP app may call."""
+        """List the tools that an MCP app may call.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.mcp.apps.listTools",
             McpAppsListToolsResult,
@@ -669,11 +681,11 @@ class SessionMcpOauthRpc(Namespace):
         force_reauth: bool | UnsetType = UNSET,
         client_name: str | UnsetType = UNSET,
         callback_success_message: str | UnsetType = UNSET,
-        timeout: Timeout = DEFAULT,
+        timeout: Timeout = None,
     ) -> McpOauthPrepareLoginResult:
         """Prepare a login to an MCP server.
 
-        Newer than 1.0.60.
+        Newer than 1.0.60. No time limit by default.
         """
         return await self._call(
             "session.mcp.oauth.prepareLogin",
@@ -693,11 +705,11 @@ class SessionMcpOauthRpc(Namespace):
         *,
         server_name: str,
         expected_installation_id: str | UnsetType = UNSET,
-        timeout: Timeout = DEFAULT,
+        timeout: Timeout = None,
     ) -> McpOauthProbeResult:
         """Find out whether an MCP server wants a login.
 
-        Newer than 1.0.60.
+        Newer than 1.0.60. No time limit by default.
         """
         result: McpOauthProbeResult = await self._call(
             "session.mcp.oauth.probe",
@@ -750,11 +762,11 @@ class SessionMcpPromptsRpc(Namespace):
         *,
         server_name: str,
         cursor: str | UnsetType = UNSET,
-        timeout: Timeout = DEFAULT,
+        timeout: Timeout = None,
     ) -> McpPromptsListResult:
         """List the prompts of an MCP server.
 
-        Newer than 1.0.60.
+        Newer than 1.0.60. No time limit by default.
         """
         return await self._call(
             "session.mcp.prompts.list",
@@ -772,11 +784,11 @@ class SessionMcpResourcesRpc(Namespace):
         *,
         server_name: str,
         cursor: str | UnsetType = UNSET,
-        timeout: Timeout = DEFAULT,
+        timeout: Timeout = None,
     ) -> McpResourcesListResult:
         """List the resources of an MCP server.
 
-        Newer than 1.0.60.
+        Newer than 1.0.60. No time limit by default.
         """
         return await self._call(
             "session.mcp.resources.list",
@@ -790,11 +802,11 @@ class SessionMcpResourcesRpc(Namespace):
         *,
         server_name: str,
         cursor: str | UnsetType = UNSET,
-        timeout: Timeout = DEFAULT,
+        timeout: Timeout = None,
     ) -> McpResourcesListTemplatesResult:
         """List the resource templates of an MCP server.
 
-        Newer than 1.0.60.
+        Newer than 1.0.60. No time limit by default.
         """
         return await self._call(
             "session.mcp.resources.listTemplates",
@@ -882,9 +894,12 @@ class SessionMcpRpc(Namespace):
         *,
         server_name: str,
         expected_installation_id: str | UnsetType = UNSET,
-        timeout: Timeout = DEFAULT,
+        timeout: Timeout = None,
     ) -> None:
-        """Switch an MCP server on for the session."""
+        """Switch an MCP server on for the session.
+
+        No time limit by default.
+        """
         await self._call_for_nothing(
             "session.mcp.enable",
             {"serverName": server_name, "expectedInstallationId": expected_installation_id},
@@ -930,8 +945,11 @@ class SessionMcpRpc(Namespace):
             timeout,
         )
 
-    async def list(self, *, timeout: Timeout = DEFAULT) -> McpServerList:
-        """List the session's MCP servers and their state."""
+    async def list(self, *, timeout: Timeout = None) -> McpServerList:
+        """List the session's MCP servers and their state.
+
+        No time limit by default.
+        """
         return await self._call("session.mcp.list", McpServerList, {}, timeout)
 
     async def list_configured(self, *, timeout: Timeout = DEFAULT) -> McpConfiguredServerList:
@@ -941,8 +959,11 @@ class SessionMcpRpc(Namespace):
         """
         return await self._call("session.mcp.listConfigured", McpConfiguredServerList, {}, timeout)
 
-    async def list_tools(self, *, server_name: str, timeout: Timeout = DEFAULT) -> McpListToolsResult:
-        """List the tools of an MCP server."""
+    async def list_tools(self, *, server_name: str, timeout: Timeout = None) -> McpListToolsResult:
+        """List the tools of an MCP server.
+
+        No time limit by default.
+        """
         return await self._call(
             "session.mcp.listTools",
             McpListToolsResult,

@@ -14,7 +14,7 @@ from missionlink.protocol.generated.types_shared import (
     ModelProviderRef,
     SessionLimitsConfig,
 )
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -31,34 +31,34 @@ class ContextHeaviestMessage(JsonObject, frozen=True, kw_only=True):
     tokens: int
 
 
-class MetadataContextAttributionResult(JsonObject, frozen=True, kw_only=True):
+class MetadataContextAttributionResult(JsonResult, frozen=True, kw_only=True):
     context_attribution: SessionContextAttributionValue | None
 
 
-class MetadataContextHeaviestMessagesResult(JsonObject, frozen=True, kw_only=True):
+class MetadataContextHeaviestMessagesResult(JsonResult, frozen=True, kw_only=True):
     total_tokens: int
     messages: list[ContextHeaviestMessage]
 
 
-class MetadataContextInfoResult(JsonObject, frozen=True, kw_only=True):
+class MetadataContextInfoResult(JsonResult, frozen=True, kw_only=True):
     context_info: SessionContextInfoValue | None
 
 
-class MetadataIsProcessingResult(JsonObject, frozen=True, kw_only=True):
+class MetadataIsProcessingResult(JsonResult, frozen=True, kw_only=True):
     processing: bool
 
 
-class MetadataRecomputeContextTokensResult(JsonObject, frozen=True, kw_only=True):
+class MetadataRecomputeContextTokensResult(JsonResult, frozen=True, kw_only=True):
     total_tokens: int
     messages_token_count: int
     system_token_count: int
 
 
-class MetadataRecordContextChangeResult(JsonObject, frozen=True, kw_only=True):
+class MetadataRecordContextChangeResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class MetadataSetWorkingDirectoryResult(JsonObject, frozen=True, kw_only=True):
+class MetadataSetWorkingDirectoryResult(JsonResult, frozen=True, kw_only=True):
     working_directory: str
 
 
@@ -75,22 +75,22 @@ class MetadataSnapshotRemoteMetadataRepository(JsonObject, frozen=True, kw_only=
     branch: str
 
 
-class SessionActivity(JsonObject, frozen=True, kw_only=True):
+class SessionActivity(JsonResult, frozen=True, kw_only=True):
     abortable: bool
     has_active_work: bool
 
 
 class SessionContextAttributionValue(JsonObject, frozen=True, kw_only=True):
     total_tokens: int
-    model_id: str
-    model_source: str
-    prompt_token_limit: int
-    limit: int
-    buffer_tokens: int
-    compaction_threshold: int
-    categories: SessionContextAttributionValueCategories
     entries: list[SessionContextAttributionValueEntries]
     compactions: SessionContextAttributionValueCompactions
+    model_id: str | None = None
+    model_source: str | None = None
+    prompt_token_limit: int | None = None
+    limit: int | None = None
+    buffer_tokens: int | None = None
+    compaction_threshold: int | None = None
+    categories: SessionContextAttributionValueCategories | None = None
 
 
 class SessionContextAttributionValueCategories(JsonObject, frozen=True, kw_only=True):
@@ -121,7 +121,6 @@ class SessionContextInfoValue(JsonObject, frozen=True, kw_only=True):
     system_tokens: int
     conversation_tokens: int
     tool_definitions_tokens: int
-    mcp_tools_tokens: int
     total_tokens: int
     prompt_token_limit: int
     compaction_threshold: int
@@ -129,9 +128,10 @@ class SessionContextInfoValue(JsonObject, frozen=True, kw_only=True):
     buffer_tokens: int
     provider: ModelProviderRef | None = None
     display_model_name: str | None = None
+    mcp_tools_tokens: int | None = None
 
 
-class SessionMetadataSnapshot(JsonObject, frozen=True, kw_only=True):
+class SessionMetadataSnapshot(JsonResult, frozen=True, kw_only=True):
     session_id: str
     start_time: str
     modified_time: str

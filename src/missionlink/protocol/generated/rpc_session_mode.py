@@ -11,12 +11,12 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ModelSwitchConfirmation,
 )
 from missionlink.protocol.generated.types_shared import SessionMode
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class ModeSetResult(JsonObject, frozen=True, kw_only=True):
+class ModeSetResult(JsonResult, frozen=True, kw_only=True):
     status: str
     model_changed: bool
     mode_applied: bool | None = None

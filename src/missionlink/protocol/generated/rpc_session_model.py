@@ -23,7 +23,7 @@ from missionlink.protocol.generated.types_shared import (
     ReasoningSummary,
     Verbosity,
 )
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -31,7 +31,7 @@ from missionlink.protocol.timeouts import DEFAULT, Timeout
 ModelSwitchAutoTierStatus: TypeAlias = Literal["unchanged", "pending"] | str
 
 
-class CurrentModel(JsonObject, frozen=True, kw_only=True):
+class CurrentModel(JsonResult, frozen=True, kw_only=True):
     model_id: str | None = None
     provider_id: str | None = None
     plan_base_model_id: str | None = None
@@ -43,11 +43,11 @@ class CurrentModel(JsonObject, frozen=True, kw_only=True):
     activating_auto_tier: AutoTier | None = None
 
 
-class ModelClearStartupSeedResult(JsonObject, frozen=True, kw_only=True):
+class ModelClearStartupSeedResult(JsonResult, frozen=True, kw_only=True):
     cleared: bool
 
 
-class ModelGetReasoningSummariesResult(JsonObject, frozen=True, kw_only=True):
+class ModelGetReasoningSummariesResult(JsonResult, frozen=True, kw_only=True):
     ready: bool
     experiment_settled: bool
     session_shows_summaries: bool
@@ -71,18 +71,18 @@ class ModelProviderDescriptor(JsonObject, frozen=True, kw_only=True):
     ordering: int
 
 
-class ModelSetAllowedModelsResult(JsonObject, frozen=True, kw_only=True):
+class ModelSetAllowedModelsResult(JsonResult, frozen=True, kw_only=True):
     allowed_models: list[str] | None = None
     effective_allowed_models: list[str] | None = None
     fallback_model: str | None = None
     model_id: str | None = None
 
 
-class ModelSetReasoningEffortResult(JsonObject, frozen=True, kw_only=True):
+class ModelSetReasoningEffortResult(JsonResult, frozen=True, kw_only=True):
     reasoning_effort: str
 
 
-class ModelSwitchAutoTierResult(JsonObject, frozen=True, kw_only=True):
+class ModelSwitchAutoTierResult(JsonResult, frozen=True, kw_only=True):
     status: ModelSwitchAutoTierStatus
     effective_auto_tier: AutoTier | None = None
     pending_auto_tier: AutoTier | None = None
@@ -90,7 +90,7 @@ class ModelSwitchAutoTierResult(JsonObject, frozen=True, kw_only=True):
     superseded_auto_tier: AutoTier | None = None
 
 
-class ModelSwitchToResult(JsonObject, frozen=True, kw_only=True):
+class ModelSwitchToResult(JsonResult, frozen=True, kw_only=True):
     queue_id: str | None = None
     model_id: str | None = None
     deferred: bool | None = None
@@ -103,12 +103,13 @@ class ModelSwitchToResult(JsonObject, frozen=True, kw_only=True):
     model_state: CurrentModel | None = None
 
 
-class SessionModelList(JsonObject, frozen=True, kw_only=True):
+class SessionModelList(JsonResult, frozen=True, kw_only=True):
     list_: list[Raw]
     providers: list[ModelProviderDescriptor] | None = None
     model_price_categories: list[SessionModelPriceCategory] | None = None
     quota_snapshots: dict[str, Raw] | None = None
     auto: AutoTierMetadata | None = None
+    resolved_auth_login: str | None = None
 
 
 class SessionModelPriceCategory(JsonObject, frozen=True, kw_only=True):

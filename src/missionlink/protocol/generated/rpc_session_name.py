@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class NameGetResult(JsonObject, frozen=True, kw_only=True):
+class NameGetResult(JsonResult, frozen=True, kw_only=True):
     name: str | None
 
 
-class NameSetAutoResult(JsonObject, frozen=True, kw_only=True):
+class NameSetAutoResult(JsonResult, frozen=True, kw_only=True):
     applied: bool
 
 

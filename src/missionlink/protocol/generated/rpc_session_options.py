@@ -19,7 +19,7 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ShellOptions,
 )
 from missionlink.protocol.generated.types_shared import SessionLimitsConfig, Verbosity
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -74,7 +74,7 @@ class SessionInstalledPluginSourceObject(JsonObject, frozen=True, kw_only=True):
     url: str | None = None
 
 
-class SessionUpdateOptionsResult(JsonObject, frozen=True, kw_only=True):
+class SessionUpdateOptionsResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     plugin_hook_count: int | None = None
 

@@ -15,7 +15,7 @@ from missionlink.protocol.generated.types_shared import (
     PermissionRule,
 )
 from missionlink.protocol.generated.types_user import UserToolSessionApproval
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonObject, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -43,12 +43,12 @@ PermissionsSetApproveAllSource: TypeAlias = (
 )
 
 
-class AllowAllPermissionSetResult(JsonObject, frozen=True, kw_only=True):
+class AllowAllPermissionSetResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     enabled: bool
 
 
-class AllowAllPermissionState(JsonObject, frozen=True, kw_only=True):
+class AllowAllPermissionState(JsonResult, frozen=True, kw_only=True):
     enabled: bool
 
 
@@ -58,7 +58,7 @@ class PendingPermissionRequest(OpenJsonObject, frozen=True, kw_only=True):
     recovery_episode_id: str | None = None
 
 
-class PendingPermissionRequestList(JsonObject, frozen=True, kw_only=True):
+class PendingPermissionRequestList(JsonResult, frozen=True, kw_only=True):
     items: list[PendingPermissionRequest]
 
 
@@ -323,7 +323,7 @@ class PermissionDecisionUserNotAvailable(
     kind: ClassVar[Literal["user-not-available"]] = "user-not-available"
 
 
-class PermissionLocationApplyResult(JsonObject, frozen=True, kw_only=True):
+class PermissionLocationApplyResult(JsonResult, frozen=True, kw_only=True):
     location_key: str
     location_type: PermissionLocationType
     changed: bool
@@ -332,12 +332,12 @@ class PermissionLocationApplyResult(JsonObject, frozen=True, kw_only=True):
     applied_rules: list[PermissionRule]
 
 
-class PermissionLocationResolveResult(JsonObject, frozen=True, kw_only=True):
+class PermissionLocationResolveResult(JsonResult, frozen=True, kw_only=True):
     location_key: str
     location_type: PermissionLocationType
 
 
-class PermissionPathsAllowedCheckResult(JsonObject, frozen=True, kw_only=True):
+class PermissionPathsAllowedCheckResult(JsonResult, frozen=True, kw_only=True):
     allowed: bool
 
 
@@ -348,17 +348,17 @@ class PermissionPathsConfig(JsonObject, frozen=True, kw_only=True):
     workspace_path: str | None = None
 
 
-class PermissionPathsList(JsonObject, frozen=True, kw_only=True):
+class PermissionPathsList(JsonResult, frozen=True, kw_only=True):
     directories: list[str]
     primary: str
     session_approved_paths: list[str] | None = None
 
 
-class PermissionPathsWorkspaceCheckResult(JsonObject, frozen=True, kw_only=True):
+class PermissionPathsWorkspaceCheckResult(JsonResult, frozen=True, kw_only=True):
     allowed: bool
 
 
-class PermissionRequestResult(JsonObject, frozen=True, kw_only=True):
+class PermissionRequestResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
@@ -392,15 +392,15 @@ class PermissionsConfigureAdditionalContentExclusionPolicyRuleSource(JsonObject,
     type: str
 
 
-class PermissionsConfigureResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsConfigureResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsFolderTrustAddTrustedResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsFolderTrustAddTrustedResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsGetModeResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsGetModeResult(JsonResult, frozen=True, kw_only=True):
     mode: PermissionMode
 
 
@@ -480,44 +480,44 @@ class PermissionsLocationsAddToolApprovalDetailsWrite(
     kind: ClassVar[Literal["write"]] = "write"
 
 
-class PermissionsLocationsAddToolApprovalResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsLocationsAddToolApprovalResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsModifyRulesResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsModifyRulesResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsNotifyPromptShownResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsNotifyPromptShownResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsPathsAddResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsPathsAddResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsPathsUpdatePrimaryResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsPathsUpdatePrimaryResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsResetSessionApprovalsResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsResetSessionApprovalsResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsSetApproveAllResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsSetApproveAllResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsSetModeResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsSetModeResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     mode: PermissionMode
 
 
-class PermissionsSetRequiredResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsSetRequiredResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class PermissionsUrlsSetUnrestrictedModeResult(JsonObject, frozen=True, kw_only=True):
+class PermissionsUrlsSetUnrestrictedModeResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 

@@ -4,22 +4,22 @@
 from __future__ import annotations
 
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class PlanReadResult(JsonObject, frozen=True, kw_only=True):
+class PlanReadResult(JsonResult, frozen=True, kw_only=True):
     exists: bool
     content: str | None
     path: str | None
 
 
-class PlanReadSqlTodosResult(JsonObject, frozen=True, kw_only=True):
+class PlanReadSqlTodosResult(JsonResult, frozen=True, kw_only=True):
     rows: list[PlanSqlTodosRow]
 
 
-class PlanReadSqlTodosWithDependenciesResult(JsonObject, frozen=True, kw_only=True):
+class PlanReadSqlTodosWithDependenciesResult(JsonResult, frozen=True, kw_only=True):
     rows: list[PlanSqlTodosRow]
     dependencies: list[PlanSqlTodoDependency]
 

@@ -16,7 +16,7 @@ from missionlink.protocol.generated.types_rpc_marketplace import (
     MarketplaceRemoveResult,
 )
 from missionlink.protocol.generated.types_rpc_plugin import PluginInstallResult, PluginUpdateResult
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -48,11 +48,11 @@ class Plugin(JsonObject, frozen=True, kw_only=True):
     installed: bool | None = None
 
 
-class PluginList(JsonObject, frozen=True, kw_only=True):
+class PluginList(JsonResult, frozen=True, kw_only=True):
     plugins: list[Plugin]
 
 
-class SessionPluginsRetryManagedResult(JsonObject, frozen=True, kw_only=True):
+class SessionPluginsRetryManagedResult(JsonResult, frozen=True, kw_only=True):
     plugins: list[ManagedPluginRetryEntry]
 
 

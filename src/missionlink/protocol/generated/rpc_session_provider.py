@@ -14,16 +14,16 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ProviderEndpointWireApi,
     ProviderModelConfig,
 )
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class ProviderAddResult(JsonObject, frozen=True, kw_only=True):
+class ProviderAddResult(JsonResult, frozen=True, kw_only=True):
     models: list[Raw]
 
 
-class ProviderEndpoint(JsonObject, frozen=True, kw_only=True):
+class ProviderEndpoint(JsonResult, frozen=True, kw_only=True):
     type: ProviderEndpointType
     base_url: str
     headers: dict[str, str]
@@ -40,13 +40,13 @@ class ProviderSessionToken(JsonObject, frozen=True, kw_only=True):
     expires_at: str | None = None
 
 
-class ProviderSyncResult(JsonObject, frozen=True, kw_only=True):
+class ProviderSyncResult(JsonResult, frozen=True, kw_only=True):
     models: list[Raw]
     selection_ids: list[str]
     model_deselected: bool | None = None
 
 
-class ProviderWithdrawResult(JsonObject, frozen=True, kw_only=True):
+class ProviderWithdrawResult(JsonResult, frozen=True, kw_only=True):
     withdrawn: list[str]
     providers_removed: list[str]
     model_deselected: bool | None = None

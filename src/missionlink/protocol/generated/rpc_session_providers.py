@@ -15,7 +15,7 @@ from missionlink.protocol.generated.types_rpc_shared import (
     ProviderEndpointWireApi,
     ProviderModelConfig,
 )
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonObject
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -44,7 +44,7 @@ class DiscoveredModel(JsonObject, frozen=True, kw_only=True):
     size_bytes: int | None = None
 
 
-class DiscoveredModelList(JsonObject, frozen=True, kw_only=True):
+class DiscoveredModelList(JsonResult, frozen=True, kw_only=True):
     outcome: ModelProviderOperationOutcome
     models: list[DiscoveredModel]
 
@@ -59,7 +59,7 @@ class ModelArtifactDetails(JsonObject, frozen=True, kw_only=True):
     tokenizer: str | None = None
 
 
-class ModelProviderAdapterCatalog(JsonObject, frozen=True, kw_only=True):
+class ModelProviderAdapterCatalog(JsonResult, frozen=True, kw_only=True):
     providers: list[ModelProviderAdapterDescriptor]
 
 
@@ -90,7 +90,7 @@ class ModelProviderAutomaticDiscoveryPolicy(JsonObject, frozen=True, kw_only=Tru
     requires_trust: bool
 
 
-class ModelProviderConfigurationPlan(JsonObject, frozen=True, kw_only=True):
+class ModelProviderConfigurationPlan(JsonResult, frozen=True, kw_only=True):
     provider: NamedProviderConfig
     model: ProviderModelConfig
     selection_id: str
@@ -99,7 +99,7 @@ class ModelProviderConfigurationPlan(JsonObject, frozen=True, kw_only=True):
     warnings: list[ModelProviderWarning]
 
 
-class ModelProviderDiscoverResult(JsonObject, frozen=True, kw_only=True):
+class ModelProviderDiscoverResult(JsonResult, frozen=True, kw_only=True):
     outcome: ModelProviderOperationOutcome
     instances: list[ModelProviderInstance]
 
@@ -134,7 +134,7 @@ class ModelProviderProvenance(JsonObject, frozen=True, kw_only=True):
     owner_display_name: str | None = None
 
 
-class ModelProviderStatus(JsonObject, frozen=True, kw_only=True):
+class ModelProviderStatus(JsonResult, frozen=True, kw_only=True):
     outcome: ModelProviderOperationOutcome
     instance: ModelProviderInstance
     status: str

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_attachment import Attachment
 from missionlink.protocol.generated.types_rpc_shared import SendAgentMode, SendMode
-from missionlink.protocol.model import JsonObject, OpenJsonObject
+from missionlink.protocol.model import JsonObject, JsonResult, OpenJsonObject
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -18,28 +18,28 @@ from missionlink.protocol.timeouts import DEFAULT, Timeout
 QueuePendingItemsKind: TypeAlias = Literal["message", "command"] | str
 
 
-class QueueBeginDeferredIdleDrainResult(JsonObject, frozen=True, kw_only=True):
+class QueueBeginDeferredIdleDrainResult(JsonResult, frozen=True, kw_only=True):
     should_drain: bool
 
 
-class QueueDuplicateAtResult(JsonObject, frozen=True, kw_only=True):
+class QueueDuplicateAtResult(JsonResult, frozen=True, kw_only=True):
     id: str
 
 
-class QueueEnqueueResumePendingResult(JsonObject, frozen=True, kw_only=True):
+class QueueEnqueueResumePendingResult(JsonResult, frozen=True, kw_only=True):
     queued: bool
 
 
-class QueueFinishDeferredIdleDrainResult(JsonObject, frozen=True, kw_only=True):
+class QueueFinishDeferredIdleDrainResult(JsonResult, frozen=True, kw_only=True):
     action: str
     aborted: bool
 
 
-class QueueHasPendingResult(JsonObject, frozen=True, kw_only=True):
+class QueueHasPendingResult(JsonResult, frozen=True, kw_only=True):
     has_pending: bool
 
 
-class QueueInsertAtResult(JsonObject, frozen=True, kw_only=True):
+class QueueInsertAtResult(JsonResult, frozen=True, kw_only=True):
     id: str
 
 
@@ -58,7 +58,7 @@ class QueueInsertMessage(OpenJsonObject, frozen=True, kw_only=True):
     delivery: str | None = None
 
 
-class QueueMoveItemResult(JsonObject, frozen=True, kw_only=True):
+class QueueMoveItemResult(JsonResult, frozen=True, kw_only=True):
     changed: bool
 
 
@@ -71,26 +71,26 @@ class QueuePendingItems(JsonObject, frozen=True, kw_only=True):
     source: str | None = None
 
 
-class QueuePendingItemsResult(JsonObject, frozen=True, kw_only=True):
+class QueuePendingItemsResult(JsonResult, frozen=True, kw_only=True):
     items: list[QueuePendingItems]
     steering_messages: list[str]
     in_flight_steering_count: int | None = None
     withdrawable_turn_message_id: str | None = None
 
 
-class QueueRemoveAtResult(JsonObject, frozen=True, kw_only=True):
+class QueueRemoveAtResult(JsonResult, frozen=True, kw_only=True):
     removed: bool
 
 
-class QueueRemoveMostRecentResult(JsonObject, frozen=True, kw_only=True):
+class QueueRemoveMostRecentResult(JsonResult, frozen=True, kw_only=True):
     removed: bool
 
 
-class QueueSendNowResult(JsonObject, frozen=True, kw_only=True):
+class QueueSendNowResult(JsonResult, frozen=True, kw_only=True):
     steered: bool
 
 
-class QueueSnapshotResult(JsonObject, frozen=True, kw_only=True):
+class QueueSnapshotResult(JsonResult, frozen=True, kw_only=True):
     items: list[QueuePendingItems]
     steering_messages: list[str]
     in_flight_model_change_id: str | None = None
@@ -98,11 +98,11 @@ class QueueSnapshotResult(JsonObject, frozen=True, kw_only=True):
     steering_message_orders: list[int] | None = None
 
 
-class QueueUpdateTextResult(JsonObject, frozen=True, kw_only=True):
+class QueueUpdateTextResult(JsonResult, frozen=True, kw_only=True):
     updated: bool
 
 
-class QueueWithdrawMessageResult(JsonObject, frozen=True, kw_only=True):
+class QueueWithdrawMessageResult(JsonResult, frozen=True, kw_only=True):
     removed: bool
     interrupted: bool
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from missionlink.protocol.generated.types_provider import ProviderQuotaState
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -30,7 +30,7 @@ class SessionQuotaDelegateWarning(JsonObject, frozen=True, kw_only=True):
     url: str
 
 
-class SessionQuotaProjection(JsonObject, frozen=True, kw_only=True):
+class SessionQuotaProjection(JsonResult, frozen=True, kw_only=True):
     snapshots: dict[str, SessionQuotaSnapshot]
     is_free_user: bool
     is_tbb_user: bool

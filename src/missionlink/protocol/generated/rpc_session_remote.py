@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -15,12 +15,12 @@ from missionlink.protocol.timeouts import DEFAULT, Timeout
 RemoteSessionMode: TypeAlias = Literal["off", "export", "on"] | str
 
 
-class RemoteEnableResult(JsonObject, frozen=True, kw_only=True):
+class RemoteEnableResult(JsonResult, frozen=True, kw_only=True):
     remote_steerable: bool
     url: str | None = None
 
 
-class RemoteNotifySteerableChangedResult(JsonObject, frozen=True, kw_only=True):
+class RemoteNotifySteerableChangedResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 

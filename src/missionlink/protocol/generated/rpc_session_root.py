@@ -12,7 +12,7 @@ from missionlink.protocol.generated.types_attachment import Attachment
 from missionlink.protocol.generated.types_rpc_shared import SendAgentMode, SendMode
 from missionlink.protocol.generated.types_shared import AbortReason, ShutdownType
 from missionlink.protocol.history import SessionEvent
-from missionlink.protocol.model import JsonObject, OpenJsonObject
+from missionlink.protocol.model import JsonObject, JsonResult, OpenJsonObject, OpenJsonResult
 from missionlink.protocol.namespace import RootNamespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -70,12 +70,12 @@ if TYPE_CHECKING:
 SessionLogLevel: TypeAlias = Literal["info", "warning", "error"] | str
 
 
-class AbortResult(JsonObject, frozen=True, kw_only=True):
+class AbortResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     error: str | None = None
 
 
-class InterruptMainTurnResult(JsonObject, frozen=True, kw_only=True):
+class InterruptMainTurnResult(JsonResult, frozen=True, kw_only=True):
     interrupted: bool
 
 
@@ -86,7 +86,7 @@ class JsonSchemaResponseFormat(JsonObject, frozen=True, kw_only=True):
     strict: bool | None = None
 
 
-class LogResult(JsonObject, frozen=True, kw_only=True):
+class LogResult(JsonResult, frozen=True, kw_only=True):
     event_id: str
 
 
@@ -104,25 +104,25 @@ class SendMessageItem(OpenJsonObject, frozen=True, kw_only=True):
     source: str | None = None
 
 
-class SendMessagesResult(JsonObject, frozen=True, kw_only=True):
+class SendMessagesResult(JsonResult, frozen=True, kw_only=True):
     message_ids: list[str]
 
 
-class SendResult(JsonObject, frozen=True, kw_only=True):
+class SendResult(JsonResult, frozen=True, kw_only=True):
     message_id: str
 
 
-class SessionDestroyResult(JsonObject, frozen=True, kw_only=True):
+class SessionDestroyResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     error: str | None = None
 
 
-class SessionDetachResult(JsonObject, frozen=True, kw_only=True):
+class SessionDetachResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     error: str | None = None
 
 
-class SessionGetMessagesResult(OpenJsonObject, frozen=True, kw_only=True):
+class SessionGetMessagesResult(OpenJsonResult, frozen=True, kw_only=True):
     events: list[SessionEvent]
 
 

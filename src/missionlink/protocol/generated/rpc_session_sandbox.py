@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import PermissionDecisionContext
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -17,22 +17,22 @@ class SandboxCredentialSuggestion(JsonObject, frozen=True, kw_only=True):
     suggested_inject_hosts: list[str]
 
 
-class SandboxCredentialSuggestionsResult(JsonObject, frozen=True, kw_only=True):
+class SandboxCredentialSuggestionsResult(JsonResult, frozen=True, kw_only=True):
     suggestions: list[SandboxCredentialSuggestion]
 
 
-class SandboxDisableForSessionResult(JsonObject, frozen=True, kw_only=True):
+class SandboxDisableForSessionResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     enabled: bool
 
 
-class SandboxEnforcementStatus(JsonObject, frozen=True, kw_only=True):
+class SandboxEnforcementStatus(JsonResult, frozen=True, kw_only=True):
     required: bool
     blocked: bool
     reason: str | None = None
 
 
-class SandboxGrantPathForRequestResult(JsonObject, frozen=True, kw_only=True):
+class SandboxGrantPathForRequestResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class ScheduleAddResult(JsonObject, frozen=True, kw_only=True):
+class ScheduleAddResult(JsonResult, frozen=True, kw_only=True):
     entry: ScheduleEntry | None = None
     error: str | None = None
 
@@ -29,15 +29,15 @@ class ScheduleEntry(JsonObject, frozen=True, kw_only=True):
     display_prompt: str | None = None
 
 
-class ScheduleHasSelfPacedResult(JsonObject, frozen=True, kw_only=True):
+class ScheduleHasSelfPacedResult(JsonResult, frozen=True, kw_only=True):
     has_self_paced: bool
 
 
-class ScheduleList(JsonObject, frozen=True, kw_only=True):
+class ScheduleList(JsonResult, frozen=True, kw_only=True):
     entries: list[ScheduleEntry]
 
 
-class ScheduleStopResult(JsonObject, frozen=True, kw_only=True):
+class ScheduleStopResult(JsonResult, frozen=True, kw_only=True):
     entry: ScheduleEntry | None = None
 
 

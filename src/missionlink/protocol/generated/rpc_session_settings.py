@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -31,7 +31,7 @@ class SessionSettingsBuiltInToolAvailabilitySnapshot(JsonObject, frozen=True, kw
     create_pull_request: bool | None = None
 
 
-class SessionSettingsEvaluatePredicateResult(JsonObject, frozen=True, kw_only=True):
+class SessionSettingsEvaluatePredicateResult(JsonResult, frozen=True, kw_only=True):
     enabled: bool
 
 
@@ -68,7 +68,7 @@ class SessionSettingsRepoSnapshot(JsonObject, frozen=True, kw_only=True):
     pr_commit_count: float | None = None
 
 
-class SessionSettingsSnapshot(JsonObject, frozen=True, kw_only=True):
+class SessionSettingsSnapshot(JsonResult, frozen=True, kw_only=True):
     repo: SessionSettingsRepoSnapshot
     model: SessionSettingsModelSnapshot
     validation: SessionSettingsValidationSnapshot

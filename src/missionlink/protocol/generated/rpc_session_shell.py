@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -15,19 +15,19 @@ from missionlink.protocol.timeouts import DEFAULT, Timeout
 ShellKillSignal: TypeAlias = Literal["SIGTERM", "SIGKILL", "SIGINT"] | str
 
 
-class CancelUserRequestedShellCommandResult(JsonObject, frozen=True, kw_only=True):
+class CancelUserRequestedShellCommandResult(JsonResult, frozen=True, kw_only=True):
     cancelled: bool
 
 
-class ShellExecResult(JsonObject, frozen=True, kw_only=True):
+class ShellExecResult(JsonResult, frozen=True, kw_only=True):
     process_id: str
 
 
-class ShellKillResult(JsonObject, frozen=True, kw_only=True):
+class ShellKillResult(JsonResult, frozen=True, kw_only=True):
     killed: bool
 
 
-class UserRequestedShellCommandResult(JsonObject, frozen=True, kw_only=True):
+class UserRequestedShellCommandResult(JsonResult, frozen=True, kw_only=True):
     tool_call_id: str
     success: bool
     output: str

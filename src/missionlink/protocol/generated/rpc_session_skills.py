@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 from missionlink.protocol.generated.types_shared import SkillSource
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -22,11 +22,11 @@ class Skill(JsonObject, frozen=True, kw_only=True):
     argument_hint: str | None = None
 
 
-class SkillList(JsonObject, frozen=True, kw_only=True):
+class SkillList(JsonResult, frozen=True, kw_only=True):
     skills: list[Skill]
 
 
-class SkillsGetInvokedResult(JsonObject, frozen=True, kw_only=True):
+class SkillsGetInvokedResult(JsonResult, frozen=True, kw_only=True):
     skills: list[SkillsInvokedSkill]
 
 
@@ -39,7 +39,7 @@ class SkillsInvokedSkill(JsonObject, frozen=True, kw_only=True):
     disable_model_invocation: bool | None = None
 
 
-class SkillsLoadDiagnostics(JsonObject, frozen=True, kw_only=True):
+class SkillsLoadDiagnostics(JsonResult, frozen=True, kw_only=True):
     warnings: list[str]
     errors: list[str]
 

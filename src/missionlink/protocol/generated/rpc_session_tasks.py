@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from msgspec import UNSET, Raw, UnsetType
 
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonObject, open_union
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -120,7 +120,7 @@ class TaskInfo(OpenJsonObject, frozen=True, kw_only=True):
     pid: int | None = None
 
 
-class TaskList(JsonObject, frozen=True, kw_only=True):
+class TaskList(JsonResult, frozen=True, kw_only=True):
     tasks: list[TaskInfo]
 
 
@@ -148,62 +148,62 @@ class TaskShellOutputExit(JsonObject, frozen=True, kw_only=True):
     exit_code: int | None = None
 
 
-class TasksCancelResult(JsonObject, frozen=True, kw_only=True):
+class TasksCancelResult(JsonResult, frozen=True, kw_only=True):
     cancelled: bool
 
 
-class TasksGetCurrentPromotableResult(JsonObject, frozen=True, kw_only=True):
+class TasksGetCurrentPromotableResult(JsonResult, frozen=True, kw_only=True):
     task: TaskInfo | None = None
 
 
-class TasksGetProgressResult(JsonObject, frozen=True, kw_only=True):
+class TasksGetProgressResult(JsonResult, frozen=True, kw_only=True):
     progress: TaskProgressValue | None
 
 
-class TasksPromoteCurrentToBackgroundResult(JsonObject, frozen=True, kw_only=True):
+class TasksPromoteCurrentToBackgroundResult(JsonResult, frozen=True, kw_only=True):
     task: TaskInfo | None = None
 
 
-class TasksPromoteToBackgroundResult(JsonObject, frozen=True, kw_only=True):
+class TasksPromoteToBackgroundResult(JsonResult, frozen=True, kw_only=True):
     promoted: bool
 
 
-class TasksReadOutputResult(JsonObject, frozen=True, kw_only=True):
+class TasksReadOutputResult(JsonResult, frozen=True, kw_only=True):
     text: str
     cursor: str
     exit: TaskShellOutputExit | None = None
 
 
-class TasksRefreshResult(JsonObject, frozen=True, kw_only=True):
+class TasksRefreshResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class TasksRegisterResult(JsonObject, frozen=True, kw_only=True):
+class TasksRegisterResult(JsonResult, frozen=True, kw_only=True):
     task: TaskClientInfo
     created: bool
     reclaimed: bool
 
 
-class TasksRemoveResult(JsonObject, frozen=True, kw_only=True):
+class TasksRemoveResult(JsonResult, frozen=True, kw_only=True):
     removed: bool
 
 
-class TasksSendMessageResult(JsonObject, frozen=True, kw_only=True):
+class TasksSendMessageResult(JsonResult, frozen=True, kw_only=True):
     sent: bool
     error: str | None = None
 
 
-class TasksStartAgentResult(JsonObject, frozen=True, kw_only=True):
+class TasksStartAgentResult(JsonResult, frozen=True, kw_only=True):
     agent_id: str
 
 
-class TasksUpdateResult(JsonObject, frozen=True, kw_only=True):
+class TasksUpdateResult(JsonResult, frozen=True, kw_only=True):
     task: TaskClientInfo
     applied: bool
     duplicate: bool
 
 
-class TasksWaitForPendingResult(JsonObject, frozen=True, kw_only=True):
+class TasksWaitForPendingResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 

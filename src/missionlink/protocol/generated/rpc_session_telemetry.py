@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 
-class SessionTelemetryEngagement(JsonObject, frozen=True, kw_only=True):
+class SessionTelemetryEngagement(JsonResult, frozen=True, kw_only=True):
     engagement_id: str | None = None
 
 

@@ -10,7 +10,14 @@ from msgspec import UNSET, Raw, UnsetType, field
 
 from missionlink.protocol.generated.types_rpc_shared import BuiltinToolSafeForTelemetryObject
 from missionlink.protocol.generated.types_shared import AgentModelPolicy, TaskBlocker, TaskCompletionOutcome
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
+from missionlink.protocol.model import (
+    JsonObject,
+    JsonResult,
+    Maybe,
+    OpenJsonObject,
+    OpenJsonResult,
+    open_union,
+)
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -150,7 +157,7 @@ class ExternalToolTextResultForLlmContentText(
     text: str
 
 
-class HandlePendingToolCallResult(JsonObject, frozen=True, kw_only=True):
+class HandlePendingToolCallResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
@@ -163,7 +170,7 @@ class PendingExternalToolRequest(OpenJsonObject, frozen=True, kw_only=True):
     agent_id: str | None = None
 
 
-class PendingExternalToolRequestList(JsonObject, frozen=True, kw_only=True):
+class PendingExternalToolRequestList(JsonResult, frozen=True, kw_only=True):
     items: list[PendingExternalToolRequest]
 
 
@@ -200,7 +207,7 @@ class SubagentSettingsValue(JsonObject, frozen=True, kw_only=True):
     max_depth: int | None = None
 
 
-class TaskCompleteData(JsonObject, frozen=True, kw_only=True):
+class TaskCompleteData(JsonResult, frozen=True, kw_only=True):
     summary: str | None = None
     success: bool | None = None
     outcome: TaskCompletionOutcome | None = None
@@ -244,7 +251,7 @@ class ToolResultNewMessage(JsonObject, frozen=True, kw_only=True):
     source: str
 
 
-class ToolResultObject(OpenJsonObject, frozen=True, kw_only=True):
+class ToolResultObject(OpenJsonResult, frozen=True, kw_only=True):
     text_result_for_llm: str
     result_type: ToolResultType
     binary_results_for_llm: list[ExternalToolTextResultForLlmBinaryResultsForLlm] | None = None
@@ -264,19 +271,19 @@ class ToolResultObject(OpenJsonObject, frozen=True, kw_only=True):
     task_completion_decision: TaskCompletionDecision | None = None
 
 
-class ToolsGetBuiltinDescriptorsResult(JsonObject, frozen=True, kw_only=True):
+class ToolsGetBuiltinDescriptorsResult(JsonResult, frozen=True, kw_only=True):
     tools: list[BuiltinToolDescriptor]
 
 
-class ToolsGetCurrentMetadataResult(JsonObject, frozen=True, kw_only=True):
+class ToolsGetCurrentMetadataResult(JsonResult, frozen=True, kw_only=True):
     tools: list[CurrentToolMetadata] | None
 
 
-class ToolsInitializeAndValidateResult(JsonObject, frozen=True, kw_only=True):
+class ToolsInitializeAndValidateResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class ToolsSetResult(JsonObject, frozen=True, kw_only=True):
+class ToolsSetResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
@@ -290,7 +297,7 @@ class ToolsShellDescriptorConfig(JsonObject, frozen=True, kw_only=True):
     description_lines: list[str]
 
 
-class ToolsUpdateSubagentSettingsResult(JsonObject, frozen=True, kw_only=True):
+class ToolsUpdateSubagentSettingsResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 

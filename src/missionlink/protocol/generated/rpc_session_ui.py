@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, Raw, UnsetType, field
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -30,13 +30,13 @@ class UIElicitationArrayAnyOfFieldItemsAnyOf(JsonObject, frozen=True, kw_only=Tr
     title: str
 
 
-class UIElicitationResponse(JsonObject, frozen=True, kw_only=True):
+class UIElicitationResponse(JsonResult, frozen=True, kw_only=True):
     action: UIElicitationResponseAction
     content: dict[str, str | float | bool | list[str]] | None = None
     meta: dict[str, Raw] | None = field(default=None, name="_meta")
 
 
-class UIElicitationResult(JsonObject, frozen=True, kw_only=True):
+class UIElicitationResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
@@ -75,7 +75,7 @@ class UIElicitationStringOneOfFieldOneOf(JsonObject, frozen=True, kw_only=True):
     title: str
 
 
-class UIEphemeralQueryResult(JsonObject, frozen=True, kw_only=True):
+class UIEphemeralQueryResult(JsonResult, frozen=True, kw_only=True):
     answer: str
 
 
@@ -87,11 +87,11 @@ class UIExitPlanModeResponse(JsonObject, frozen=True, kw_only=True):
     defer_implementation: bool | None = None
 
 
-class UIHandlePendingResult(JsonObject, frozen=True, kw_only=True):
+class UIHandlePendingResult(JsonResult, frozen=True, kw_only=True):
     success: bool
 
 
-class UIRegisterDirectAutoModeSwitchHandlerResult(JsonObject, frozen=True, kw_only=True):
+class UIRegisterDirectAutoModeSwitchHandlerResult(JsonResult, frozen=True, kw_only=True):
     handle: str
 
 
@@ -101,7 +101,7 @@ class UISessionLimitsExhaustedResponse(JsonObject, frozen=True, kw_only=True):
     max_ai_credits: float | None = None
 
 
-class UIUnregisterDirectAutoModeSwitchHandlerResult(JsonObject, frozen=True, kw_only=True):
+class UIUnregisterDirectAutoModeSwitchHandlerResult(JsonResult, frozen=True, kw_only=True):
     unregistered: bool
 
 

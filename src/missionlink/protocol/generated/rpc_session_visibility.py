@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -13,13 +13,13 @@ from missionlink.protocol.timeouts import DEFAULT, Timeout
 SessionVisibilityStatus: TypeAlias = Literal["repo", "unshared"] | str
 
 
-class VisibilityGetResult(JsonObject, frozen=True, kw_only=True):
+class VisibilityGetResult(JsonResult, frozen=True, kw_only=True):
     synced: bool
     status: SessionVisibilityStatus | None = None
     share_url: str | None = None
 
 
-class VisibilitySetResult(JsonObject, frozen=True, kw_only=True):
+class VisibilitySetResult(JsonResult, frozen=True, kw_only=True):
     synced: bool
     status: SessionVisibilityStatus | None = None
     share_url: str | None = None

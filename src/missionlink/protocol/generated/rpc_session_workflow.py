@@ -10,7 +10,14 @@ from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import WorkflowAckResult
 from missionlink.protocol.generated.types_shared import ContextTier
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
+from missionlink.protocol.model import (
+    JsonObject,
+    JsonResult,
+    Maybe,
+    OpenJsonObject,
+    OpenJsonResult,
+    open_union,
+)
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -43,7 +50,7 @@ class WorkflowAgentOptions(OpenJsonObject, frozen=True, kw_only=True):
     agent: str | None = None
 
 
-class WorkflowAgentResult(OpenJsonObject, frozen=True, kw_only=True):
+class WorkflowAgentResult(OpenJsonResult, frozen=True, kw_only=True):
     result: Maybe[Raw] = None
 
 
@@ -76,12 +83,12 @@ class WorkflowDeclaredLimits(JsonObject, frozen=True, kw_only=True):
     max_ai_credits: float | None = None
 
 
-class WorkflowJournalGetResult(OpenJsonObject, frozen=True, kw_only=True):
+class WorkflowJournalGetResult(OpenJsonResult, frozen=True, kw_only=True):
     hit: bool
     result_json: Maybe[Raw] = None
 
 
-class WorkflowListRunsResult(JsonObject, frozen=True, kw_only=True):
+class WorkflowListRunsResult(JsonResult, frozen=True, kw_only=True):
     runs: list[WorkflowRunSummary]
     oldest_seq: int | None = None
     newest_seq: int | None = None
@@ -95,7 +102,7 @@ class WorkflowLogLine(JsonObject, frozen=True, kw_only=True):
     text: str
 
 
-class WorkflowPauseCheckpointResult(JsonObject, frozen=True, kw_only=True):
+class WorkflowPauseCheckpointResult(JsonResult, frozen=True, kw_only=True):
     action: WorkflowPauseCheckpointAction
 
 
@@ -133,7 +140,7 @@ class WorkflowProgressLine(JsonObject, frozen=True, kw_only=True):
     text: str
 
 
-class WorkflowProgressPage(JsonObject, frozen=True, kw_only=True):
+class WorkflowProgressPage(JsonResult, frozen=True, kw_only=True):
     records: list[WorkflowProgressLine]
     oldest_seq: int | None
     newest_seq: int | None
@@ -142,7 +149,7 @@ class WorkflowProgressPage(JsonObject, frozen=True, kw_only=True):
     revision: int
 
 
-class WorkflowResumeResult(JsonObject, frozen=True, kw_only=True):
+class WorkflowResumeResult(JsonResult, frozen=True, kw_only=True):
     workflow_name: str
     run: WorkflowRunResult
 
@@ -153,7 +160,7 @@ class WorkflowRunConsumed(JsonObject, frozen=True, kw_only=True):
     nano_aiu: int
 
 
-class WorkflowRunDetail(JsonObject, frozen=True, kw_only=True):
+class WorkflowRunDetail(JsonResult, frozen=True, kw_only=True):
     run_id: str
     workflow_name: str
     description: str
@@ -235,7 +242,7 @@ class WorkflowRunOptions(JsonObject, frozen=True, kw_only=True):
     resume_from_run_id: str | None = None
 
 
-class WorkflowRunResult(OpenJsonObject, frozen=True, kw_only=True):
+class WorkflowRunResult(OpenJsonResult, frozen=True, kw_only=True):
     run_id: str
     status: WorkflowRunStatus
     attempt: int | None = None

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from msgspec import UNSET, Raw, UnsetType
 
 from missionlink.protocol.generated.types_rpc_shared import HistoryRewindUnavailableReason
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 from missionlink.protocol.namespace import Namespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -32,7 +32,7 @@ class WorkspaceDiffFileChange(JsonObject, frozen=True, kw_only=True):
     contents: WorkspaceDiffContents | None = None
 
 
-class WorkspaceDiffResult(JsonObject, frozen=True, kw_only=True):
+class WorkspaceDiffResult(JsonResult, frozen=True, kw_only=True):
     requested_mode: WorkspaceDiffMode
     mode: WorkspaceDiffMode
     changes: list[WorkspaceDiffFileChange]
@@ -41,12 +41,12 @@ class WorkspaceDiffResult(JsonObject, frozen=True, kw_only=True):
     unavailable_reason: HistoryRewindUnavailableReason | None = None
 
 
-class WorkspacesAddSummaryResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesAddSummaryResult(JsonResult, frozen=True, kw_only=True):
     summary: dict[str, Raw] | None = None
     workspace: dict[str, Raw] | None = None
 
 
-class WorkspacesAutopilotObjectiveExistsResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesAutopilotObjectiveExistsResult(JsonResult, frozen=True, kw_only=True):
     exists: bool
 
 
@@ -56,11 +56,11 @@ class WorkspacesCheckpoints(JsonObject, frozen=True, kw_only=True):
     filename: str
 
 
-class WorkspacesDeleteAutopilotObjectiveResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesDeleteAutopilotObjectiveResult(JsonResult, frozen=True, kw_only=True):
     deleted: bool
 
 
-class WorkspacesGetWorkspaceResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesGetWorkspaceResult(JsonResult, frozen=True, kw_only=True):
     workspace: WorkspacesGetWorkspaceResultWorkspace | None
     path: str | None = None
 
@@ -86,27 +86,27 @@ class WorkspacesGetWorkspaceResultWorkspace(JsonObject, frozen=True, kw_only=Tru
     fork_count: int | None = None
 
 
-class WorkspacesListCheckpointsResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesListCheckpointsResult(JsonResult, frozen=True, kw_only=True):
     checkpoints: list[WorkspacesCheckpoints]
 
 
-class WorkspacesListFilesResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesListFilesResult(JsonResult, frozen=True, kw_only=True):
     files: list[str]
 
 
-class WorkspacesReadAutopilotObjectiveResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesReadAutopilotObjectiveResult(JsonResult, frozen=True, kw_only=True):
     content: str | None
 
 
-class WorkspacesReadCheckpointResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesReadCheckpointResult(JsonResult, frozen=True, kw_only=True):
     content: str | None
 
 
-class WorkspacesReadFileResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesReadFileResult(JsonResult, frozen=True, kw_only=True):
     content: str
 
 
-class WorkspacesSaveLargePasteResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesSaveLargePasteResult(JsonResult, frozen=True, kw_only=True):
     saved: WorkspacesSaveLargePasteResultSaved | None
 
 
@@ -116,7 +116,7 @@ class WorkspacesSaveLargePasteResultSaved(JsonObject, frozen=True, kw_only=True)
     size_bytes: int
 
 
-class WorkspacesStatFileResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesStatFileResult(JsonResult, frozen=True, kw_only=True):
     is_file: bool
     is_directory: bool
     size: float
@@ -124,7 +124,7 @@ class WorkspacesStatFileResult(JsonObject, frozen=True, kw_only=True):
     birthtime_ms: float
 
 
-class WorkspacesWriteAutopilotObjectiveResult(JsonObject, frozen=True, kw_only=True):
+class WorkspacesWriteAutopilotObjectiveResult(JsonResult, frozen=True, kw_only=True):
     operation: str
 
 

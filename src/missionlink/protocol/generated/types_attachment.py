@@ -53,6 +53,7 @@ class AttachmentFile(JsonObject, frozen=True, kw_only=True, tag_field="type", ta
     byte_length: int | None = None
     omitted_reason: OmittedBinaryOmittedReason | None = None
     tagged_files_entry: str | None = None
+    data: str | None = None
 
 
 class AttachmentFileLineRange(JsonObject, frozen=True, kw_only=True):

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 
 
-class MarketplaceAddResult(JsonObject, frozen=True, kw_only=True):
+class MarketplaceAddResult(JsonResult, frozen=True, kw_only=True):
     name: str
 
 
-class MarketplaceBrowseResult(JsonObject, frozen=True, kw_only=True):
+class MarketplaceBrowseResult(JsonResult, frozen=True, kw_only=True):
     plugins: list[MarketplacePluginInfo]
 
 
@@ -23,7 +23,7 @@ class MarketplaceInfo(JsonObject, frozen=True, kw_only=True):
     available: bool | None = None
 
 
-class MarketplaceListResult(JsonObject, frozen=True, kw_only=True):
+class MarketplaceListResult(JsonResult, frozen=True, kw_only=True):
     marketplaces: list[MarketplaceInfo]
 
 
@@ -38,10 +38,10 @@ class MarketplaceRefreshEntry(JsonObject, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class MarketplaceRefreshResult(JsonObject, frozen=True, kw_only=True):
+class MarketplaceRefreshResult(JsonResult, frozen=True, kw_only=True):
     results: list[MarketplaceRefreshEntry]
 
 
-class MarketplaceRemoveResult(JsonObject, frozen=True, kw_only=True):
+class MarketplaceRemoveResult(JsonResult, frozen=True, kw_only=True):
     removed: bool
     dependent_plugins: list[str] | None = None

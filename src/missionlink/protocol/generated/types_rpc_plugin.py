@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from missionlink.protocol.generated.types_rpc_installed import InstalledPluginInfo
 from missionlink.protocol.generated.types_rpc_shared import InstallationCatalogueIdentity
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 
 
 PluginInstallStagingMode: TypeAlias = Literal["external", "destination_sibling"] | str
@@ -21,7 +21,7 @@ class PluginInstallPlan(JsonObject, frozen=True, kw_only=True):
     review: PluginInstallationReview
 
 
-class PluginInstallResult(JsonObject, frozen=True, kw_only=True):
+class PluginInstallResult(JsonResult, frozen=True, kw_only=True):
     plugin: InstalledPluginInfo
     skills_installed: int
     staging_mode: PluginInstallStagingMode | None = None
@@ -75,7 +75,7 @@ class PluginInstallationSource(JsonObject, frozen=True, kw_only=True):
     bundle_digest: str
 
 
-class PluginUpdateResult(JsonObject, frozen=True, kw_only=True):
+class PluginUpdateResult(JsonResult, frozen=True, kw_only=True):
     skills_installed: int
     previous_version: str | None = None
     new_version: str | None = None

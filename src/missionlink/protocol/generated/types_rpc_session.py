@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from missionlink.protocol.generated.types_rpc_shared import AuthInfoType
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 
 
 SessionCapability: TypeAlias = (
@@ -19,7 +19,7 @@ SessionCapability: TypeAlias = (
 SessionWorkingDirectoryContextHostType: TypeAlias = Literal["github", "ado"] | str
 
 
-class SessionAuthStatus(JsonObject, frozen=True, kw_only=True):
+class SessionAuthStatus(JsonResult, frozen=True, kw_only=True):
     is_authenticated: bool
     auth_type: AuthInfoType | None = None
     host: str | None = None
@@ -35,12 +35,12 @@ class SessionListFilter(JsonObject, frozen=True, kw_only=True):
     branch: str | None = None
 
 
-class SessionSetCredentialsResult(JsonObject, frozen=True, kw_only=True):
+class SessionSetCredentialsResult(JsonResult, frozen=True, kw_only=True):
     success: bool
     copilot_user_resolved: bool | None = None
 
 
-class SessionWorkingDirectoryContext(JsonObject, frozen=True, kw_only=True):
+class SessionWorkingDirectoryContext(JsonResult, frozen=True, kw_only=True):
     cwd: str
     git_root: str | None = None
     repository: str | None = None

@@ -16,7 +16,7 @@ from missionlink.protocol.generated.types_shared import (
     PermissionDecisionSource,
 )
 from missionlink.protocol.history import SessionEvent
-from missionlink.protocol.model import JsonObject, Maybe, OpenJsonObject, open_union
+from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonResult, open_union
 
 
 AdaptiveThinkingSupport: TypeAlias = Literal["unsupported", "optional", "required", "adaptive_only"] | str
@@ -173,9 +173,9 @@ class AccountAuthInfo(JsonObject, frozen=True, kw_only=True, tag_field="type", t
 
 class AgentInfo(JsonObject, frozen=True, kw_only=True):
     name: str
-    display_name: str
     description: str
     id: str
+    display_name: str | None = None
     path: str | None = None
     source: AgentInfoSource | None = None
     user_invocable: bool | None = None
@@ -193,12 +193,12 @@ class AgentInfo(JsonObject, frozen=True, kw_only=True):
 
 class ApiKeyAuthInfo(JsonObject, frozen=True, kw_only=True, tag_field="type", tag="api-key"):
     type: ClassVar[Literal["api-key"]] = "api-key"
-    api_key: str
     host: str
+    api_key: str | None = None
     copilot_user: CopilotUserResponse | None = None
 
 
-class AuthIdentity(JsonObject, frozen=True, kw_only=True):
+class AuthIdentity(JsonResult, frozen=True, kw_only=True):
     type: AuthInfoType
     host: str
     login: str | None = None
@@ -332,27 +332,27 @@ class CatalogUnsafeRetrievalError(
     message: str
 
 
-class CommandList(JsonObject, frozen=True, kw_only=True):
+class CommandList(JsonResult, frozen=True, kw_only=True):
     commands: list[SlashCommandInfo]
 
 
 class EnvAuthInfo(JsonObject, frozen=True, kw_only=True, tag_field="type", tag="env"):
     type: ClassVar[Literal["env"]] = "env"
     host: str
-    token: str
     env_var: str
     login: str | None = None
+    token: str | None = None
     copilot_user: CopilotUserResponse | None = None
 
 
-class EventsReadResult(OpenJsonObject, frozen=True, kw_only=True):
+class EventsReadResult(OpenJsonResult, frozen=True, kw_only=True):
     events: list[SessionEvent]
     cursor: str
     has_more: bool
     cursor_status: EventsCursorStatus
 
 
-class FolderTrustCheckResult(JsonObject, frozen=True, kw_only=True):
+class FolderTrustCheckResult(JsonResult, frozen=True, kw_only=True):
     trusted: bool
 
 
@@ -367,24 +367,24 @@ class GhCliAuthInfo(JsonObject, frozen=True, kw_only=True, tag_field="type", tag
 class HMACAuthInfo(JsonObject, frozen=True, kw_only=True, tag_field="type", tag="hmac"):
     type: ClassVar[Literal["hmac"]] = "hmac"
     host: Literal["https://github.com"] | str
-    hmac: str
+    hmac: str | None = None
     copilot_user: CopilotUserResponse | None = None
 
 
-class HostEmptyResult(JsonObject, frozen=True, kw_only=True):
+class HostEmptyResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 
-class HostPublishSessionResult(JsonObject, frozen=True, kw_only=True):
+class HostPublishSessionResult(JsonResult, frozen=True, kw_only=True):
     session_id: str
     session_uri: str
 
 
-class HostSessionCreateResult(JsonObject, frozen=True, kw_only=True):
+class HostSessionCreateResult(JsonResult, frozen=True, kw_only=True):
     session_id: str
 
 
-class HostUnpublishSessionResult(JsonObject, frozen=True, kw_only=True):
+class HostUnpublishSessionResult(JsonResult, frozen=True, kw_only=True):
     unpublished: bool
 
 
@@ -413,7 +413,7 @@ class InstructionSource(JsonObject, frozen=True, kw_only=True):
     project_path: str | None = None
 
 
-class ManagedSettingsResolvedData(OpenJsonObject, frozen=True, kw_only=True):
+class ManagedSettingsResolvedData(OpenJsonResult, frozen=True, kw_only=True):
     source: ManagedSettingsResolvedSource
     server_managed: bool
     device_managed: bool
@@ -505,6 +505,10 @@ class MemoryConfiguration(JsonObject, frozen=True, kw_only=True):
 class ModelCapabilities(JsonObject, frozen=True, kw_only=True):
     supports: ModelCapabilitiesSupports | None = None
     limits: ModelCapabilitiesLimits | None = None
+    family: str | None = None
+    object_: str | None = None
+    tokenizer: str | None = None
+    type: str | None = None
 
 
 class ModelCapabilitiesLimits(JsonObject, frozen=True, kw_only=True, rename=None):
@@ -551,6 +555,12 @@ class ModelCapabilitiesSupports(JsonObject, frozen=True, kw_only=True):
     tool_calls: bool | None = None
     reasoning_effort: bool | None = None
     adaptive_thinking: AdaptiveThinkingSupport | None = field(default=None, name="adaptive_thinking")
+    dimensions: bool | None = None
+    max_thinking_budget: int | None = field(default=None, name="max_thinking_budget")
+    min_thinking_budget: int | None = field(default=None, name="min_thinking_budget")
+    parallel_tool_calls: bool | None = field(default=None, name="parallel_tool_calls")
+    streaming: bool | None = None
+    structured_outputs: bool | None = field(default=None, name="structured_outputs")
 
 
 class ModelPickerSettingsContext(JsonObject, frozen=True, kw_only=True):
@@ -638,7 +648,7 @@ class ProviderModelConfig(JsonObject, frozen=True, kw_only=True):
     metadata: dict[str, Raw] | None = None
 
 
-class SettingsEditResult(JsonObject, frozen=True, kw_only=True):
+class SettingsEditResult(JsonResult, frozen=True, kw_only=True):
     status: SettingsEditStatus
 
 
@@ -692,7 +702,7 @@ class SystemMessageBlock(JsonObject, frozen=True, kw_only=True):
 class TokenAuthInfo(JsonObject, frozen=True, kw_only=True, tag_field="type", tag="token"):
     type: ClassVar[Literal["token"]] = "token"
     host: str
-    token: str
+    token: str | None = None
     registration_id: str | None = None
     copilot_user: CopilotUserResponse | None = None
 
@@ -711,7 +721,7 @@ class UserAuthInfo(JsonObject, frozen=True, kw_only=True, tag_field="type", tag=
     copilot_user: CopilotUserResponse | None = None
 
 
-class WorkflowAckResult(JsonObject, frozen=True, kw_only=True):
+class WorkflowAckResult(JsonResult, frozen=True, kw_only=True):
     pass
 
 

@@ -180,6 +180,7 @@ class PermissionPromptRequestCommands(
     request_sandbox_permissive: bool | None = None
     request_sandbox_bypass_reason: str | None = None
     sandbox_path_grant: PermissionSandboxPathGrant | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestCustomTool(
@@ -191,6 +192,7 @@ class PermissionPromptRequestCustomTool(
     tool_call_id: str | None = None
     args: Maybe[Raw] = None
     assisted_approval: PermissionAssistedApproval | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestExtensionEnvAccess(
@@ -211,6 +213,7 @@ class PermissionPromptRequestExtensionManagement(
     tool_call_id: str | None = None
     extension_name: str | None = None
     assisted_approval: PermissionAssistedApproval | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestExtensionPermissionAccess(
@@ -221,6 +224,7 @@ class PermissionPromptRequestExtensionPermissionAccess(
     capabilities: list[str]
     tool_call_id: str | None = None
     assisted_approval: PermissionAssistedApproval | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestHook(OpenJsonObject, frozen=True, kw_only=True, tag_field="kind", tag="hook"):
@@ -230,6 +234,7 @@ class PermissionPromptRequestHook(OpenJsonObject, frozen=True, kw_only=True, tag
     tool_args: Maybe[Raw] = None
     hook_message: str | None = None
     assisted_approval: PermissionAssistedApproval | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestMcp(OpenJsonObject, frozen=True, kw_only=True, tag_field="kind", tag="mcp"):
@@ -242,6 +247,7 @@ class PermissionPromptRequestMcp(OpenJsonObject, frozen=True, kw_only=True, tag_
     permission_recommendation: PermissionRecommendation | None = None
     assisted_approval: PermissionAssistedApproval | None = None
     can_offer_server_wide_approval: bool | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestMemory(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="memory"):
@@ -254,6 +260,7 @@ class PermissionPromptRequestMemory(JsonObject, frozen=True, kw_only=True, tag_f
     direction: PermissionRequestMemoryDirection | None = None
     reason: str | None = None
     assisted_approval: PermissionAssistedApproval | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestPath(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="path"):
@@ -263,6 +270,7 @@ class PermissionPromptRequestPath(JsonObject, frozen=True, kw_only=True, tag_fie
     tool_call_id: str | None = None
     read_only_directories: list[str] | None = None
     assisted_approval: PermissionAssistedApproval | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestRead(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="read"):
@@ -273,6 +281,7 @@ class PermissionPromptRequestRead(JsonObject, frozen=True, kw_only=True, tag_fie
     resolved_path: str | None = None
     assisted_approval: PermissionAssistedApproval | None = None
     managed_approval_required: bool | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestUrl(JsonObject, frozen=True, kw_only=True, tag_field="kind", tag="url"):
@@ -285,6 +294,7 @@ class PermissionPromptRequestUrl(JsonObject, frozen=True, kw_only=True, tag_fiel
     request_sandbox_bypass_reason: str | None = None
     assisted_approval: PermissionAssistedApproval | None = None
     managed_approval_required: bool | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionPromptRequestWorkflow(
@@ -322,6 +332,7 @@ class PermissionPromptRequestWrite(JsonObject, frozen=True, kw_only=True, tag_fi
     file_edits: list[PermissionWriteFileEdit] | None = None
     assisted_approval: PermissionAssistedApproval | None = None
     managed_approval_required: bool | None = None
+    auto_approval: PermissionAssistedApproval | None = None
 
 
 class PermissionRecoveryAttempt(JsonObject, frozen=True, kw_only=True):

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 
 from missionlink.protocol.generated.types_shared import AiCreditsStatus, ModelProviderRef
-from missionlink.protocol.model import JsonObject
+from missionlink.protocol.model import JsonObject, JsonResult
 
 
-class UsageGetMetricsResult(JsonObject, frozen=True, kw_only=True):
+class UsageGetMetricsResult(JsonResult, frozen=True, kw_only=True):
     total_premium_request_cost: float
     total_user_requests: int
     total_api_duration_ms: int
