@@ -7,18 +7,21 @@ import inspect
 import os
 import re
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from missionlink import AsyncClient, errors
 from missionlink.protocol.generated.methods import METHODS
+from missionlink.rpc import TokenAuthInfo, decode_json
 from missionlink.testing import model_server
 
 from .real_runtime import WAIT_S, within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from missionlink import Session
     from missionlink.protocol.namespace import Namespace
@@ -138,3 +141,58 @@ async def test_a_request_has_a_limit_and_a_person_has_none(client: AsyncClient, 
         os.kill(client.pid, signal.SIGCONT)
     assert late.value.method == "session.model.getCurrent"
     assert (await session.rpc.model.get_current(timeout=None)).model_id
+
+
+_SHOP = """
+import json, sys
+TOOL = {
+    "name": "order", "title": "Order it", "description": "d", "annotations": {"readOnlyHint": True},
+    "inputSchema": {"type": "object", "properties": {"n": {"type": "integer"}}},
+}
+for line in sys.stdin:
+    heard = json.loads(line)
+    if "id" in heard:
+        result = {"tools": [TOOL]} if heard["method"] == "tools/list" else {}
+        if heard["method"] == "initialize":
+            info = {"name": "shop", "version": "1"}
+            result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": info}
+        print(json.dumps({"jsonrpc": "2.0", "id": heard["id"], "result": result}), flush=True)
+"""
+
+
+async def test_the_tools_of_an_mcp_server_come_with_their_schemas(
+    client: AsyncClient, runtime: RealRuntime, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(_SHOP)
+    shop = {"type": "local", "command": sys.executable, "args": [str(tmp_path / "shop.py")], "tools": ["*"]}
+    async with model_server() as model, within():
+        options: Any = {"provider": model.provider(), "model": model.model, "mcp_servers": {"shop": shop}}
+        async with client.create_session(**options) as session:
+            await session.run("hello")
+            listed = await session.rpc.mcp.list_tools(server_name="shop")
+    (tool,) = listed.tools
+    assert (tool.name, tool.description) == ("order", "d")
+    assert decode_json(listed.raw) == listed.to_dict()
+    # The older family passes on nothing else.
+    if runtime.is_newer:
+        assert tool.title == "Order it"
+        assert decode_json(tool.input_schema or b"")["properties"] == {"n": {"type": "integer"}}
+        assert decode_json(tool.annotations or b"") == {"readOnlyHint": True}
+
+
+async def test_a_login_by_token_is_typed(runtime: RealRuntime, tmp_path: Path) -> None:
+    async with model_server() as model:
+        options = runtime.options(tmp_path, env=model.environment(), github_token="gho_nobody")
+        async with AsyncClient(options) as client, within():
+            if not runtime.is_newer:
+                with pytest.raises(errors.UnsupportedByRuntime):
+                    await client.rpc.account.get_current_auth()
+                return
+            found = (await client.rpc.account.get_current_auth()).auth_info
+    assert isinstance(found, TokenAuthInfo)
+    assert found.copilot_user is not None
+
+
+async def test_a_queued_command_says_whether_it_was_queued(session: Session) -> None:
+    async with within():
+        assert isinstance((await session.rpc.commands.enqueue(command="/nothing")).queued, bool)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from missionlink.errors import ConnectionLost, ConsumerOverflow, HandlerFailed, InvalidOption, SessionClosed
+from missionlink.events import AssistantMessage, SessionIdle
 from missionlink.protocol.envelope import Event, EventsLost, UnknownEvent
 from missionlink.session.stream import EventQueue, EventStream
 
@@ -148,6 +149,29 @@ async def test_unknown_and_odd_events_reach_the_iterator():
         assert events[0].data.decode() == {"a": 1}
         assert events[1].raw == b'{"type":5}'
         assert events[2].raw == b'"what"'
+
+
+async def test_an_event_that_does_not_fit_its_class_comes_to_those_who_did_not_ask_for_the_class():
+    """E1: what is delivered under a class is of it."""
+    async with open_session() as (session, peer):
+        typed, named, everything = (
+            session.events(AssistantMessage),
+            session.events("assistant.message"),
+            session.events(),
+        )
+        payloads: list[object] = []
+        session.on(AssistantMessage, payloads.append)
+        events: list[object] = []
+        session.on(AssistantMessage, SessionIdle, events.append)
+        peer.send(
+            event("s", "assistant.message", {"content": 7}, id="odd"),
+            event("s", "assistant.message", {"messageId": "m", "content": "good"}, id="good"),
+        )
+        assert (await within(anext(typed))).data.content == "good"
+        assert [(await within(anext(named))).id for _ in range(2)] == ["odd", "good"]
+        assert [(await within(anext(everything))).id for _ in range(2)] == ["odd", "good"]
+        assert [type(one) for one in payloads] == [AssistantMessage]
+        assert [one.id for one in events] == ["good"]  # type: ignore[attr-defined]
 
 
 async def test_an_iterator_ends_with_the_session_after_what_was_there():

@@ -96,7 +96,7 @@ class _Text:
             self._streamed.add(str(data.get("messageId")))
             if not self._line_is_open:
                 self._begin()
-            click.echo(printable(str(data.get("deltaContent", ""))), nl=False)
+            click.echo(printable(str(data.get("deltaContent") or "")), nl=False)
             self._line_is_open = True
         elif event.type == "assistant.message":
             data = _members(event)
@@ -112,7 +112,7 @@ class _Text:
             self.note(f"tool {_members(event).get('toolName')}")
         elif event.type == "session.error":
             # Most end the turn, and are its error then, which is printed once.
-            self._errors.append(str(_members(event).get("message")))
+            self._errors.append(str(_members(event).get("message") or ""))
 
     def note(self, text: str) -> None:
         """Print a remark to standard error."""

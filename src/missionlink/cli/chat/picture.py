@@ -115,7 +115,7 @@ class Picture:
             self._blocks = Blocks(self._blocks.printed if self._blocks is not None else "")
             self._message = name
         blocks = self._blocks
-        out += [markdown(block) for block in blocks.add(str(data.get("deltaContent", "")))]
+        out += [markdown(block) for block in blocks.add(str(data.get("deltaContent") or ""))]
         if blocks.has_diverged:
             blocks.has_diverged = False
             out.insert(0, Text("The model was asked again:", style="dim"))
@@ -140,7 +140,7 @@ class Picture:
         name = str(data.get("reasoningId"))
         if name != self._thought_id:
             self._thought, self._thought_id = "", name
-        self._thought += str(data.get("deltaContent", ""))
+        self._thought += str(data.get("deltaContent") or "")
         return []
 
     def _thought_whole(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
@@ -167,7 +167,7 @@ class Picture:
     def _progress(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
         tool = self.watches.tools.get(str(data.get("toolCallId")))
         if tool is not None:
-            tool.progress = str(data.get("progressMessage", ""))
+            tool.progress = str(data.get("progressMessage") or "")
         return []
 
     def _tool_done(self, data: dict[str, Any], is_sub_agents: bool) -> list[RenderableType]:
@@ -184,7 +184,7 @@ class Picture:
             return []
         self._asks_again |= data.get("infoType") == "model_retry" and self._blocks is not None
         url = f" {data['url']}" if data.get("url") else ""
-        return [Text(printable(f"{data.get('message', '')}{url}".strip()), style="dim")]
+        return [Text(printable(f"{data.get('message') or ''}{url}".strip()), style="dim")]
 
     def _user(self, data: dict[str, Any], _: bool) -> list[RenderableType]:
         prompt = str(data.get("content") or "")
@@ -250,9 +250,9 @@ def _remark(event: Event) -> list[RenderableType]:
     """Return a line about what is neither text nor work."""
     match event.type:
         case "session.error":
-            text, style = f"error: {_members(event).get('message')}", "bold red"
+            text, style = f"error: {_members(event).get('message') or 'no text'}", "bold red"
         case "session.warning":
-            text, style = str(_members(event).get("message")), "yellow"
+            text, style = str(_members(event).get("message") or ""), "yellow"
         case "session.model_change":
             text, style = f"model: {_members(event).get('newModel')}", "dim"
         case "missionlink.events_lost":
