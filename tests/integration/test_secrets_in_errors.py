@@ -13,6 +13,7 @@ from missionlink import (
     Attachment,
     Client,
     ClientOptions,
+    CommandCall,
     Provider,
     SessionOptions,
     ToolError,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     from missionlink.testing import ReceivedCall, TurnRequest
     from missionlink.testing.model_replies import Reply
+
+
+WAIT_S = 240.0
 
 
 @pytest.fixture
@@ -296,6 +300,22 @@ async def test_what_a_tool_raises_is_masked_for_the_agent_and_the_log(
     assert "RuntimeError: cannot use ***" in record.getMessage()
     # The program's own function gets the error as it is.
     assert MARK in str(failed[0].__cause__)
+
+
+async def test_what_a_command_raises_is_masked_for_people(finder: Finder) -> None:
+    def deploy(call: CommandCall) -> None:
+        raise ToolError(f"cannot use {secret('key')}")
+
+    async with FakeRuntime() as fake:
+        async with AsyncClient(transport=fake.transport(), env={"API_KEY": secret("key")}) as client:
+            session = await client.create_session(commands={"deploy": deploy})
+            event = {"requestId": "c", "command": "/deploy", "commandName": "deploy", "args": ""}
+            told: asyncio.Queue[Any] = asyncio.Queue()
+            fake.on("session.commands.handlePendingCommand", lambda call: told.put_nowait(call.params) or {})
+            fake.emit(session.id, "command.execute", event)
+            async with asyncio.timeout(WAIT_S):
+                params = await told.get()
+    assert params["error"] == "cannot use ***"
 
 
 async def test_what_a_tool_raises_is_logged_as_it_is_where_it_shows_no_secret(caplog: pytest.LogCaptureFixture) -> None:

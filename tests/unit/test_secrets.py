@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 
 from missionlink._wire.secrets import MOST_SECRETS, Secrets
 from missionlink.errors import ConnectionLost, RemoteProtocolError, RequestRejected
+from missionlink.protocol.veils import secrets_of, veiled
 
 TOKEN = "ghp_0123456789"
 
@@ -81,3 +83,15 @@ def test_those_of_many_sessions_take_a_bounded_place_and_the_clients_own_stay() 
     assert (
         secrets.text(f"{TOKEN} token-00000000 token-00000001 token-{MOST_SECRETS:08}") == "*** *** token-00000001 ***"
     )
+
+
+def test_what_leads_back_to_itself_is_searched_and_veiled_all_the_same():
+    ring: dict[str, Any] = {"token": "a-long-secret", "list": []}
+    ring["self"] = ring
+    ring["list"] += [ring] * 100
+    assert "a-long-secret" in set(secrets_of({"x": [ring]}))
+    assert "a-long-secret" not in repr(veiled(ring))
+    deep: Any = "a-long-secret"
+    for _ in range(100_000):
+        deep = [deep]
+    assert "a-long-secret" not in repr(veiled({"token": deep}))

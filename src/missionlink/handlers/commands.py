@@ -20,6 +20,7 @@ from missionlink.errors import InvalidOption
 from missionlink.handlers.shapes import check_shape
 from missionlink.handlers.tools import ToolError
 from missionlink.protocol.reader import read_loosely
+from missionlink.protocol.shown import redacted
 
 if TYPE_CHECKING:
     from missionlink.handlers.desk import Desk
@@ -121,7 +122,7 @@ async def execute(desk: Desk, event: Event, entry: Entry, is_first: Callable[[st
             named = msgspec.structs.replace(call, session_id=desk.session_id)
             await desk.ask(command.function, (named,), entry=entry)
         except ToolError as error:
-            error_text = str(error) or "the command failed"
+            error_text = redacted(str(error)) or "the command failed"
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the program's code, SystemExit included

@@ -14,6 +14,10 @@ from missionlink.protocol.secret_text import MASK, Secret
 
 __all__ = ("masked", "secrets_of", "shown_address", "veiled", "veiled_env")
 
+# Nothing that runtimes take is nested so deeply, and what leads back to itself is looked at once.
+_DEEPEST = 16
+# No address and no argument is longer; texts and files are, and take long to search.
+_LONGEST = 64 * 1024
 # Names of members and variables, in lower case and without "_" and "-", that hold a secret, or hold nothing else.
 _NAMES = (
     "token", "secret", "password", "passwd", "passphrase", "apikey", "accesskey", "privatekey", "authorization",
@@ -32,49 +36,56 @@ _KEY = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[\w.+=~!$%^&*#-]{16,}")
 _ASSIGNED = re.compile(r"(^--?|[?&])([\w.-]+)=([^&#\s]+)")
 
 
-def secrets_of(members: object, *, is_secret: bool = False) -> Iterator[str]:
+def secrets_of(members: object, *, is_secret: bool = False, inside: tuple[int, ...] = ()) -> Iterator[str]:
     """Find what stands under the name of a secret, in JSON-like data or in an environment.
 
     Also in addresses (``https://user:secret@host``, ``?token=secret``), in arguments of programs (``--token=secret``,
     ``["--token", "secret"]``), and what looks like a key in an ``env``: long, with digits, no path and no sentence.
     """
+    here = (*inside, id(members))
     if isinstance(members, str):
         if is_secret:
             # A header may have a word in front of it, as in "Bearer ...".
             yield from (members, members.rpartition(" ")[2])
-        elif "=" in members or "@" in members:
+        elif len(members) <= _LONGEST and ("=" in members or "@" in members):
             yield from (one or other for one, other in _IN_ADDRESS.findall(members))
             yield from (found[3] for found in _ASSIGNED.finditer(members) if _is_learned(found))
+    elif len(inside) == _DEEPEST or id(members) in inside:
+        return
     elif isinstance(members, Mapping):
         for name, value in cast("Mapping[object, object]", members).items():
-            yield from secrets_of(value, is_secret=is_secret or _is_name(str(name)))
+            yield from secrets_of(value, is_secret=is_secret or _is_name(str(name)), inside=here)
             if name == "env" and isinstance(value, Mapping):
                 values = cast("Mapping[object, object]", value).values()
                 yield from (one for one in values if isinstance(one, str) and _KEY.fullmatch(one))
     elif isinstance(members, list | tuple):
         before = ""
         for value in cast("Iterable[object]", members):
-            yield from secrets_of(value, is_secret=is_secret or (before.startswith("-") and _is_name(before)))
+            is_named = before.startswith("-") and _is_name(before)
+            yield from secrets_of(value, is_secret=is_secret or is_named, inside=here)
             before = value if isinstance(value, str) else ""
 
 
-def veiled(members: object, *, is_secret: bool = False) -> Any:
+def veiled(members: object, *, is_secret: bool = False, inside: tuple[int, ...] = ()) -> Any:
     """Return JSON-like data in which a ``repr`` masks what ``secrets_of`` finds, and environments."""
+    here = (*inside, id(members))
     if isinstance(members, str):
         if is_secret:
             return Secret(members)
-        shown = _shown_text(members) if "@" in members or "=" in members else members
+        is_searched = len(members) <= _LONGEST and ("@" in members or "=" in members)
+        shown = _shown_text(members) if is_searched else members
         return members if shown == members else Secret(members, shown)
+    if len(inside) == _DEEPEST or id(members) in inside:
+        return MASK if isinstance(members, Mapping | list | tuple) else members
     if isinstance(members, Mapping):
         pairs = cast("Mapping[object, object]", members).items()
-        return {name: veiled(value, is_secret=is_secret or _is_hidden(str(name))) for name, value in pairs}
+        return {name: veiled(value, is_secret=is_secret or _is_hidden(str(name)), inside=here) for name, value in pairs}
     if isinstance(members, list | tuple):
         made: list[object] = []
         before = ""
         for value in cast("Iterable[object]", members):
-            made.append(
-                veiled(value, is_secret=is_secret or (before.startswith("-") and _is_masked(before.lstrip("-"))))
-            )
+            is_named = before.startswith("-") and _is_masked(before.lstrip("-"))
+            made.append(veiled(value, is_secret=is_secret or is_named, inside=here))
             before = value if isinstance(value, str) else ""
         return tuple(made) if isinstance(members, tuple) else made
     return members
