@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from renew_matrix import PAGE, PLACES, find_marks, render, renewed  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 # Fixtures that bring a runtime of each family.
-BOTH_FAMILIES = {"runtime", "client", "rig"}
+BOTH_FAMILIES = {"cloud", "runtime", "client", "rig"}
 
 
 def test_the_table_is_up_to_date() -> None:
