@@ -618,3 +618,23 @@ def test_options_are_the_same_objects(client: Client) -> None:
         count = len(told)
         session.run("hi")
     assert len(told) == count
+
+
+def test_a_consumer_that_makes_the_runtime_wait_may_call_it_in_its_loop(client: Client, fake: FakeThread) -> None:
+    """E2, E6."""
+    with client.create_session() as session:
+        stream = session.events("test.flood", max_events=4, overflow="wait")
+
+        def flood() -> None:
+            for number in range(400):
+                fake.fake.emit(session.id, "test.flood", {"number": number, "filler": "x" * 1000})
+
+        fake.do(flood)
+        seen = 0
+        for event in stream:
+            assert event.type == "test.flood"
+            seen += 1
+            client.ping(timeout=PATIENCE_S)
+            if seen == 400:
+                break
+        stream.close()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 from typing import Any
 
+import msgspec
 import pytest
 
 from missionlink.errors import ConnectionLost, ConsumerOverflow, HandlerFailed, InvalidOption, SessionClosed
 from missionlink.events import AssistantMessage, SessionIdle
-from missionlink.protocol.envelope import Event, EventsLost, UnknownEvent
+from missionlink.protocol.envelope import Event, EventsLost, UnknownEvent, decode_event
 from missionlink.session.stream import EventQueue, EventStream
 
-from .raw_peer import Peer, event, open_client, open_session, rounds, until, within
+from .raw_peer import PATIENCE_S, Peer, event, open_client, open_session, rounds, until, within
 
 
 def _flood(peer: Peer, count: int, *, size: int = 0, first: int = 0) -> None:
@@ -269,6 +271,92 @@ async def test_a_consumer_that_makes_the_runtime_wait_loses_nothing():
         assert not peer.responses(identity), "nothing is read meanwhile"
         assert await _take(stream, 200) == _numbers(0, 200)
         assert (await peer.response(identity))["error"]["code"] == -32601
+
+
+async def test_a_consumer_that_makes_the_runtime_wait_may_call_it_in_its_loop():
+    """E2, E6: the response can be read, and nothing is lost."""
+    async with open_session() as (session, peer):
+        peer.on["session.name.get"] = lambda params: {"name": "x"}
+        stream = session.events(max_events=4, overflow="wait")
+
+        async def produce() -> None:
+            for number in range(300):
+                _flood(peer, 1, first=number)
+                await rounds(2)
+
+        producing = asyncio.ensure_future(produce())
+        seen: list[str] = []
+        async with asyncio.timeout(PATIENCE_S):
+            async for one in stream:
+                seen.append(one.id)
+                await session.call("session.name.get", timeout=PATIENCE_S)
+                if len(seen) == 300:
+                    break
+        await within(producing)
+        assert seen == _numbers(0, 300)
+        # What was read for the responses' sake is held back again when no request is open.
+        stream = session.events(max_events=4, overflow="wait")
+        for number in range(20):
+            _flood(peer, 1, first=number)
+            await rounds(2)
+        identity = peer.ask("no.such.method")
+        await rounds()
+        assert not peer.responses(identity)
+        stream.close()
+        assert (await peer.response(identity))["error"]["code"] == -32601
+
+
+async def test_what_is_read_while_a_request_is_open_has_a_bound():
+    """E2: a request that is never answered must not make the queue of a consumer grow without end."""
+    async with open_session() as (session, peer):
+        stream = session.events(max_bytes=10_000, overflow="wait")
+        asking = asyncio.ensure_future(session.call("session.name.get", timeout=PATIENCE_S))
+        await peer.request("session.name.get")
+        for number in range(200):
+            _flood(peer, 1, first=number)
+            await rounds(2)
+        identity = peer.ask("no.such.method")
+        await rounds()
+        assert not peer.responses(identity), "nothing is read beyond the bound"
+        assert await _take(stream, 200) == _numbers(0, 200)
+        assert (await peer.response(identity))["error"]["code"] == -32601
+        peer.answer(peer.requests("session.name.get")[0], None)
+        await within(asking)
+
+
+async def test_a_slow_consumer_is_waited_for_as_long_as_it_takes_events():
+    """E2: the bound of the wait is for one that takes none."""
+    gate = Gate()
+    queue = EventQueue("s", gate, max_events=2, overflow="wait", patience=0.05)
+    for number in range(40):
+        sent = event("s", "n", id=str(number))["params"]["event"]
+        queue.push(decode_event(msgspec.Raw(json.dumps(sent).encode())))
+    for _ in range(12):
+        await asyncio.sleep(0.02)
+        assert queue.take() is not None
+    assert gate.reasons == {queue}
+    await until(lambda: not gate.reasons)
+    lost = queue.take()
+    assert lost is not None
+    assert lost.data.count == 26
+
+
+class Gate:
+    """The reading of a connection."""
+
+    def __init__(self) -> None:
+        self.reasons: set[object] = set()
+
+    def pause(self, reason: object) -> None:
+        self.reasons.add(reason)
+
+    def pause_between_requests(self, reason: object) -> None:
+        self.reasons.add(reason)
+
+    def resume(self, reason: object) -> None:
+        self.reasons.discard(reason)
+
+    def check_loop(self) -> None: ...
 
 
 async def test_a_consumer_that_leaves_lets_reading_go_on():

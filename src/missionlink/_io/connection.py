@@ -63,7 +63,8 @@ class Connection:
         self._transport = transport
         self._inbound = inbound
         self._calls: Calls[Waiter] = Calls()
-        self._outlet = Outlet(transport)
+        calls = self._calls
+        self._outlet = Outlet(transport, lambda: calls.waiting > 0)
         self._coalescer = Coalescer(self._outlet, self._calls) if coalesce_reads else None
         self._intake = Intake(
             FrameDecoder(max_frame_bytes),
@@ -77,6 +78,7 @@ class Connection:
         self._deadlines = Deadlines()
         # The gate that consumers and dispatchers close is the outlet's.
         self.pause: Gate = self._outlet.pause
+        self.pause_between_requests: Gate = self._outlet.pause_between_requests
         self.resume: Gate = self._outlet.resume
         self.writable_again: Callable[[], None] = self._outlet.writable_again
         self._loop = asyncio.get_running_loop()
@@ -175,6 +177,8 @@ class Connection:
             self._outlet.send(message)
             # What was sent, secrets among it, is not to be seen in the frame of an error.
             message = b""
+            if self._outlet.has_gentle_pauses:
+                self._outlet.review()
             if self._coalescer is not None:
                 self._coalescer.read_on()
             return await future
@@ -185,8 +189,13 @@ class Connection:
                 self.secrets.clean(error)
             params = veiled(params)
             waiter.future = None
-            self._calls.forget(identity)
+            self._forget(identity)
             raise
+
+    def _forget(self, identity: bytes) -> None:
+        self._calls.forget(identity)
+        if self._outlet.has_gentle_pauses:
+            self._outlet.review()
 
     def notify(self, method: str, params: object = None) -> None:
         """Send a notification; nothing happens once the connection has ended."""

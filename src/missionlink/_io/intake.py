@@ -203,6 +203,8 @@ class Intake:
 
     def _take_response(self, response: Response) -> None:
         waiter = self._calls.settle(response)
+        if self._outlet.has_gentle_pauses:
+            self._outlet.review()
         if waiter is None:
             self._note_unknown(response)
             return

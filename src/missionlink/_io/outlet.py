@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from missionlink._wire.framing import encode_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from missionlink._io.transport import Transport
 
 __all__ = ("Gate", "Outlet")
@@ -30,10 +32,16 @@ class Gate(Protocol):
 
 
 class Outlet:
-    """Writes messages to a transport, and stops and starts its reading."""
+    """Writes messages to a transport, and stops and starts its reading.
 
-    def __init__(self, transport: Transport) -> None:
+    Args:
+        transport: The transport.
+        is_asking: Says whether a request of ours is open.
+    """
+
+    def __init__(self, transport: Transport, is_asking: Callable[[], bool] = lambda: False) -> None:
         self._transport = transport
+        self._is_asking = is_asking
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -43,6 +51,9 @@ class Outlet:
         self._room = _REQUESTS_WAIT_ABOVE_BYTES
         self._turns: deque[asyncio.Future[None]] = deque()
         self._pauses: set[object] = set()
+        # Those that hold only while no request of ours is open.
+        self._gentle_pauses: set[object] = set()
+        self._is_paused = False
         self._is_closed = False
 
     @property
@@ -129,15 +140,37 @@ class Outlet:
 
     def pause(self, reason: object) -> None:
         """Stop reading until every reason has been withdrawn."""
-        if not self._pauses:
-            self._transport.pause_reading()
         self._pauses.add(reason)
+        self.review()
+
+    def pause_between_requests(self, reason: object) -> None:
+        """Stop reading until the reason has been withdrawn, but read on while a request of ours is open.
+
+        What has the reason may be waiting for the response.
+        """
+        self._gentle_pauses.add(reason)
+        self.review()
 
     def resume(self, reason: object) -> None:
         """Withdraw a reason to pause."""
-        if reason in self._pauses:
+        if reason in self._pauses or reason in self._gentle_pauses:
             self._pauses.discard(reason)
-            if not self._pauses:
+            self._gentle_pauses.discard(reason)
+            self.review()
+
+    @property
+    def has_gentle_pauses(self) -> bool:
+        """Whether ``review`` has to be called when requests of ours are opened and settled."""
+        return bool(self._gentle_pauses)
+
+    def review(self) -> None:
+        """Stop or start the reading, as the reasons and the open requests say."""
+        pauses = bool(self._pauses) or (bool(self._gentle_pauses) and not self._is_asking())
+        if pauses != self._is_paused:
+            self._is_paused = pauses
+            if pauses:
+                self._transport.pause_reading()
+            else:
                 self._transport.resume_reading()
 
     def close(self) -> None:

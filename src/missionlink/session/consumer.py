@@ -43,6 +43,10 @@ class ReadingGate(Protocol):
         """Stop reading until every reason has been withdrawn."""
         ...
 
+    def pause_between_requests(self, reason: object) -> None:
+        """Stop reading until the reason has been withdrawn, but read on while a request of ours is open."""
+        ...
+
     def resume(self, reason: object) -> None:
         """Withdraw a reason."""
         ...

@@ -153,7 +153,8 @@ class Session(Past):
             max_bytes: Most bytes that wait in it.
             overflow: What happens when the queue is full: ``"drop_oldest"`` puts an ``EventsLost`` in the place of
                 the gap; ``"raise"`` ends the iteration with ``ConsumerOverflow``; ``"wait"`` stops reading from the
-                runtime, for all sessions, until this consumer has caught up (30 s at most, then the oldest go).
+                runtime, for all sessions, until this consumer has caught up; if it takes no event for 30 s, the oldest
+                are lost. While a request of yours is open, reading goes on, up to twice ``max_bytes``.
 
         Raises:
             InvalidOption: An argument is wrong.

@@ -95,11 +95,12 @@ class EventQueue:
         max_events: Most events that wait.
         max_bytes: Most bytes that wait.
         overflow: See ``session.events()``.
+        patience: Seconds for which the program may take no event while reading waits for it.
     """
 
     __slots__ = (
-        "_bytes", "_error", "_gate", "_lost", "_lost_why", "_max_bytes", "_max_events", "_overflow", "_queue",
-        "_session_id", "_timer", "_types", "_waiter", "has_ended",
+        "_bytes", "_error", "_gate", "_has_taken", "_lost", "_lost_why", "_max_bytes", "_max_events", "_overflow",
+        "_patience", "_queue", "_session_id", "_timer", "_types", "_waiter", "has_ended",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +112,7 @@ class EventQueue:
         max_events: int = DEFAULT_QUEUE_EVENTS,
         max_bytes: int = DEFAULT_QUEUE_BYTES,
         overflow: Overflow = "drop_oldest",
+        patience: float = _LONGEST_WAIT_SECONDS,
     ) -> None:
         if overflow not in _POLICIES:
             raise InvalidOption("overflow", f"{overflow!r} is none of {', '.join(_POLICIES)}")
@@ -122,6 +124,7 @@ class EventQueue:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._overflow: Overflow = overflow
+        self._patience = patience
         self._queue: deque[Event] = deque()
         self._bytes = 0
         self._lost = 0
@@ -131,6 +134,8 @@ class EventQueue:
         """Whether it takes no more events."""
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        # Whether the program has taken an event since the timer was set.
+        self._has_taken = False
 
     def describe(self) -> str:
         """Say in a few words what state the queue is in."""
@@ -153,6 +158,7 @@ class EventQueue:
             event = self._queue.popleft()
             self._bytes -= event.size
             if self._timer is not None:
+                self._has_taken = True
                 self._let_reading_go_on()
             return event
         if self.has_ended:
@@ -217,10 +223,12 @@ class EventQueue:
 
     def _take_in(self) -> None:
         """Bring the full queue back within its bounds, or make the runtime wait."""
-        if self._overflow == "wait" and self._bytes <= 2 * self._max_bytes:
+        if self._overflow == "wait" and self._bytes <= 3 * self._max_bytes:
             if self._timer is None:
-                loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(_LONGEST_WAIT_SECONDS, self._give_up_waiting)
+                self._wait_for_program()
+                # The program may wait for a response of the runtime before it takes the next event.
+                self._gate.pause_between_requests(self)
+            if self._bytes > 2 * self._max_bytes:
                 self._gate.pause(self)
             # Reading stops with the next chunk; what had been read still finds room.
             return
@@ -237,11 +245,18 @@ class EventQueue:
             self._lost += event.data.count if isinstance(event.payload, EventsLost) else 1
             self._lost_why = _FULL
 
+    def _wait_for_program(self) -> None:
+        self._has_taken = False
+        self._timer = asyncio.get_running_loop().call_later(self._patience, self._give_up_waiting)
+
     def _give_up_waiting(self) -> None:
+        if self._has_taken:
+            self._wait_for_program()
+            return
         _log.warning(
-            "a consumer %s did not catch up within %g s; its oldest events are dropped from now on",
+            "a consumer %s took no event for %g s; its oldest events are dropped from now on",
             self.describe(),
-            _LONGEST_WAIT_SECONDS,
+            self._patience,
         )
         self._overflow = "drop_oldest"
         self._drop_oldest()
