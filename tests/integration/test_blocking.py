@@ -638,3 +638,17 @@ def test_a_consumer_that_makes_the_runtime_wait_may_call_it_in_its_loop(client: 
             if seen == 400:
                 break
         stream.close()
+
+
+def test_functions_of_the_wrong_shape_are_refused_when_they_are_given(client: Client) -> None:
+    def two(event: Event, invocation: object) -> None: ...
+
+    wrong: Any = two
+    with client.create_session() as session:
+        for attach in (
+            lambda: session.on(wrong),
+            lambda: session.on("session.idle")(wrong),
+            lambda: client.create_session(on_event=wrong),
+        ):
+            with pytest.raises(InvalidOption, match=r"must take one argument, the Event; .*two takes"):
+                attach()

@@ -751,3 +751,19 @@ async def test_an_iterator_that_is_dropped_is_forgotten():
         del stream
         await peer.settled()
         assert not queues()
+
+
+@pytest.mark.parametrize("wrong", [lambda: None, lambda one, two: None, lambda *, one: None])
+async def test_a_callback_of_the_wrong_shape_is_refused_when_it_is_attached(wrong: Any):
+    """E3: as a handler it would fail at each event."""
+    async with open_session() as (session, _):
+        for attach in (
+            lambda: session.on(wrong),
+            lambda: session.on("session.idle", wrong),
+            lambda: session.on(AssistantMessage)(wrong),
+        ):
+            with pytest.raises(InvalidOption, match=r"must take one argument, the (Event|payload)"):
+                attach()
+        seen: list[Event] = []
+        session.on(seen.append)
+        session.on(print)
