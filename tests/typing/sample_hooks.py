@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from missionlink import Event, Hooks, Session
+from missionlink import Event, Hooks, Session, tool
 from missionlink.blocking import Session as BlockingSession
 from missionlink.events import AssistantMessage
 from missionlink.hooks import PreToolUseInput, PreToolUseOutput, SessionEndInput, UserPromptInput, UserPromptOutput
@@ -34,6 +34,10 @@ async def block(given: UserPromptInput) -> UserPromptOutput:
 class Watch:
     def look(self, call: PreToolUseInput) -> None: ...
 
+    @tool
+    def count(self, of: str) -> int:
+        return len(of)
+
 
 async def used(call: PreToolUseInput, prompt: UserPromptInput) -> None:
     # The names of parameters are part of the type.
@@ -41,6 +45,8 @@ async def used(call: PreToolUseInput, prompt: UserPromptInput) -> None:
     assert_type(plain_guard(call, strict=False), PreToolUseOutput)
     assert_type((await block(prompt)).decision is None, bool)
     hooks.pre_tool_use(Watch().look)(call=call)
+    assert_type(Watch().count(of="x"), int)
+    assert_type(Watch.count(Watch(), "x"), int)
 
 
 async def listened(session: Session, blocking: BlockingSession, event: Event, said: AssistantMessage) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import dataclasses
 import enum
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -13,6 +14,7 @@ import msgspec
 import pydantic
 import pytest
 
+from missionlink import SessionOptions
 from missionlink.errors import InvalidOption
 from missionlink.handlers.docstrings import parse_docstring
 from missionlink.handlers.tool_results import Binary, ToolResult, result_to_wire
@@ -380,3 +382,86 @@ def test_a_tool_says_its_group_and_its_facts() -> None:
         with pytest.raises(InvalidOption) as refused:
             tool(forecast.function, **settings)
         assert refused.value.option in settings
+
+
+class Library:
+    """Methods as tools, made in the body of the class."""
+
+    def __init__(self, books: int) -> None:
+        self.books = books
+
+    @tool
+    def count(self, of: str) -> str:
+        """Count the books.
+
+        Args:
+            of: Whose.
+        """
+        return f"{self.books} of {of}"
+
+    @tool(name="lend", timeout=5)
+    async def lend_out(self, title: str, days: int = 7) -> str:
+        """Lend a book."""
+        return f"{title} for {days} days, {self.books} left"
+
+    @tool(schema={"type": "object", "properties": {"title": {"type": "string"}}})
+    def find(self, title):
+        """Find a book."""
+        return self.books, title
+
+    @staticmethod
+    @tool
+    def hours(day: str) -> str:
+        """Say when it is open."""
+        return f"all of {day}"
+
+
+def test_a_method_is_a_tool_of_its_object() -> None:
+    one, two = Library(1), Library(2)
+    assert one.count.schema["properties"] == {"of": {"type": "string", "description": "Whose."}}
+    assert (one.count.name, one.count.description) == ("count", "Count the books.")
+    assert one.count("Ada") == "1 of Ada"
+    assert two.count(of="Ada") == "2 of Ada"
+    assert one.count == one.count
+    assert one.count != two.count
+    assert (one.lend_out.name, one.lend_out.timeout) == ("lend", 5)
+    assert one.find("Emma") == (1, "Emma")
+    assert one.hours("Monday") == Library.hours("Monday") == "all of Monday"
+    given = SessionOptions(tools=[one.count, two.lend_out, one.find, one.hours]).tools
+    assert [made.name for made in given] == ["count", "lend", "find", "hours"]
+    assert given[0].read_arguments(b'{"of": "Ada"}') == {"of": "Ada"}
+    assert asyncio.run(given[1].function(title="Emma")) == "Emma for 7 days, 2 left"
+    # Without an object it is a function of the class, as any method.
+    assert Library.count(one, "Ada") == "1 of Ada"
+
+
+def test_a_method_without_its_object_is_no_tool_of_a_session() -> None:
+    with pytest.raises(InvalidOption, match=r"'count' is a method: give that of an object, as in 'agent.count'"):
+        SessionOptions(tools=[Library.count])
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        (lambda other: None, "needs 'other', which is not in the schema"),
+        (lambda: None, "does not take 'x', which is in the schema"),
+        (lambda x, y: None, "needs 'y', which is not in the schema"),
+        (lambda x, /: None, "parameter 'x' of <lambda> cannot be given by name"),
+    ],
+)
+def test_a_function_that_does_not_fit_a_schema_of_its_own_is_refused(function: Any, problem: str) -> None:
+    """At each call the model was told that the arguments are wrong."""
+    schema = {"type": "object", "properties": {"x": {"type": "string"}}}
+    with pytest.raises(InvalidOption, match=re.escape(problem)):
+        tool(function, name="own", schema=schema)
+    with pytest.raises(InvalidOption, match="function: "):
+        Tool(name="own", description="d", schema=schema, function=function)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x, lambda x, y=1: x, lambda **all: all, lambda x, **more: x, lambda x="": x, lambda *all, x: x],
+)
+def test_a_function_that_fits_a_schema_of_its_own_is_taken(function: Any) -> None:
+    tool(function, name="own", schema={"type": "object", "properties": {"x": {"type": "string"}}})
+    tool(function, name="own", schema={})

@@ -1,4 +1,4 @@
-"""Check of the shape of a function, at the moment when it is given: all handlers and callbacks take one argument.
+"""Checks of the shape of a function, when it is given: handlers and callbacks take one argument, tools several by name.
 
 Found out at the first request, a function of the wrong shape would have denied or lost it.
 """
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from missionlink.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-__all__ = ("check_shape",)
+__all__ = ("check_arguments", "check_shape", "is_unbound_method")
 
 
 def check_shape(option: str, function: Callable[..., Any], takes: str) -> None:
@@ -55,6 +56,52 @@ def check_shape(option: str, function: Callable[..., Any], takes: str) -> None:
     if next(iter(signature.parameters), "") == "self":
         problem += ": give a method of an object, not of its class"
     raise InvalidOption(option, problem)
+
+
+def check_arguments(
+    option: str, function: Callable[..., Any], schema: Mapping[str, Any], injected: Collection[str]
+) -> None:
+    """Refuse a function that cannot be called with what a JSON schema describes, by name.
+
+    Args:
+        option: Names the function in the error.
+        function: Something callable.
+        schema: Of an object; one that names no properties allows any.
+        injected: Parameters that are given besides.
+
+    Raises:
+        InvalidOption: It has another shape.
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return
+    described = schema.get("properties")
+    names = set(cast("Mapping[str, Any]", described)) if isinstance(described, Mapping) else None
+    taken: set[str] = set()
+    for one in parameters:
+        is_needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        if one.kind is one.POSITIONAL_ONLY and is_needed:
+            raise InvalidOption(option, f"parameter {one.name!r} of {_name(function)} cannot be given by name")
+        if names is not None and is_needed and one.name not in names and one.name not in injected:
+            raise InvalidOption(option, f"{_name(function)} needs {one.name!r}, which is not in the schema")
+        if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
+            taken.add(one.name)
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return
+    for name in sorted((names or set()) - taken):
+        raise InvalidOption(option, f"{_name(function)} does not take {name!r}, which is in the schema")
+
+
+def is_unbound_method(function: Callable[..., Any]) -> bool:
+    """Whether a function stands in the body of a class, and takes the object first."""
+    if not isinstance(function, FunctionType):
+        return False
+    holder = function.__qualname__.rpartition(".")[0]
+    if not holder or holder.endswith("<locals>"):
+        return False
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    return first is not None and first.name in ("self", "cls") and first.annotation is first.empty
 
 
 def _takes_one(function: Callable[..., Any]) -> bool:

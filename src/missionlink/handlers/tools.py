@@ -6,13 +6,15 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+from dataclasses import dataclass, field, replace
+from types import MethodType
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.errors.root import did_you_mean
+from missionlink.handlers.shapes import check_arguments, is_unbound_method
 from missionlink.handlers.tool_context import ToolCall, ToolContext, ToolError
 from missionlink.handlers.tool_schema import (
     Signature,
@@ -27,6 +29,7 @@ from missionlink.handlers.tool_schema import (
 __all__ = ("Tool", "ToolCall", "ToolContext", "ToolError", "ToolSettings", "tool", "tools_by_name")
 
 _P = ParamSpec("_P")
+_Q = ParamSpec("_Q")
 _R = TypeVar("_R")
 
 # What model servers accept as the name of a function.
@@ -90,6 +93,8 @@ class Tool(Generic[_P, _R]):
     """Group of tools that belong together, for models that know groups (from 1.0.81 on)."""
     metadata: Mapping[str, Any] | None = field(default=None, repr=False)
     """Facts for other clients of the session, in wire spelling (from 1.0.81 on)."""
+    is_method: bool = field(default=False, repr=False)
+    """Whether it was made of a method in the body of a class: the tool is ``agent.method`` of an object ``agent``."""
     signature: Signature | None = field(default=None, repr=False, compare=False)
     """How arguments are read; ``None`` takes any object."""
 
@@ -116,6 +121,23 @@ class Tool(Generic[_P, _R]):
         for option in ("skip_permission", "override", "terminal"):
             if not isinstance(getattr(self, option), bool):
                 raise InvalidOption(option, f"must be True or False, not {getattr(self, option)!r}")
+
+        if self.function is not None and self.signature is None and not self.is_method:
+            check_arguments("function", self.function, self.schema, self.injected)
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any], /) -> Tool[_P, _R]: ...
+    @overload
+    def __get__(
+        self: Tool[Concatenate[Any, _Q], _R], instance: object, owner: type[Any] | None = None, /
+    ) -> Tool[_Q, _R]: ...
+
+    def __get__(self, instance: object, owner: type[Any] | None = None, /) -> Tool[..., Any]:
+        """Return the tool of an object, where this one was made of a method in the body of its class."""
+        if instance is None or not self.is_method:
+            return self
+        function: Any = MethodType(cast("Callable[..., Any]", self.function), instance)
+        return replace(cast("Tool[..., Any]", self), function=function, is_method=False)
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Call the function, as if it were no tool."""
@@ -232,13 +254,17 @@ def _made(function: Callable[..., Any], settings: ToolSettings) -> Tool[..., Any
     if name is None:
         name = type(function).__name__ if plain.__name__ == "__call__" else plain.__name__
     schema = given.pop("schema", None)
-    signature = None if schema is not None else signature_of(function, str(name), ToolContext)
+    is_method = is_unbound_method(function)
+    # Of a method without its object.
+    read: Callable[..., Any] = functools.partial(function, None) if is_method else function
+    signature = None if schema is not None else signature_of(read, str(name), ToolContext)
     described = signature.description if signature is not None else docstring_of(function)
     fields: dict[str, Any] = {
         "name": name,
         "description": given.pop("description", None) or described or str(name),
         "schema": schema if signature is None else signature.schema,
         "function": function,
+        "is_method": is_method,
         "signature": signature,
         **given,
     }
@@ -261,6 +287,8 @@ def tools_by_name(option: str, tools: object) -> dict[str, Tool[..., Any]]:
             one = cast("Tool[..., Any]", entry) if isinstance(entry, Tool) else tool(entry)
         except InvalidOption as error:
             raise InvalidOption(option, f"has an entry that is no tool: {error}") from error
+        if one.is_method:
+            raise InvalidOption(option, f"{one.name!r} is a method: give that of an object, as in 'agent.{one.name}'")
         if one.name in found:
             raise InvalidOption(option, f"has two tools with the name {one.name!r}")
         found[one.name] = one
