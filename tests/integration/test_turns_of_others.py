@@ -547,3 +547,136 @@ async def test_rounds_of_another_clients_prompt_are_no_part_of_a_cloud_turn():
             remote.works("for them", "i2")
             remote.agent.idle()
             assert (await within(turn)).text == "for me"
+
+
+async def test_an_abort_that_found_the_agent_idle_is_not_taken_for_a_later_one():
+    """E4: what the later one drops is sent again, and the turn that it hits says so."""
+    async with open_client() as (client, peer):
+        remote = Remote(peer)
+        async with client.create_cloud_session("octo/hello") as session:
+            first = await within(session.send("one"))
+            remote.agent.prompt("one", 1)
+            for _ in range(2):
+                # The second one comes when the agent is idle again, which nobody knows here yet.
+                await within(session.abort())
+            turns = [await within(session.send(prompt)) for prompt in ("two", "three")]
+            for number, prompt in enumerate(("two", "three"), 2):
+                remote.agent.prompt(prompt, number)
+            await within(first.cancel())
+            remote.agent.say("abort", {"reason": "user_initiated"})
+            remote.agent.idle(aborted=True)
+            remote.agent.say("assistant.turn_start", {"turnId": "0", "interactionId": "i2"})
+            remote.agent.say("abort", {"reason": "user_initiated"})
+            remote.agent.idle(aborted=True)
+            assert (await within(first)).status == "aborted"
+            hit = await within(turns[0])
+            assert (hit.status, "another turn" in hit.abort_reason) == ("aborted", True)
+            await peer.request("session.send", 3)
+            remote.agent.prompt("three", 4)
+            remote.works("third", "i3")
+            remote.agent.idle()
+            assert (await within(turns[1])).text == "third"
+
+
+async def test_turns_of_the_same_prompt_that_are_sent_again_get_their_own_answers():
+    """E5: what was shown of them before says nothing any more."""
+    async with open_client() as (client, peer):
+        remote = Remote(peer)
+        async with client.create_cloud_session("octo/hello") as session:
+            turns = [await within(session.send(prompt)) for prompt in ("same", "same", "other")]
+            for number, prompt in enumerate(("same", "same", "other"), 1):
+                remote.agent.prompt(prompt, number)
+            await within(turns[0].cancel())
+            remote.agent.say("abort", {"reason": "user_initiated"})
+            remote.agent.idle(aborted=True)
+            assert (await within(turns[0])).status == "aborted"
+            await peer.request("session.send", 4)
+            remote.agent.prompt("same", 4)
+            remote.agent.prompt("other", 5)
+            remote.works("for the same", "i4")
+            remote.works("for the other", "i5")
+            remote.agent.idle()
+            assert [(await within(turn)).text for turn in turns[1:]] == ["for the same", "for the other"]
+
+
+@pytest.mark.parametrize("is_shown", [True, False], ids=["shown when it was sent", "not shown yet"])
+async def test_a_prompt_behind_another_clients_abort_in_the_cloud_ends_or_is_worked_on(is_shown: bool):
+    """E4, E5: where nothing will show that the agent turns to it, nothing is guessed."""
+    async with open_client() as (client, peer):
+        remote = Remote(peer)
+        async with client.create_cloud_session("octo/hello") as session:
+            turn = await within(session.send("one"))
+            if is_shown:
+                remote.agent.prompt("one", 1)
+            remote.agent.say("abort", {"reason": "user_initiated"})
+            remote.agent.idle(aborted=True)
+            if not is_shown:
+                remote.agent.prompt("one", 1)
+                remote.works("first", "i1")
+                remote.agent.idle()
+            result = await within(turn)
+            assert (result.status, result.text) == (("aborted", "") if is_shown else ("completed", "first"))
+            assert ("another client" in result.abort_reason) is is_shown
+
+
+@pytest.mark.parametrize("end", ["lost", "closed", "aborted", "cancelled"])
+async def test_a_turn_whose_prompt_is_to_be_sent_again_ends_all_the_same(end: str):
+    """C2, E4: nobody waits for a prompt that stays here."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turns = [await within(session.send(prompt)) for prompt in ("one", "two", "three")]
+        agent.prompt("one", 1)
+        await peer.settled()
+        peer.on["session.send"] = lambda params: ...
+        await within(turns[0].cancel())
+        agent.idle(aborted=True)
+        await peer.request("session.send", 3)
+        if end == "lost":
+            await peer.end.close()
+        elif end == "closed":
+            await within(session.disconnect())
+        elif end == "aborted":
+            await within(session.abort())
+        else:
+            await within(turns[2].cancel())
+        if end in ("lost", "closed"):
+            for turn in turns[1:]:
+                with pytest.raises((ConnectionLost, SessionClosed)):
+                    await within(turn)
+        else:
+            assert (await within(turns[2])).status == "aborted"
+            assert len(peer.requests("session.send")) == 4
+
+
+async def test_a_turn_that_leaves_the_queue_while_it_is_cancelled_is_stopped():
+    """E4: the queue is listed, and then the agent turns to the prompt."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        first, second = [await within(session.send(prompt)) for prompt in ("one", "two")]
+        agent.prompt("one", 1)
+        await peer.settled()
+        Waiting(peer, "two")
+        peer.on["session.queue.removeAt"] = lambda params: {"removed": False}
+        await within(second.cancel())
+        assert len(peer.requests("session.abort")) == 1
+        agent.reply("first")
+        agent.prompt("two", 2)
+        agent.idle(aborted=True)
+        assert ((await within(first)).text, (await within(second)).status) == ("first", "aborted")
+
+
+async def test_a_turn_that_is_stopped_together_with_another_one_says_so():
+    """E4: one of the two steers the other one."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        first = await within(session.send("one"))
+        second = await within(session.send("two", mode="immediate"))
+        agent.prompt("one", 1)
+        agent.say("assistant.turn_start", {"turnId": "0"})
+        agent.say("user.message", {"content": "two", "messageId": "m2", "delivery": "steering"})
+        await peer.settled()
+        await within(second.cancel())
+        agent.say("abort", {"reason": "user_initiated"})
+        agent.idle(aborted=True)
+        assert ((await within(second)).status, (await within(second)).abort_reason) == ("aborted", "")
+        assert "together" in (await within(first)).abort_reason

@@ -118,6 +118,10 @@ class CloudWork:
                 self._idle = asyncio.Event()
             await self._idle.wait()
 
+    def together_with(self, turn: TurnState) -> list[TurnState]:
+        """Return the turns that are worked on together with one."""
+        return [*self._owners] if turn in self._owners else [turn]
+
     def look_on(self, event: Event) -> None:
         """Take an event while no turn is under way."""
         if event.type in _LOOKED_AT and event.agent_id is None and event.id not in self._past:

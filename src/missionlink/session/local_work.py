@@ -96,6 +96,10 @@ class LocalWork:
         named = decode_or_default(event, _Error).originating_message_id
         return [turn for turn in self._turns if turn.id == named] if named else self._turns[:1]
 
+    def together_with(self, turn: TurnState) -> list[TurnState]:
+        """Return the turns that are worked on together with one."""
+        return [*self._owners] if turn in self._owners else [turn]
+
     def look_on(self, event: Event) -> None:
         """Take an event while no turn is under way."""
         if event.type in _LOOKED_AT and event.agent_id is None:

@@ -147,9 +147,6 @@ class Outbox:
 
     def send_again(self, turns: Sequence[TurnState]) -> None:
         """Send prompts again that the runtime has dropped; later ones wait for them."""
-        for turn in turns:
-            turn.id = ""
-            turn.is_accepted = turn.is_sent = False
         self._core.link.tasks.start(self._send_again([*turns], *self._take_place()))
 
     async def _send_again(
@@ -160,14 +157,13 @@ class Outbox:
             if before is not None:
                 await asyncio.wait({before})
             for turn in turns:
-                if turn.done.done():
-                    continue
-                tracker.under_way.remove(turn)
-                try:
-                    await self._post(tracker, turn, _SECONDS_TO_SEND_AGAIN)
-                except MissionlinkError as error:
-                    tracker.refused(turn)
-                    turn.finish(error)
+                if turn in tracker.under_way.resending:
+                    tracker.under_way.resending.remove(turn)
+                    try:
+                        await self._post(tracker, turn, _SECONDS_TO_SEND_AGAIN)
+                    except MissionlinkError as error:
+                        tracker.refused(turn)
+                        turn.finish(error)
         finally:
             _leave_place(before, own)
 

@@ -131,9 +131,14 @@ async def withdraw(core: SessionCore, turn: TurnState) -> bool:
     waiting = await _items(core)
     if all(prompt.item_id for prompt in waiting.items):
         mine = next((prompt for prompt in waiting.items if prompt.turn_id == turn.id), None)
-        if mine is not None:
+        if mine is None:
+            return False
+        try:
             await Queue(core).remove(mine)
-        return mine is not None
+        except RequestRefused:
+            # The agent has turned to it.
+            return False
+        return True
     if all(prompt.text != turn.prompt for prompt in waiting.items):
         # Those of others.
         return False

@@ -121,7 +121,7 @@ async def wait_until_taken(core: SessionCore) -> None:
 async def abort(core: SessionCore, only: TurnState | None = None) -> None:
     """Stop what the agent is doing; ``only`` is the turn that is meant, and prompts behind it are to be worked on."""
     tracker = core.track_turns()
-    tracker.under_way.take_back(None if only is None else [only])
+    tracker.under_way.take_back(only)
     if only is not None and only.done.done():
         return
     requested = tracker.abort_requested(only)

@@ -22,7 +22,7 @@ from missionlink.session.local_work import LocalWork
 from missionlink.session.quiet import SECONDS_AFTER_ABORT, QuietEnd
 from missionlink.session.steering import Steering
 from missionlink.session.turn_state import decode_or_default
-from missionlink.session.under_way import DROPPED, DROPPED_BEHIND, STOPPED, UnderWay
+from missionlink.session.under_way import DROPPED, DROPPED_BEHIND, STOPPED, STOPPED_TOGETHER, UNKNOWN, UnderWay
 
 if TYPE_CHECKING:
     import contextvars
@@ -149,11 +149,15 @@ class TurnTracker:
     def abort_requested(self, only: TurnState | None = None) -> Abort:
         """Note an abort of the turns under way now, or of one of them, and of no later ones."""
         known = self.under_way.known
-        covered = known if only is None else [only]
+        covered = known if only is None else self.work.together_with(only)
         # In the cloud a prompt may be shown before the agent turns to it.
         begun = [turn for turn in known if turn.was_active or (turn.copies_seen and not self._is_cloud)]
         behind = [turn for turn in known if turn not in covered and turn not in begun]
-        return self.aborts.request(covered, behind, works_elsewhere=self._is_cloud and self.work.is_elsewhere)
+        covered_too = [turn for turn in covered if turn is not only and only is not None]
+        for turn in covered_too:
+            turn.abort_reason = STOPPED_TOGETHER
+        is_elsewhere = self._is_cloud and self.work.is_elsewhere
+        return self.aborts.request(covered, behind, known, works_elsewhere=is_elsewhere)
 
     def abort_confirmed(self, abort: Abort) -> None:
         """Note that the runtime has aborted; it may have been idle since."""
@@ -226,13 +230,14 @@ class TurnTracker:
                 self.work.look_on(event)
 
     def _told_of_abort(self, owners: Sequence[TurnState]) -> None:
-        abort = self.aborts.told()
+        abort = self.aborts.told([turn for turn in owners if turn.was_active])
         covered = [turn for turn in abort.covered if turn in self._turns] if abort is not None else []
         # A later turn may have begun since, where the abort of the one before is told late.
-        ended = [turn for turn in owners if turn in covered or not covered] or covered[:1]
+        begun = [turn for turn in owners if turn.was_active or (turn.copies_seen and not self._is_cloud)]
+        ended = [turn for turn in owners if turn in covered] or covered[:1] or begun
         for turn in ended:
             turn.was_aborted = True
-            turn.abort_reason = "" if turn in covered else STOPPED
+            turn.abort_reason = turn.abort_reason if turn in covered else STOPPED
         for turn in ended[:1]:
             self._quiet.watch(turn)
 
@@ -271,10 +276,11 @@ class TurnTracker:
     def _idle(self, event: Event) -> None:
         aborted = bool(decode_or_default(event, _Idle).aborted)
         self.steering.idle()
+        working = [*self.work.owners(event)] if aborted else []
         ended = self.work.idle(aborted=aborted)
         ended += [turn for turn in self._turns if turn not in ended and (turn.has_failed or turn.was_aborted)]
         if aborted:
-            self._idle_after_abort(ended)
+            self._idle_after_abort(ended, working)
         elif not ended and not self.work.shows_prompts and self._turns and self._turns[0].was_active:
             # A runtime that does not show prompts: the idle is the turn's if it was at work.
             turn = self._turns[0]
@@ -289,24 +295,29 @@ class TurnTracker:
         if self.under_way.waiting and not self._is_cloud:
             self._left_over()
 
-    def _idle_after_abort(self, ended: list[TurnState]) -> None:
+    def _idle_after_abort(self, ended: list[TurnState], working: Sequence[TurnState]) -> None:
         """Add the turns that an abort has ended; the runtime has dropped what waited when it was requested."""
-        abort = self.aborts.confirmed()
+        abort = self.aborts.confirmed([turn for turn in working if turn.was_active])
         covered = abort.covered if abort is not None else ()
         for turn in ended:
-            turn.abort_reason = "" if turn in covered else turn.abort_reason or STOPPED
+            turn.abort_reason = turn.abort_reason if turn in covered else turn.abort_reason or STOPPED
         ended += [turn for turn in covered if turn in self._turns and turn not in ended]
         for turn in ended:
             turn.was_aborted = True
         if abort is None and self._is_cloud:
-            # Another client's: what had been sent before was dropped, what came after will be worked on soon.
-            self._in_doubt = [turn for turn in self._turns if turn.is_accepted and turn not in ended]
+            # Another client's: what had been sent before was dropped, what came after will be worked on.
+            others = [turn for turn in self._turns if turn.is_accepted and turn not in ended]
+            # What is shown when it is worked on tells.
+            self._in_doubt = [turn for turn in others if not turn.copies_seen]
             for turn in self._in_doubt[:1]:
                 self._quiet.watch(turn)
+            self.under_way.give_up([turn for turn in others if turn.copies_seen], UNKNOWN)
         behind = [turn for turn in abort.behind if turn in self._turns and not turn.was_active] if abort else []
         if self._send_again is None:
             self.under_way.drop(behind, DROPPED_BEHIND)
         elif behind:
+            for turn in behind:
+                self.under_way.take_out(turn)
             self._send_again(behind)
 
     def leaving(self) -> None:
@@ -316,7 +327,9 @@ class TurnTracker:
         """End all turns: the session has ended."""
         if self._held is not None:
             self._release()
-        turns, self._turns[:] = [*self._turns], []
+        turns = [*self._turns, *self.under_way.resending]
+        self._turns.clear()
+        self.under_way.resending.clear()
         if turns:
             self._left_unanswered()
         self.work.end()

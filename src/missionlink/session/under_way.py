@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from missionlink.session.quiet import QuietEnd
     from missionlink.session.turn_state import TurnState
 
-__all__ = ("DROPPED", "DROPPED_BEHIND", "STOPPED", "UnderWay")
+__all__ = ("DROPPED", "DROPPED_BEHIND", "STOPPED", "STOPPED_TOGETHER", "UNKNOWN", "UnderWay")
 
 STOPPED = "the agent was stopped while it worked on this prompt, by another client or by an abort of another turn"
+STOPPED_TOGETHER = "the agent worked on this prompt together with one whose turn was cancelled"
+UNKNOWN = "another client has stopped the agent, and whether it still works on this prompt is not known"
 DROPPED_BEHIND = "the prompt waited behind a turn that was stopped, and the runtime dropped it"
 DROPPED = "the runtime dropped the prompt before the agent worked on it"
 
@@ -28,13 +30,15 @@ class UnderWay:
         is_cloud: Whether the agent works on another machine.
     """
 
-    __slots__ = ("_aborts", "_is_cloud", "quiet", "turns", "work")
+    __slots__ = ("_aborts", "_is_cloud", "quiet", "resending", "turns", "work")
 
     def __init__(self, aborts: Aborts, *, is_cloud: bool) -> None:
         self._aborts = aborts
         self._is_cloud = is_cloud
         self.turns: list[TurnState] = []
         """In the order in which their prompts were sent."""
+        self.resending: list[TurnState] = []
+        """Those whose prompts the runtime has dropped and gets once more."""
         self.work: LocalWork | CloudWork
         """What the agent works on; set by the tracker."""
         self.quiet: QuietEnd
@@ -76,10 +80,24 @@ class UnderWay:
                 return True
         return False
 
-    def take_back(self, turns: Sequence[TurnState] | None = None) -> None:
-        """End turns whose prompts have not left yet, as they are to be sent again; all such ones by default."""
-        for turn in [turn for turn in (self.turns if turns is None else turns) if not turn.is_sent]:
+    def take_out(self, turn: TurnState) -> None:
+        """Forget what is known about a prompt that the runtime has dropped: it is sent again."""
+        self.remove(turn)
+        turn.id = ""
+        turn.copies_seen = 0
+        turn.is_accepted = turn.is_sent = turn.was_active = False
+        self.resending.append(turn)
+
+    def take_back(self, only: TurnState | None = None) -> None:
+        """End turns whose prompts have not been sent again yet."""
+        for turn in [turn for turn in self.resending if only is None or turn is only]:
             turn.was_aborted = True
+            self.finish(turn)
+
+    def give_up(self, turns: Sequence[TurnState], why: str) -> None:
+        """End turns as aborted, of which nothing more can be told."""
+        for turn in turns:
+            turn.was_aborted, turn.abort_reason = True, why
             self.finish(turn)
 
     def drop(self, turns: Sequence[TurnState], why: str, *, as_aborted: bool = True) -> None:
@@ -99,7 +117,8 @@ class UnderWay:
 
     def remove(self, turn: TurnState) -> None:
         """Forget a turn whose prompt was not accepted, or which has ended."""
-        if turn in self.turns:
-            self.turns.remove(turn)
+        for turns in (self.turns, self.resending):
+            if turn in turns:
+                turns.remove(turn)
         self.work.forget(turn)
         self.quiet.forget(turn)
