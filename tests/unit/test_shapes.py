@@ -60,6 +60,24 @@ def adapted(function: Callable[..., Any]) -> Callable[..., Any]:
     return adapter
 
 
+def traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*given: Any, **named: Any) -> Any:
+        return function(*given, **named)
+
+    return wrapper
+
+
+class Generates:
+    def __call__(self, given: Any) -> Any:
+        yield given
+
+
+class GeneratesLater:
+    async def __call__(self, given: Any) -> Any:
+        yield given
+
+
 RIGHT: dict[str, Any] = {
     "one": one,
     "a default": one_and_a_default,
@@ -75,6 +93,8 @@ RIGHT: dict[str, Any] = {
     "class method": Methods.of_class,
     "object": Called(),
     "adapter": adapted(two),
+    "wrapper": traced(one),
+    "wrapper of a coroutine method": traced(Methods().one_later),
     "partial": functools.partial(two, 1),
     "partial by name": functools.partial(two, invocation=1),
     "partial of a method": functools.partial(Methods().two, other=1),
@@ -98,6 +118,12 @@ WRONG: dict[str, Any] = {
     "partial with all": functools.partial(one, 1),
     "generator": generator,
     "asynchronous generator": asynchronous_generator,
+    "wrapper of two": traced(two),
+    "wrapper of none": traced(none),
+    "wrapper of a coroutine function": traced(two_later),
+    "generating object": Generates(),
+    "asynchronously generating object": GeneratesLater(),
+    "partial of a generating object": functools.partial(Generates()),
     "divmod": divmod,
 }
 

@@ -16,7 +16,7 @@ from missionlink.errors import InvalidOption
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-__all__ = ("check_arguments", "check_shape", "is_unbound_method")
+__all__ = ("check_arguments", "check_shape", "is_generator", "is_unbound_method")
 
 
 def check_shape(option: str, function: Callable[..., Any], takes: str) -> None:
@@ -33,11 +33,11 @@ def check_shape(option: str, function: Callable[..., Any], takes: str) -> None:
         InvalidOption: It has another shape.
     """
     if _takes_one(function):
-        if _is_generator(function):
+        if is_generator(function):
             raise InvalidOption(option, f"must return its result: {_name(function)} is a generator, without 'yield'")
         return
     try:
-        signature = inspect.signature(function, follow_wrapped=False)
+        signature = _signature(function)
     except (TypeError, ValueError):
         return
     try:
@@ -45,7 +45,7 @@ def check_shape(option: str, function: Callable[..., Any], takes: str) -> None:
     except TypeError:
         pass
     else:
-        if _is_generator(function):
+        if is_generator(function):
             raise InvalidOption(option, f"must return its result: {_name(function)} is a generator, without 'yield'")
         return
     bare = signature.replace(
@@ -109,7 +109,7 @@ def _takes_one(function: Callable[..., Any]) -> bool:
     bound = 0
     if isinstance(function, MethodType):
         function, bound = function.__func__, 1
-    if type(function) is not FunctionType or hasattr(function, "__signature__"):
+    if type(function) is not FunctionType or hasattr(function, "__signature__") or hasattr(function, "__wrapped__"):
         return False
     code = function.__code__
     if code.co_kwonlyargcount > len(function.__kwdefaults__ or ()):
@@ -119,7 +119,26 @@ def _takes_one(function: Callable[..., Any]) -> bool:
     return least <= 1 and (most >= 1 or bool(code.co_flags & inspect.CO_VARARGS))
 
 
-def _is_generator(function: Callable[..., Any]) -> bool:
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return what a function takes; one that takes anything and wraps another one takes what that one does.
+
+    Raises:
+        TypeError, ValueError: It cannot be told.
+    """
+    signature = inspect.signature(function, follow_wrapped=False)
+    kinds = [one.kind for one in signature.parameters.values()]
+    if kinds == [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]:
+        return inspect.signature(function)
+    return signature
+
+
+def is_generator(function: Callable[..., Any]) -> bool:
+    """Whether calling a function, or a callable object, makes a generator."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not isinstance(function, FunctionType | MethodType):
+        call = inspect.getattr_static(type(function), "__call__", None)
+        function = call if isinstance(call, FunctionType) else function
     return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.errors.root import did_you_mean
-from missionlink.handlers.shapes import check_arguments, is_unbound_method
+from missionlink.handlers.shapes import check_arguments, is_generator, is_unbound_method
 from missionlink.handlers.tool_context import ToolCall, ToolContext, ToolError
 from missionlink.handlers.tool_schema import (
     Signature,
@@ -247,7 +247,7 @@ def _made(function: Callable[..., Any], settings: ToolSettings) -> Tool[..., Any
     if not callable(function) or inspect.isclass(function):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption("tool", f"must be a function, not {function!r}")
     plain = plain_function(function)
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+    if is_generator(function):
         raise InvalidOption("tool", f"{function!r} is a generator: a tool returns its result as a whole")
     given = dict(settings)
     name = given.pop("name", None)
