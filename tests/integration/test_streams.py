@@ -6,17 +6,23 @@ import asyncio
 import gc
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from missionlink import AsyncClient
 from missionlink.errors import ConnectionLost, ConsumerOverflow, HandlerFailed, InvalidOption, SessionClosed
 from missionlink.events import AssistantMessage, SessionIdle
 from missionlink.protocol.envelope import Event, EventsLost, UnknownEvent, decode_event
 from missionlink.session.stream import EventQueue, EventStream
+from missionlink.testing import FakeRuntime, say
 
 from .raw_peer import PATIENCE_S, Peer, event, open_client, open_session, rounds, until, within
+
+if TYPE_CHECKING:
+    from missionlink import Session
+    from missionlink.testing import TurnRequest
 
 
 def _flood(peer: Peer, count: int, *, size: int = 0, first: int = 0) -> None:
@@ -306,19 +312,76 @@ async def test_a_consumer_that_makes_the_runtime_wait_may_call_it_in_its_loop():
         assert (await peer.response(identity))["error"]["code"] == -32601
 
 
+def _said(request: TurnRequest) -> object:
+    return say(f"You said: {request.prompt}")
+
+
+@pytest.mark.parametrize("bounds", [{"max_events": 1}, {"max_events": 10}, {"max_bytes": 2000}])
+@pytest.mark.parametrize("body", ["run", "text", "another session", "history"])
+async def test_a_consumer_that_makes_the_runtime_wait_may_wait_for_turns_in_its_loop(
+    body: str, bounds: dict[str, Any]
+) -> None:
+    """E2, E6: what the turn waits for can be read, whatever the bounds of the queue, and nothing is lost."""
+    count = 300
+    async with FakeRuntime(turns=_said) as fake:
+        host, port = await fake.listen()
+        async with AsyncClient(url=f"{host}:{port}") as client, client.create_session() as session:
+            other = await client.create_session()
+            stream = session.events("test.event", overflow="wait", **bounds)
+
+            async def produce() -> None:
+                for number in range(count):
+                    fake.emit(session.id, "test.event", {"x": "y" * 200, "n": number})
+                    if number % 20 == 0:
+                        await rounds(2)
+
+            async def use(session: Session) -> str:
+                if body != "text":
+                    return (await session.run("hello")).text
+                async with session.stream("hello") as turn:
+                    return "".join([piece async for piece in turn.text])
+
+            producing = asyncio.ensure_future(produce())
+            seen: list[int] = []
+            async with asyncio.timeout(PATIENCE_S):
+                async for one in stream:
+                    seen.append(json.loads(one.data_json)["n"])
+                    if len(seen) == count:
+                        break
+                    if len(seen) % 10 == 1 and body == "history":
+                        assert await session.history()
+                    elif len(seen) % 10 == 1:
+                        assert await use(other if body == "another session" else session) == "You said: hello"
+            await within(producing)
+            assert seen == list(range(count))
+
+
+async def test_a_consumer_that_waits_for_a_long_turn_loses_nothing() -> None:
+    """E2: only a consumer for which the reading stands still has to take an event now and then."""
+    gate = Gate()
+    gate.is_paused = False
+    queue = EventQueue("s", gate, max_events=2, overflow="wait", patience=0.01)
+    for number in range(40):
+        sent = event("s", "n", id=str(number))["params"]["event"]
+        queue.push(decode_event(msgspec.Raw(json.dumps(sent).encode())))
+    await asyncio.sleep(0.05)
+    taken = [queue.take() for _ in range(40)]
+    assert [one.id for one in taken if one is not None] == _numbers(0, 40)
+
+
 async def test_what_is_read_while_a_request_is_open_has_a_bound():
     """E2: a request that is never answered must not make the queue of a consumer grow without end."""
     async with open_session() as (session, peer):
         stream = session.events(max_bytes=10_000, overflow="wait")
         asking = asyncio.ensure_future(session.call("session.name.get", timeout=PATIENCE_S))
         await peer.request("session.name.get")
-        for number in range(200):
-            _flood(peer, 1, first=number)
+        for number in range(50):
+            _flood(peer, 1, first=number, size=1024 * 1024)
             await rounds(2)
         identity = peer.ask("no.such.method")
         await rounds()
         assert not peer.responses(identity), "nothing is read beyond the bound"
-        assert await _take(stream, 200) == _numbers(0, 200)
+        assert await _take(stream, 50) == _numbers(0, 50)
         assert (await peer.response(identity))["error"]["code"] == -32601
         peer.answer(peer.requests("session.name.get")[0], None)
         await within(asking)
@@ -346,6 +409,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.reasons: set[object] = set()
+        self.is_paused: bool = True
 
     def pause(self, reason: object) -> None:
         self.reasons.add(reason)
@@ -356,6 +420,8 @@ class Gate:
     def resume(self, reason: object) -> None:
         self.reasons.discard(reason)
 
+    def wait_begins(self) -> None: ...
+    def wait_ends(self) -> None: ...
     def check_loop(self) -> None: ...
 
 

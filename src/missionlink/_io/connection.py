@@ -80,6 +80,8 @@ class Connection:
         self.pause: Gate = self._outlet.pause
         self.pause_between_requests: Gate = self._outlet.pause_between_requests
         self.resume: Gate = self._outlet.resume
+        self.wait_begins: Callable[[], None] = self._outlet.wait_begins
+        self.wait_ends: Callable[[], None] = self._outlet.wait_ends
         self.writable_again: Callable[[], None] = self._outlet.writable_again
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
@@ -99,6 +101,11 @@ class Connection:
     def error(self) -> MissionlinkError | None:
         """Why the connection has ended, if it has."""
         return self._ended
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read for now."""
+        return self._outlet.is_paused
 
     @property
     def endpoint(self) -> Transport:

@@ -51,8 +51,10 @@ class Outlet:
         self._room = _REQUESTS_WAIT_ABOVE_BYTES
         self._turns: deque[asyncio.Future[None]] = deque()
         self._pauses: set[object] = set()
-        # Those that hold only while no request of ours is open.
+        # Those that hold only while the program waits for nothing that the peer will send.
         self._gentle_pauses: set[object] = set()
+        # How often the program waits for something else than a response.
+        self._waits = 0
         self._is_paused = False
         self._is_closed = False
 
@@ -144,9 +146,9 @@ class Outlet:
         self.review()
 
     def pause_between_requests(self, reason: object) -> None:
-        """Stop reading until the reason has been withdrawn, but read on while a request of ours is open.
+        """Stop reading until the reason has been withdrawn, but read on while the program waits for the peer.
 
-        What has the reason may be waiting for the response.
+        What has the reason may be waiting for the response to a request, or between ``wait_begins`` and ``wait_ends``.
         """
         self._gentle_pauses.add(reason)
         self.review()
@@ -159,13 +161,30 @@ class Outlet:
             self.review()
 
     @property
+    def is_paused(self) -> bool:
+        """Whether the reading is stopped."""
+        return self._is_paused
+
+    def wait_begins(self) -> None:
+        """Note that the program waits for something that the peer sends and that is no response."""
+        self._waits += 1
+        if self._gentle_pauses:
+            self.review()
+
+    def wait_ends(self) -> None:
+        """Note the end of such a wait."""
+        self._waits -= 1
+        if self._gentle_pauses:
+            self.review()
+
+    @property
     def has_gentle_pauses(self) -> bool:
         """Whether ``review`` has to be called when requests of ours are opened and settled."""
         return bool(self._gentle_pauses)
 
     def review(self) -> None:
-        """Stop or start the reading, as the reasons and the open requests say."""
-        pauses = bool(self._pauses) or (bool(self._gentle_pauses) and not self._is_asking())
+        """Stop or start the reading, as the reasons, the open requests and the waits say."""
+        pauses = bool(self._pauses) or (bool(self._gentle_pauses) and not self._waits and not self._is_asking())
         if pauses != self._is_paused:
             self._is_paused = pauses
             if pauses:

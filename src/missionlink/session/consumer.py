@@ -12,7 +12,15 @@ from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, UnknownE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ("DEFAULT_QUEUE_BYTES", "DEFAULT_QUEUE_EVENTS", "Classes", "Consumer", "ReadingGate", "wire_types")
+__all__ = (
+    "DEFAULT_QUEUE_BYTES",
+    "DEFAULT_QUEUE_EVENTS",
+    "Classes",
+    "Consumer",
+    "ReadingGate",
+    "WaitingFor",
+    "wire_types",
+)
 
 _log = logging.getLogger("missionlink.session")
 
@@ -39,12 +47,25 @@ class Consumer(Protocol):
 class ReadingGate(Protocol):
     """What can stop the connection's reading for a while."""
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the reading is stopped."""
+        ...
+
     def pause(self, reason: object) -> None:
         """Stop reading until every reason has been withdrawn."""
         ...
 
     def pause_between_requests(self, reason: object) -> None:
-        """Stop reading until the reason has been withdrawn, but read on while a request of ours is open."""
+        """Stop reading until the reason has been withdrawn, but read on while the program waits for the runtime."""
+        ...
+
+    def wait_begins(self) -> None:
+        """Note that the program waits for a turn or the like, so for something that has to be read."""
+        ...
+
+    def wait_ends(self) -> None:
+        """Note the end of such a wait."""
         ...
 
     def resume(self, reason: object) -> None:
@@ -54,6 +75,25 @@ class ReadingGate(Protocol):
     def check_loop(self) -> None:
         """Raise ``WrongEventLoop`` where nobody would wake whoever waits."""
         ...
+
+
+class WaitingFor:
+    """A wait of the program for what the runtime sends; enter it with ``with``.
+
+    Args:
+        gate: Reads on meanwhile.
+    """
+
+    __slots__ = ("_gate",)
+
+    def __init__(self, gate: ReadingGate) -> None:
+        self._gate = gate
+
+    def __enter__(self) -> None:
+        self._gate.wait_begins()
+
+    def __exit__(self, *exc: object) -> None:
+        self._gate.wait_ends()
 
 
 class Classes:

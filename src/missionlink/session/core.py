@@ -27,7 +27,7 @@ from missionlink.protocol.messages import INTERNAL_ERROR
 from missionlink.protocol.naming import is_missing
 from missionlink.protocol.timeouts import check_seconds
 from missionlink.session.callback import Callback
-from missionlink.session.consumer import Classes, wire_types
+from missionlink.session.consumer import Classes, WaitingFor, wire_types
 from missionlink.session.dispatch import Dispatcher
 from missionlink.session.facts import TELLING, Facts
 from missionlink.session.history import decode_history, merge, open_questions
@@ -209,8 +209,9 @@ class SessionCore:
         self.check_open()
         try:
             # The end of the session or of the connection ends this wait too, see Facts.end().
-            async with asyncio.timeout(timeout):
-                await fact()
+            with WaitingFor(self.link.connection):
+                async with asyncio.timeout(timeout):
+                    await fact()
         except TimeoutError as error:
             raise CloudNotReady(f"{problem} within {timeout:g} s", session_id=self.id) from error
         self.check_open()

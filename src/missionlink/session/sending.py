@@ -17,6 +17,7 @@ from missionlink.options.checks import check_content, check_headers, check_membe
 from missionlink.protocol.json_text import well_formed
 from missionlink.protocol.results import Success, read_result
 from missionlink.protocol.veils import veiled
+from missionlink.session.consumer import WaitingFor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,6 +150,10 @@ class TurnControl:
     def last_activity(self) -> float:
         """Return when the session's last event came, as the event loop counts time."""
         return self._tracker.last_activity()
+
+    def waiting(self) -> WaitingFor:
+        """Return what to hold with ``with`` while the program waits for a turn."""
+        return WaitingFor(self._core.link.connection)
 
     @property
     def last_event(self) -> str:

@@ -154,7 +154,8 @@ class Session(Past):
             overflow: What happens when the queue is full: ``"drop_oldest"`` puts an ``EventsLost`` in the place of
                 the gap; ``"raise"`` ends the iteration with ``ConsumerOverflow``; ``"wait"`` stops reading from the
                 runtime, for all sessions, until this consumer has caught up; if it takes no event for 30 s, the oldest
-                are lost. While a request of yours is open, reading goes on, up to twice ``max_bytes``.
+                are lost. While the program waits for a response or for a turn, reading goes on, up to twice
+                ``max_bytes``, or 32 MiB if that is more.
 
         Raises:
             InvalidOption: An argument is wrong.

@@ -36,6 +36,10 @@ _log = logging.getLogger("missionlink.session")
 _LONGEST_WAIT_SECONDS = 30.0
 
 Overflow = Literal["drop_oldest", "raise", "wait"]
+# Under it, reading goes on while the program waits for the runtime; it stops when the queue holds twice its bytes, or
+# this much if that is more: with less a consumer that calls the runtime would soon stop itself.
+_READ_ON_BYTES = DEFAULT_QUEUE_BYTES
+
 _POLICIES = ("drop_oldest", "raise", "wait")
 
 
@@ -223,12 +227,13 @@ class EventQueue:
 
     def _take_in(self) -> None:
         """Bring the full queue back within its bounds, or make the runtime wait."""
-        if self._overflow == "wait" and self._bytes <= 3 * self._max_bytes:
+        most = max(2 * self._max_bytes, _READ_ON_BYTES)
+        if self._overflow == "wait" and self._bytes <= most + max(self._max_bytes, _READ_ON_BYTES):
             if self._timer is None:
                 self._wait_for_program()
-                # The program may wait for a response of the runtime before it takes the next event.
+                # The program may wait for a response or a turn before it takes the next event.
                 self._gate.pause_between_requests(self)
-            if self._bytes > 2 * self._max_bytes:
+            if self._bytes > most:
                 self._gate.pause(self)
             # Reading stops with the next chunk; what had been read still finds room.
             return
@@ -250,7 +255,8 @@ class EventQueue:
         self._timer = asyncio.get_running_loop().call_later(self._patience, self._give_up_waiting)
 
     def _give_up_waiting(self) -> None:
-        if self._has_taken:
+        if self._has_taken or not self._gate.is_paused:
+            # It takes events, or it waits for the runtime, which goes on meanwhile.
             self._wait_for_program()
             return
         _log.warning(

@@ -108,9 +108,16 @@ class Turn:
         self, started: float, *, timeout: float | None, idle_timeout: float | None, on_timeout: str
     ) -> TurnResult:
         """Wait, with a time that counts from a moment on, as the event loop counts."""
-        done, control = self._state.done, self._control
-        if not done.done():
+        if not self._state.done.done():
             check_loop(self._loop)
+            with self._control.waiting():
+                await self._wait_until_done(started, timeout, idle_timeout, on_timeout)
+        return _outcome(self._state.done)
+
+    async def _wait_until_done(
+        self, started: float, timeout: float | None, idle_timeout: float | None, on_timeout: str
+    ) -> None:
+        done, control = self._state.done, self._control
         while not done.done():
             now = self._loop.time()
             left = None if timeout is None else started + timeout - now
@@ -122,7 +129,6 @@ class Turn:
             limits = [limit for limit in (left, quiet) if limit is not None]
             # `wait` leaves the future alone when this task is cancelled: others may await the same turn.
             await asyncio.wait({done}, timeout=min(limits, default=None))
-        return _outcome(done)
 
     async def _time_out(self, limit: str, on_timeout: str) -> None:
         last, ago = self._control.last_event, self._loop.time() - self._control.last_activity()
@@ -190,7 +196,8 @@ class Turn:
             if event is not None:
                 yield event
             else:
-                await self._state.queue.wait()
+                with self._control.waiting():
+                    await self._state.queue.wait()
         if self._state.done.done() and not self._state.done.cancelled() and self._state.done.exception() is not None:
             _outcome(self._state.done)
 
