@@ -118,11 +118,12 @@ def _ping(in_flight: int, transport: str, count: int, official: int) -> Case:
     return Case(f"ping.{transport}.{in_flight}", where, "ping", (*_BOTH, *limit), _PINGS, params, smaller=smaller)
 
 
-def _inbound(method: str, title: str, sides: tuple[str, ...]) -> Case:
-    params = {"method": method, "count": 50_000, "window": 256}
+def _inbound(method: str, title: str, sides: tuple[str, ...], handlers: str = "quick") -> Case:
+    params = {"method": method, "count": 50_000, "window": 256, "handlers": handlers}
     smaller = {OFFICIAL: {"count": 10_000}}
     quick = {"count": 10_000}
-    return Case(f"inbound.{method}", title, "inbound", sides, _INBOUND, params, quick, smaller)
+    name = method if handlers == "quick" else f"{method}.{handlers}"
+    return Case(f"inbound.{name}", title, "inbound", sides, _INBOUND, params, quick, smaller)
 
 
 CASES: tuple[Case, ...] = (
@@ -187,6 +188,8 @@ CASES: tuple[Case, ...] = (
     ),
     _inbound("userInput.request", "questions to the user, 256 open", (*_BOTH, LIMIT)),
     _inbound("hooks.invoke", "pre-tool hook, 256 open", (*_BOTH, LIMIT)),
+    _inbound("userInput.request", "questions, coroutine handler, 256 open", (*_BOTH, LIMIT), "coroutine"),
+    _inbound("hooks.invoke", "pre-tool hook, typed, coroutine function, 256 open", (*_BOTH, LIMIT), "typed"),
     _inbound("sessionFs.readFile", "file reads, async handler, 256 open", _BOTH),
     Case(
         "inbound.one",
@@ -298,6 +301,10 @@ GOALS: tuple[Goal, ...] = (
     Goal("inbound.userInput.request", "per_s", "least", 60_000, then=133_000),
     Goal("inbound.userInput.request", "per_s", "times", 9),
     Goal("inbound.hooks.invoke", "per_s", "least", 60_000, then=100_000),
+    Goal("inbound.userInput.request.coroutine", "per_s", "least", 50_000, then=133_000),
+    Goal("inbound.userInput.request.coroutine", "cpu_us", "most", 15, then=1.3),
+    Goal("inbound.hooks.invoke.typed", "per_s", "least", 50_000, then=100_000),
+    Goal("inbound.hooks.invoke.typed", "cpu_us", "most", 16, then=1.3),
     Goal("inbound.sessionFs.readFile", "per_s", "least", 30_000),
     Goal("inbound.sessionFs.readFile", "per_s", "times", 6),
     Goal("inbound.one", "p50_us", "most", 100),

@@ -120,7 +120,7 @@ async def events(sdk_type: type[Sdk], params: Params) -> Result:
 async def inbound(sdk_type: type[Sdk], params: Params) -> Result:
     """Requests of the runtime, answered by handlers."""
     tally = Tally()
-    wishes = Wishes(consumer="callback", answers=True)
+    wishes = Wishes(consumer="callback", answers=True, handlers=params.get("handlers", "quick"))
     sdk = sdk_type(_launch(params), tally)
     await sdk.start(wishes)
     session = await sdk.open_session(wishes)

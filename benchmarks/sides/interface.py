@@ -26,6 +26,9 @@ class Wishes:
     consumer: Literal["none", "callback", "iterator"] = "none"
     #: Answer user input, the pre-tool hook and file reads.
     answers: bool = False
+    #: "quick" is plain functions that return at once (a coroutine function for file reads), "coroutine" is coroutine
+    #: functions, "typed" is a coroutine function for the hook, with what the SDK has for hooks.
+    handlers: Literal["quick", "coroutine", "typed"] = "quick"
     cloud: bool = False
     #: Base URL of an OpenAI-compatible model server, for the real runtime.
     model_url: str | None = None

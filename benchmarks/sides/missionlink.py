@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from benchmarks.sides.interface import Launch, Tally, Wishes
-from missionlink import AsyncClient, ClientOptions, Event, HeldLimits, Provider, Question, Session, nonblocking
+from missionlink import AsyncClient, ClientOptions, Event, HeldLimits, Hooks, Provider, Question, Session, nonblocking
+from missionlink.hooks import PreToolUseInput, PreToolUseOutput
 from missionlink.protocol.envelope import UnknownEvent, decode_event
 
 __all__ = ("Missionlink", "decode")
@@ -28,6 +29,20 @@ def _pre_tool_use(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 async def _read_file(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"content": "# plan"}
+
+
+async def _answer_later(question: Question) -> str:
+    return "blue"
+
+
+def _typed_hooks() -> Hooks:
+    hooks = Hooks()
+
+    @hooks.pre_tool_use
+    async def allow(call: PreToolUseInput) -> PreToolUseOutput:
+        return PreToolUseOutput.allow()
+
+    return hooks
 
 
 class Missionlink:
@@ -61,9 +76,13 @@ class Missionlink:
         if wishes.consumer == "callback":
             options["on_event"] = self._consumer()
         if wishes.answers:
-            options["on_user_input"] = _answer
+            options["on_user_input"] = _answer_later if wishes.handlers == "coroutine" else _answer
         if wishes.answers and not wishes.cloud:
-            options["on_request"] = {"hooks.invoke": _pre_tool_use, "sessionFs.readFile": _read_file}
+            options["on_request"] = {"sessionFs.readFile": _read_file}
+            if wishes.handlers == "typed":
+                options["hooks"] = _typed_hooks()
+            else:
+                options["on_request"]["hooks.invoke"] = _pre_tool_use
         if wishes.model_url:
             provider = Provider(base_url=wishes.model_url, wire_api="completions", api_key="none")
             options |= {"provider": provider, "model": "bench", "streaming": True}

@@ -66,6 +66,14 @@ def _pre_tool_use(hook_input: Any, invocation: dict[str, str]) -> Any:
     return {"permissionDecision": "allow"}
 
 
+async def _answer_later(request: Any, invocation: dict[str, str]) -> Any:
+    return {"answer": "blue", "wasFreeform": False}
+
+
+async def _pre_tool_use_later(hook_input: Any, invocation: dict[str, str]) -> Any:
+    return {"permissionDecision": "allow"}
+
+
 class Official:
     """The official SDK as the workloads see it."""
 
@@ -102,9 +110,10 @@ class Official:
         if wishes.consumer == "callback":
             options["on_event"] = self._consumer()
         if wishes.answers:
-            options["on_user_input_request"] = _answer
+            options["on_user_input_request"] = _answer_later if wishes.handlers == "coroutine" else _answer
         if wishes.answers and not wishes.cloud:
-            options["hooks"] = {"on_pre_tool_use": _pre_tool_use}
+            function = _pre_tool_use_later if wishes.handlers == "typed" else _pre_tool_use
+            options["hooks"] = {"on_pre_tool_use": function}
             options["create_session_fs_handler"] = lambda session: _Files()
         if wishes.cloud:
             options["cloud"] = CloudSessionOptions(repository=CloudSessionRepository(owner="octo", name="repo"))
