@@ -222,6 +222,17 @@ async def test_a_denial_ends_the_row() -> None:
     assert ran == []
 
 
+async def test_a_function_that_is_added_later_is_called_from_then_on() -> None:
+    hooks = Hooks()
+    hooks.post_tool_use(lambda given: None)
+    async with open_session(hooks=hooks) as (_, peer):
+        assert await invoke(peer, "preToolUse", {"toolName": "bash"}) == {}
+        hooks.pre_tool_use(lambda given: PreToolUseOutput.deny("no"))
+        assert (await invoke(peer, "preToolUse", {"toolName": "bash"}))["permissionDecision"] == "deny"
+        hooks.pre_tool_use(lambda given: None)
+        assert (await invoke(peer, "preToolUse", {"toolName": "bash"}))["permissionDecision"] == "deny"
+
+
 @pytest.mark.parametrize(
     ("matcher", "tool", "runs"),
     [

@@ -30,8 +30,8 @@ OTHER_READERS = {
     "session/output.py",
     "session/ui.py",
 }
-PLAIN = {"Any", "object", "str", "dict", "list", "_PLAIN", "Envelope", "_RawEventFrame", "_LooseParams", "_LooseEvent"}
-PLAIN |= {"EventNotification", "_SessionKey", "_CancelParams"}
+PLAIN = {"Any", "object", "str", "dict", "list", "_PLAIN", "_RawEventFrame", "_LooseParams", "_LooseEvent"}
+PLAIN |= {"EventNotification", "_SessionKey", "_CancelParams", "_Envelope", "UsualEnvelope"}
 
 
 def hand_written() -> Iterator[type[msgspec.Struct]]:

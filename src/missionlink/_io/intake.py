@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from missionlink._io.batches import Batches
 from missionlink._io.coalescing import SMALL_READ_BYTES
@@ -21,11 +22,10 @@ from missionlink.protocol.messages import (
     Request,
     Response,
     decode_batch,
-    decode_envelope,
     decode_event_notification,
     decode_message,
+    decode_usual,
     encode_error,
-    message_of,
     session_id_of,
 )
 
@@ -151,35 +151,33 @@ class Intake:
             self._inbound.unclaimed_event(session_id, event)
 
     def _take_any(self, body: bytes | bytearray) -> None:
-        """Take a message in any spelling; a good response to a request of ours costs least."""
+        """Take a message in any spelling; good responses, and requests with ids that are numbers, cost least."""
         try:
-            envelope = decode_envelope(body)
+            envelope = decode_usual(body)
         except (ValueError, RecursionError):
-            for message, size in decode_batch(body) or [(decode_message(body), len(body))]:
-                self._take(message, size)
-            return
-        if envelope.method is NO_JSON and envelope.error is NO_JSON and envelope.result is not NO_JSON:
-            waiter = self._calls.forget(bytes(envelope.id))
-            if waiter is not None:
-                self._batches.before_answer()
-                if not waiter.resolve(envelope.result):
-                    # Timed out or cancelled in this very round of the event loop, and about to be forgotten.
-                    self._counts.late_responses += 1
+            pass
+        else:
+            method, identity = envelope.method, bytes(envelope.id)
+            if method is UNSET:
+                if envelope.error is NO_JSON and envelope.result is not NO_JSON:
+                    waiter = self._calls.forget(identity)
+                    if waiter is not None:
+                        self._batches.before_answer()
+                        if not waiter.resolve(envelope.result):
+                            # Timed out or cancelled in this very round of the event loop, and about to be forgotten.
+                            self._counts.late_responses += 1
+                        return
+            elif identity[:1].isdigit():
+                self._take_request(Request(identity, method, envelope.params), len(body))
                 return
-        self._take(message_of(envelope, body), len(body))
+        for message, size in decode_batch(body) or [(decode_message(body), len(body))]:
+            self._take(message, size)
 
     def _take(self, message: object, size: int) -> None:
         if isinstance(message, Response):
             self._take_response(message)
         elif isinstance(message, Request):
-            call, refusal = self._calls.accept(message, session_id_of(message.params), size)
-            if refusal is None:
-                session = self._inbound.call_received(call)
-                if session is not None:
-                    self._batches.items.append((session, call))
-            else:
-                self._counts.requests_refused += 1
-                self._outlet.send(refusal)
+            self._take_request(message, size)
         elif isinstance(message, EventNotification):
             self._give(message.params.session_id, message.params.event)
         elif isinstance(message, Notification):
@@ -190,6 +188,16 @@ class Intake:
             _log.warning("a message of the runtime was dropped: %s; it begins with %s", message.problem, excerpt)
             if message.reply_code is not None:
                 self._outlet.send(encode_error(message.reply_id, message.reply_code, message.problem))
+
+    def _take_request(self, request: Request, size: int) -> None:
+        call, refusal = self._calls.accept(request, session_id_of(request.params), size)
+        if refusal is None:
+            session = self._inbound.call_received(call)
+            if session is not None:
+                self._batches.items.append((session, call))
+        else:
+            self._counts.requests_refused += 1
+            self._outlet.send(refusal)
 
     def _take_notification(self, message: Notification, size: int) -> None:
         if message.method == "session.event":

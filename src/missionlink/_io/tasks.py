@@ -56,13 +56,20 @@ class Tasks:
             self.own(task, logged=logged)
         return task
 
-    def start_unowned(
-        self, work: Coroutine[Any, Any, Any], context: contextvars.Context | None = None
-    ) -> asyncio.Task[Any]:
-        """Run a coroutine as a task that the caller keeps until it is done or owned."""
-        if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 12):
+
+        def start_unowned(
+            self, work: Coroutine[Any, Any, Any], context: contextvars.Context | None = None
+        ) -> asyncio.Task[Any]:
+            """Run a coroutine as a task that the caller keeps until it is done or owned."""
             return asyncio.Task(work, loop=self._loop, context=context, eager_start=True)
-        return asyncio.Task(work, loop=self._loop, context=context)
+    else:
+
+        def start_unowned(
+            self, work: Coroutine[Any, Any, Any], context: contextvars.Context | None = None
+        ) -> asyncio.Task[Any]:
+            """Run a coroutine as a task that the caller keeps until it is done or owned."""
+            return asyncio.Task(work, loop=self._loop, context=context)
 
     def own(self, task: asyncio.Task[Any], *, logged: bool = True) -> None:
         """Keep a task until it is done: ``close`` waits for it."""

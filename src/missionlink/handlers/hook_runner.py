@@ -42,12 +42,7 @@ __all__ = ("HookRunner", "Invocation")
 _log = logging.getLogger("missionlink.handlers")
 
 _BY_WIRE_NAME = {kind.wire_name: kind for kind in HOOK_KINDS.values()}
-_DENIALS = {name: {"output": kind.denial.to_wire()} for name, kind in HOOK_KINDS.items() if kind.denial is not None}
 _TOOL = HOOK_KINDS["pre_tool_use"]
-# Points where a function may say that something is not to be done, which ends the row.
-_DECIDING = frozenset(
-    name for name, kind in HOOK_KINDS.items() if not {"decision", "denied"}.isdisjoint(kind.output.__struct_fields__)
-)
 _MCP = HOOK_KINDS["pre_mcp_tool_call"]
 _STRICTNESS = {None: 0, "allow": 1, "ask": 2, "deny": 3, "block": 3}
 _MAY_USE_THREAD = (Way.IN_THREAD, Way.IN_PARTS)
@@ -61,15 +56,42 @@ class _Params(msgspec.Struct, rename="camel"):
     input: Any = None
 
 
-class Invocation(msgspec.Struct, kw_only=True):
+class _Plan:
+    """What has to be done at one point; made once for all calls and sessions."""
+
+    __slots__ = ("kind", "may_use_thread", "row", "undecided")
+
+    def __init__(self, kind: HookKind, hooks: Hooks) -> None:
+        self.kind = kind
+        self.row: tuple[Registered, ...] = hooks.at(kind.name)
+        # The gate of MCP tools runs with `pre_tool_use`, where it can deny.
+        all_of_it = (*self.row, *(hooks.at(_MCP.name) if kind is _TOOL else ()))
+        self.may_use_thread: bool = any(one.way in _MAY_USE_THREAD for one in all_of_it)
+        self.undecided: dict[str, Any] | None = None
+        if all_of_it and kind.denial is not None:
+            self.undecided = {"output": kind.denial.to_wire()}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no function is meant; a gate has an answer for when one cannot decide."""
+        return not self.row and self.undecided is None
+
+
+class Invocation:
     """A call of a hook that functions of the program are registered for."""
 
-    kind: HookKind
-    input: Any
-    undecided: dict[str, Any] | None = None
-    """The answer to a call of a gate that nobody can decide any more; ``None`` for other hooks."""
-    entry: Entry | None = None
-    """Set if a function may have to wait for a thread."""
+    __slots__ = ("entry", "input", "plan")
+
+    def __init__(self, plan: _Plan, given: object) -> None:
+        self.plan = plan
+        self.input = given
+        self.entry: Entry | None = Entry() if plan.may_use_thread else None
+        """Set if a function may have to wait for a thread."""
+
+    @property
+    def undecided(self) -> dict[str, Any] | None:
+        """The answer to a call of a gate that nobody can decide any more; ``None`` for other hooks."""
+        return self.plan.undecided
 
 
 class _Started(msgspec.Struct, rename="camel"):
@@ -110,21 +132,14 @@ class HookRunner:
             params = _params.decode(call.params)
         except (ValueError, RecursionError):
             return None
-        kind = _BY_WIRE_NAME.get(params.hook_type)
-        if kind is None:
-            _log.info("session %r: the hook %r is unknown", self._desk.session_id, params.hook_type)
-            return None
-        registered = self._hooks.at(kind.name)
-        if kind is _TOOL:
-            # The gate of MCP tools runs with this one, where it can deny.
-            registered += self._hooks.at(_MCP.name)
-        if not registered:
-            return None
-        invocation = Invocation(kind=kind, input=params.input, undecided=_DENIALS.get(kind.name))
-        for one in registered:
-            if one.way in _MAY_USE_THREAD:
-                invocation.entry = Entry()
-        return invocation
+        plan = self._hooks.plans.get(params.hook_type)
+        if plan is None:
+            kind = _BY_WIRE_NAME.get(params.hook_type)
+            if kind is None:
+                _log.info("session %r: the hook %r is unknown", self._desk.session_id, params.hook_type)
+                return None
+            plan = self._hooks.plans[params.hook_type] = _Plan(kind, self._hooks)
+        return None if plan.is_empty else Invocation(plan, params.input)
 
     async def answer(self, call: Call, invocation: Invocation) -> None:
         """Run the hooks that a call is for, and answer it."""
@@ -138,7 +153,7 @@ class HookRunner:
             raise
         except BaseException as error:
             self._desk.failed(call.method, error)
-            if invocation.kind is _MCP:
+            if invocation.plan.kind is _MCP:
                 await self._stop_turn(_UNREADABLE)
             self._desk.answers.answer(call, invocation.undecided or {})
             if isinstance(error, KeyboardInterrupt):
@@ -147,25 +162,30 @@ class HookRunner:
             self._desk.running.forget(call)
 
     async def _answer_to(self, invocation: Invocation) -> dict[str, Any]:
-        kind = invocation.kind
+        plan = invocation.plan
+        kind = plan.kind
         members = _members(invocation.input)
         if kind is _MCP and (decided := self._decided.pop(_key(members), None)) is not None:
             return {"output": decided} if decided else {}
         given = read_input(kind.input, members)
-        output, wire = await self._row(kind, given, invocation.entry)
+        if len(plan.row) == 1 and plan.row[0].matcher is None:
+            output, wire = await self._one(plan.row[0], given, invocation.entry)
+        else:
+            output, wire = await self._row(kind, plan.row, given, invocation.entry)
         if kind is _TOOL:
-            server = self._servers.get(getattr(given, "tool_name", ""))
-            if server is not None and isinstance(given, PreToolUseInput):
-                output, wire = await self._with_server(server, given, output, wire, invocation.entry)
+            if self._servers and isinstance(given, PreToolUseInput):
+                output, wire = await self._with_server(given, output, wire, invocation.entry)
         elif isinstance(output, PreMcpToolCallOutput) and output.denied is not None:
             await self._stop_turn(output.denied)
         return {} if wire == _NOTHING else {"output": msgspec.Raw(wire)}
 
-    async def _row(self, kind: HookKind, given: HookInput, entry: Entry | None) -> tuple[HookOutput | None, bytes]:
+    async def _row(
+        self, kind: HookKind, row: tuple[Registered, ...], given: HookInput, entry: Entry | None
+    ) -> tuple[HookOutput | None, bytes]:
         """Run the functions of one point in order; return what they say, also in JSON."""
         total: HookOutput | None = None
         wire = _NOTHING
-        for one in self._hooks.at(kind.name):
+        for one in row:
             if one.matcher is not None and not one.applies_to(given):
                 continue
             said, encoded = await self._one(one, given, entry)
@@ -176,7 +196,7 @@ class HookRunner:
             else:
                 total = _merged(total, said)
                 wire = _encoded(total)
-            if kind.name in _DECIDING and _denies(total):
+            if one is row[-1] or _denies(total):
                 break
             for out, into in kind.carried:
                 if (value := getattr(said, out)) is not None:
@@ -189,14 +209,15 @@ class HookRunner:
             entry = Entry()
         try:
             # No inner task, as `wait_for` has one: the function's first step must run in its turn.
-            with self._desk.pool.limit(one.timeout, entry):
-                if one.way is Way.AWAITED:
-                    said = await one.function(given)
-                elif one.way is Way.IN_LOOP:
-                    said = one.function(given)
-                    if inspect.isawaitable(said):
-                        said = await said
-                else:
+            pool = self._desk.pool
+            if one.way is Way.AWAITED:
+                said = await pool.within(one.timeout, one.function(given))
+            elif one.way is Way.IN_LOOP:
+                said = one.function(given)
+                if inspect.isawaitable(said):
+                    said = await pool.within(one.timeout, said)
+            else:
+                with pool.limit(one.timeout, entry):
                     said = await self._desk.ask(one.function, (given,), entry=entry)
             if said is None:
                 return None, _NOTHING
@@ -219,15 +240,11 @@ class HookRunner:
     # Servers.
 
     async def _with_server(
-        self,
-        server: tuple[str, str],
-        given: PreToolUseInput,
-        output: HookOutput | None,
-        wire: bytes,
-        entry: Entry | None,
+        self, given: PreToolUseInput, output: HookOutput | None, wire: bytes, entry: Entry | None
     ) -> tuple[HookOutput | None, bytes]:
         """Run ``pre_mcp_tool_call`` where it can still deny."""
-        if (output is not None and _denies(output)) or not self._hooks.at(_MCP.name):
+        server = self._servers.get(given.tool_name)
+        if server is None or (output is not None and _denies(output)) or not self._hooks.at(_MCP.name):
             return output, wire
         changed = output.modified_args if isinstance(output, PreToolUseOutput) else None
         asked = PreMcpToolCallInput(
@@ -239,7 +256,7 @@ class HookRunner:
             tool_name=server[1],
             arguments=given.tool_args if changed is None else changed,
         )
-        said, _ = await self._row(_MCP, asked, entry)
+        said, _ = await self._row(_MCP, self._hooks.at(_MCP.name), asked, entry)
         if isinstance(said, PreMcpToolCallOutput) and said.denied is not None:
             denial = PreToolUseOutput.deny(said.denied)
             return denial, _encoded(denial)

@@ -226,6 +226,8 @@ class Hooks:
 
     def __init__(self) -> None:
         self._at: dict[str, tuple[Registered, ...]] = {}
+        self.plans: dict[str, Any] = {}
+        """What the runners have made of the functions, by wire name; empty when one was added since."""
         make = self._slot
         self.session_start: hook_slots.SessionStartSlot = make("session_start")
         self.session_end: hook_slots.SessionEndSlot = make("session_end")
@@ -256,6 +258,7 @@ class Hooks:
 
     def _register(self, added: Registered) -> None:
         self._at[added.kind.name] = (*self.at(added.kind.name), added)
+        self.plans.clear()
 
     def _slot(self, name: str) -> Any:
         return HookSlot(HOOK_KINDS[name], self._register)

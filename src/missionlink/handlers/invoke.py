@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from missionlink.handlers.deferral import PENDING
 from missionlink.handlers.jobs import Entry, Job
-from missionlink.handlers.limits import Limits, TimeLimit
+from missionlink.handlers.limits import Limits, TimeLimit, within
 from missionlink.handlers.threads import DEFAULT_PATIENCE_SECONDS, DEFAULT_THREADS, HandlerThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 __all__ = ("HandlerPool", "Way", "interruption", "is_nonblocking", "nonblocking", "way_of")
 
@@ -58,8 +58,12 @@ class Way(Enum):
 
 def way_of(function: Callable[..., Any]) -> Way:
     """Return how a function is called."""
-    if type(function) is FunctionType and not function.__dict__:
-        return Way.AWAITED if function.__code__.co_flags & inspect.CO_COROUTINE else Way.IN_THREAD
+    if type(function) is FunctionType:
+        own = function.__dict__
+        if not own:
+            return Way.AWAITED if function.__code__.co_flags & inspect.CO_COROUTINE else Way.IN_THREAD
+        if own.get(_MARK) is True:
+            return Way.IN_LOOP
     if function is PENDING:
         return Way.NOT
     if is_nonblocking(function):
@@ -147,6 +151,15 @@ class HandlerPool:
             entry: Where the function may wait for a thread.
         """
         return TimeLimit(self._limits, seconds, entry)
+
+    def within(self, seconds: float | None, work: Awaitable[Any]) -> Awaitable[Any]:
+        """Return what awaits the work of a coroutine function, under a time limit.
+
+        Args:
+            seconds: ``None`` for no limit.
+            work: What the function has returned.
+        """
+        return work if seconds is None else within(self._limits, seconds, work)
 
     def close(self) -> None:
         """Start no further functions; those that run are left to end."""

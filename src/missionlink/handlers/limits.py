@@ -7,14 +7,16 @@ nearly every function returns long before.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from types import CoroutineType, coroutine
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Generator
     from types import TracebackType
 
     from missionlink.handlers.jobs import Entry
 
-__all__ = ("Limits", "TimeLimit")
+__all__ = ("Limits", "TimeLimit", "within")
 
 
 class Limits:
@@ -139,3 +141,39 @@ class TimeLimit:
         if self._task is not None:
             self.has_run_out = True
             self._task.cancel()
+
+
+def within(limits: Limits, seconds: float, work: Awaitable[Any]) -> Awaitable[Any]:
+    """Return what awaits some work under a time limit.
+
+    Where the work is a coroutine, the limit is set when it first has to wait: most functions never do.
+    """
+    if isinstance(work, CoroutineType):
+        coroutine_work: CoroutineType[Any, Any, Any] = work
+        return _within(limits, seconds, coroutine_work)
+    return _limited(limits, seconds, work)
+
+
+async def _limited(limits: Limits, seconds: float, work: Awaitable[Any]) -> Any:
+    with TimeLimit(limits, seconds, None):
+        return await work
+
+
+@coroutine
+def _within(limits: Limits, seconds: float, work: CoroutineType[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Pass on what the coroutine waits for, as ``await`` does."""
+    try:
+        awaited = work.send(None)
+    except StopIteration as done:
+        return done.value
+    with TimeLimit(limits, seconds, None):
+        while True:
+            try:
+                try:
+                    given = yield awaited
+                except BaseException as error:  # the coroutine's own matter, cancellation too
+                    awaited = work.throw(error)
+                else:
+                    awaited = work.send(given)
+            except StopIteration as done:
+                return done.value

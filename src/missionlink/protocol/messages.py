@@ -28,22 +28,21 @@ __all__ = (
     "METHOD_NOT_FOUND",
     "PARSE_ERROR",
     "REQUEST_CANCELLED",
-    "Envelope",
     "ErrorObject",
     "Malformed",
     "Message",
     "Notification",
     "Request",
     "Response",
+    "UsualEnvelope",
     "decode_batch",
-    "decode_envelope",
     "decode_event_notification",
     "decode_message",
+    "decode_usual",
     "encode_error",
     "encode_notification",
     "encode_request",
     "encode_result",
-    "message_of",
     "session_id_of",
 )
 
@@ -119,7 +118,17 @@ class Malformed(msgspec.Struct, frozen=True):
 Message = EventNotification | Notification | Request | Response | Malformed
 
 
-class Envelope(msgspec.Struct):
+class UsualEnvelope(msgspec.Struct, gc=False):
+    """The members of a message whose method, if it has one, is a string."""
+
+    id: msgspec.Raw = NO_JSON
+    method: str | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw = NO_JSON
+    result: msgspec.Raw = NO_JSON
+    error: msgspec.Raw = NO_JSON
+
+
+class _Envelope(msgspec.Struct):
     """The members of a message, raw; ``NO_JSON`` where one is absent."""
 
     id: msgspec.Raw = NO_JSON
@@ -133,12 +142,13 @@ class _SessionKey(msgspec.Struct, rename="camel"):
     session_id: str
 
 
-decode_envelope: Callable[[bytes | bytearray], Envelope] = msgspec.json.Decoder(Envelope).decode
+decode_usual: Callable[[bytes | bytearray], UsualEnvelope] = msgspec.json.Decoder(UsualEnvelope).decode
 """Decodes the members of a message.
 
 Raises:
-    ValueError, RecursionError: It is no JSON object; ``decode_message`` says what it is.
+    ValueError, RecursionError: It has not the usual shape; ``decode_message`` takes any.
 """
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _session_key = msgspec.json.Decoder(_SessionKey)
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
@@ -169,7 +179,7 @@ def decode_message(body: bytes | bytearray) -> Message:
                 event.size = len(body)
                 return message
     try:
-        envelope = decode_envelope(body)
+        envelope = _decode_envelope(body)
     except RecursionError:
         return _unreadable("the message is nested too deeply", body)
     except msgspec.ValidationError:
@@ -184,7 +194,10 @@ def decode_message(body: bytes | bytearray) -> Message:
             # Ids go back as they came.
             return msgspec.structs.replace(whole, id=head.id)
         return whole
-    return message_of(envelope, body)
+    identity = bytes(envelope.id)
+    if envelope.method is NO_JSON:
+        return _decode_response(envelope, identity, body)
+    return _decode_call(envelope, identity, body)
 
 
 def decode_batch(body: bytes | bytearray) -> list[tuple[Message, int]] | None:
@@ -203,14 +216,6 @@ def decode_batch(body: bytes | bytearray) -> list[tuple[Message, int]] | None:
     return [(decode_message(element), len(element)) for element in elements] or None
 
 
-def message_of(envelope: Envelope, body: bytes | bytearray) -> Message:
-    """Return the message that has these members."""
-    identity = bytes(envelope.id)
-    if envelope.method is NO_JSON:
-        return _decode_response(envelope, identity, body)
-    return _decode_call(envelope, identity, body)
-
-
 def _unreadable(problem: str, body: bytes | bytearray) -> Response | Malformed:
     """Find out who waits for an answer to this, or for this as an answer."""
     head = read_head(body)
@@ -220,7 +225,7 @@ def _unreadable(problem: str, body: bytes | bytearray) -> Response | Malformed:
     return _malformed(problem, body, PARSE_ERROR, head.id if answerable else b"null")
 
 
-def _decode_call(envelope: Envelope, identity: bytes, body: bytes | bytearray) -> Message:
+def _decode_call(envelope: _Envelope, identity: bytes, body: bytes | bytearray) -> Message:
     has_id = bool(identity)
     id_is_legal = has_id and _is_legal_id(identity)
     try:
@@ -235,7 +240,7 @@ def _decode_call(envelope: Envelope, identity: bytes, body: bytes | bytearray) -
     return Request(identity, method, envelope.params)
 
 
-def _decode_response(envelope: Envelope, identity: bytes, body: bytes | bytearray) -> Message:
+def _decode_response(envelope: _Envelope, identity: bytes, body: bytes | bytearray) -> Message:
     has_result = envelope.result is not NO_JSON
     has_error = envelope.error is not NO_JSON and bytes(envelope.error) != b"null"
     if not identity:

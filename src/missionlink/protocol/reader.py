@@ -51,26 +51,26 @@ class Reader(Generic[_Value]):
         return value
 
 
-_readers: Final[dict[tuple[Any, bool], Reader[Any]]] = {}
+_readers: Final[dict[Any, Reader[Any]]] = {}
+_loose_readers: Final[dict[Any, Reader[Any]]] = {}
 
 
 def read(raw: msgspec.Raw | bytes | bytearray | str, kind: type[_Value]) -> _Value:
     """Decode JSON as ``Reader(kind).decode`` does; raises the same."""
-    value: _Value = _reader(kind, is_loose=False).decode(raw)
+    reader = _readers.get(kind)
+    if reader is None:
+        reader = _readers[kind] = Reader(kind)
+    value: _Value = reader.decode(raw)
     return value
 
 
 def read_loosely(raw: msgspec.Raw | bytes | bytearray | str, kind: type[_Value]) -> _Value:
     """Decode JSON as ``Reader(kind, is_loose=True).decode`` does; raises the same."""
-    value: _Value = _reader(kind, is_loose=True).decode(raw)
-    return value
-
-
-def _reader(kind: Any, *, is_loose: bool) -> Reader[Any]:
-    reader = _readers.get((kind, is_loose))
+    reader = _loose_readers.get(kind)
     if reader is None:
-        reader = _readers[kind, is_loose] = Reader(kind, is_loose=is_loose)
-    return reader
+        reader = _loose_readers[kind] = Reader(kind, is_loose=True)
+    value: _Value = reader.decode(raw)
+    return value
 
 
 def convert(value: object, kind: type[_Value]) -> _Value:
