@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink import Client, Hooks, tool
+from missionlink import AsyncClient, Client, Hooks, tool
 from missionlink.blocking import Session
 from missionlink.errors import HandlerFailed, WouldDeadlock
 from missionlink.hooks import PreToolUseOutput
-from missionlink.testing import call, say
+from missionlink.testing import FakeRuntime, call, say
 
 from .fake_thread import PATIENCE_S, FakeThread
 from .terminal import Terminal
@@ -146,6 +147,104 @@ def test_a_session_that_waits_for_this_function_over_another_one_cannot_be_waite
         # It has returned, so nothing waits for the inner session any more.
         assert sessions["outer"].run("hi").text == "You said: hi"
     assert refused == ["session.run()"]
+
+
+@pytest.mark.parametrize("asks", ["a command", "a form"])
+def test_what_the_agent_does_not_wait_for_may_run_its_session(fake: FakeThread, asks: str) -> None:
+    texts: list[str] = []
+    entered = threading.Event()
+
+    def run(given: Any) -> dict[str, Any]:
+        texts.append(sessions[0].run("hi", timeout=PATIENCE_S).text)
+        entered.set()
+        return {"a": 1}
+
+    with fake.client() as client:
+        sessions = [client.create_session(commands={"go": run}, on_elicitation=run)]
+        if asks == "a command":
+            asked: tuple[str, dict[str, Any]] = ("command.execute", {"requestId": "c", "commandName": "go"})
+        else:
+            asked = ("elicitation.requested", {"requestId": "f", "message": "?"})
+
+        async def emit() -> None:
+            fake.fake.emit(sessions[0].id, *asked)
+
+        fake.do(emit)
+        assert entered.wait(PATIENCE_S)
+    assert texts == ["You said: hi"]
+
+
+@pytest.mark.parametrize("where", ["a form of a call", "a permission", "a question", "a hook", "a request"])
+@pytest.mark.parametrize("wait", ["run", "wait", "await", "text", "events"])
+async def test_a_coroutine_function_that_the_agent_waits_for_cannot_wait_for_a_turn(where: str, wait: str) -> None:
+    caught: list[WouldDeadlock] = []
+    ended = asyncio.Event()
+
+    async def ask(*given: Any) -> Any:
+        session = sessions[0]
+        try:
+            if wait == "run":
+                await session.run("again")
+            turn = await session.send("again")
+            if wait == "wait":
+                await turn.wait()
+            elif wait == "await":
+                await turn
+            elif wait == "text":
+                assert [piece async for piece in turn.text]
+            else:
+                assert [event async for event in turn]
+        except WouldDeadlock as error:
+            caught.append(error)
+        finally:
+            ended.set()
+
+    hooks = Hooks()
+    hooks.pre_tool_use(ask)
+    async with FakeRuntime() as fake, AsyncClient(transport=fake.transport()) as client:
+        fake.on("session.send", lambda call: {"messageId": "m"})
+        sessions = [
+            await client.create_session(
+                hooks=hooks, on_permission=ask, on_user_input=ask, on_elicitation=ask, on_request={"x.y": ask}
+            )
+        ]
+        about = {"sessionId": sessions[0].id}
+        if where == "a form of a call":
+            fake.emit(sessions[0].id, "elicitation.requested", {"requestId": "f", "message": "?", "toolCallId": "t"})
+        elif where == "a permission":
+            wanted = {"requestId": "p", "permissionRequest": {"kind": "shell"}}
+            fake.emit(sessions[0].id, "permission.requested", wanted)
+        elif where == "a question":
+            fake.ask("userInput.request", {**about, "question": "?"})
+        elif where == "a hook":
+            fake.ask("hooks.invoke", {**about, "hookType": "preToolUse", "input": {"toolName": "t"}})
+        else:
+            fake.ask("x.y", about)
+        async with asyncio.timeout(PATIENCE_S):
+            await ended.wait()
+        assert len(fake.traffic.calls("session.send")) == (0 if wait == "run" else 1)
+    assert [error.call for error in caught] == ["session.run()" if wait == "run" else "waiting for a turn"]
+
+
+async def test_a_task_that_a_handler_has_started_may_wait_for_a_turn() -> None:
+    """The agent does not wait for it."""
+    tasks: list[asyncio.Task[str]] = []
+
+    async def later() -> str:
+        return (await sessions[0].run("later")).text
+
+    @tool(skip_permission=True)
+    async def outer(question: str) -> str:
+        """Start something."""
+        tasks.append(asyncio.create_task(later()))
+        await asyncio.sleep(0.01)
+        return "started"
+
+    async with FakeRuntime(turns=reply) as fake, AsyncClient(transport=fake.transport()) as client:
+        sessions = [await client.create_session(tools=[outer])]
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await sessions[0].run("outer now")).text == "Then: started"
+            assert await tasks[0] == "You said: later"
 
 
 def test_a_plain_gate_may_ask_another_session(fake: FakeThread) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import threading
 from collections.abc import Coroutine
@@ -85,3 +86,14 @@ def test_a_function_for_failures_that_nobody_would_await_is_refused() -> None:
 
     with pytest.raises(InvalidOption, match="on_error"):
         ClientOptions(on_error=note)
+
+
+async def test_a_function_that_has_ended_does_not_keep_the_one_that_led_to_it() -> None:
+    """Handlers that send the prompts of the next ones would make a chain without end."""
+    pool = HandlerPool()
+    first = pool.threads.submit(contextvars.copy_context, (), {})
+    second = pool.threads.submit(lambda: None, (), {}, context=await first)
+    assert second.parent is first
+    await second
+    assert second.parent is None
+    pool.close()

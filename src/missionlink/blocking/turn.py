@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from missionlink.blocking.streams import Following
-from missionlink.errors import WouldDeadlock
-from missionlink.handlers.jobs import is_waited_for_by
+from missionlink.handlers.jobs import is_waited_for_by, waits_for_itself
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -150,8 +149,4 @@ def check_unasked(call: str, session_id: str) -> None:
         WouldDeadlock: This is such a function.
     """
     if is_waited_for_by(session_id):
-        raise WouldDeadlock(
-            call,
-            f"the agent of session {session_id!r} waits for this very function; return first, send() without "
-            "waiting, or use another session",
-        )
+        raise waits_for_itself(call, session_id)

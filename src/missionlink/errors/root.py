@@ -114,7 +114,7 @@ class MissingExtra(MissionlinkError, ImportError):
 
 
 class WouldDeadlock(MissionlinkError):
-    """A blocking call would have waited for itself: it was made by what it waits for. Nothing was done."""
+    """A call would have waited for itself: it was made by what it waits for. Nothing was done."""
 
     def __init__(self, call: str, why: str) -> None:
         super().__init__(with_reason(f"{worded(call, 'the call')} would wait for itself", why))

@@ -120,7 +120,7 @@ async def execute(desk: Desk, event: Event, entry: Entry, is_first: Callable[[st
     try:
         try:
             named = msgspec.structs.replace(call, session_id=desk.session_id)
-            await desk.ask(command.function, (named,), entry=entry)
+            await desk.ask(command.function, (named,), entry=entry, agent_waits=False)
         except ToolError as error:
             error_text = redacted(str(error)) or "the command failed"
     except KeyboardInterrupt:

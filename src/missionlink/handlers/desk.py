@@ -73,7 +73,9 @@ class Desk(msgspec.Struct, eq=False):
     def start_for(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
         """Run what answers a request, as ``start`` does; it takes itself out of ``running`` when it ends."""
         # Not owned by the tasks of the client, which costs as much as the task itself.
+        self.running.is_starting = True
         task = self.tasks.start_unowned(work, self._context())
+        self.running.is_starting = False
         if not task.done():
             call.work = task
             self.running.track(call, task)
@@ -97,16 +99,18 @@ class Desk(msgspec.Struct, eq=False):
         named: Mapping[str, object] = _NO_NAMES,
         *,
         entry: Entry | None = None,
+        agent_waits: bool = True,
     ) -> Any:
-        """Call a function of the program for which the agent waits.
+        """Call a function of the program.
 
         Args:
             function: The function.
             arguments: Its arguments by position.
             named: Its arguments by name.
             entry: Learns of the first thread that is used.
+            agent_waits: Whether the agent does nothing else until the function returns.
         """
-        return await self.pool.call_with(function, arguments, named, entry, self.session_id)
+        return await self.pool.call_with(function, arguments, named, entry, self.session_id if agent_waits else None)
 
     async def reply(
         self, method: str, request_id: str, member: str, answer: object, neutral: object, *, source: str

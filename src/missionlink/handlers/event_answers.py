@@ -236,7 +236,7 @@ class EventAnswers:
             return
         if question is None:
             return
-        self._track(question, event, kind)
+        agent_waits = self._track(question, event, kind)
         answer = failed = kind.neutral if kind.failed is None else kind.failed
         if function is None:
             answer = self._unhandled(kind)
@@ -248,7 +248,7 @@ class EventAnswers:
                 # No inner task, as `wait_for` has one: the function's first step must run in its turn.
                 limit = desk.options.permission_timeout if kind is PERMISSION else None
                 with desk.pool.limit(limit, entry):
-                    decided = await desk.ask(function, (question,), entry=entry)
+                    decided = await desk.ask(function, (question,), entry=entry, agent_waits=agent_waits)
                     if is_being_cancelled():
                         # It held the cancellation back; what it says now comes too late.
                         raise asyncio.CancelledError
@@ -305,12 +305,14 @@ class EventAnswers:
             )
         return decision_to_wire(Deny("No permission handler is installed."))
 
-    def _track(self, question: Any, event: Event, kind: Kind) -> None:
+    def _track(self, question: Any, event: Event, kind: Kind) -> bool:
+        """Remember the current task; return whether the main agent waits for what it answers."""
         task = asyncio.current_task()
         assert task is not None
         # A form that this program or a server has put outside of any call does not end with the turn.
         of_turn = kind.name != "elicitation" or question.tool_call_id is not None
         self._desk.running.track(question.request_id, task, agent_id=event.agent_id, of_turn=of_turn)
+        return of_turn and event.agent_id is None
 
     async def _park(self, kind: Kind, question: Any, event: Event) -> None:
         """Wait in ``session.pending`` until the question has been answered."""

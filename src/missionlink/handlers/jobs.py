@@ -11,10 +11,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from missionlink.errors import WouldDeadlock
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-__all__ = ("Entry", "Job", "is_waited_for_by", "nested_call")
+__all__ = ("Entry", "Job", "is_waited_for_by", "nested_call", "waits_for_itself")
 
 # How long the event loop waits for a thread that is about to enter its function, and only lacks the interpreter.
 _HANDOVER_SECONDS = 0.0005
@@ -55,6 +57,15 @@ def is_waited_for_by(session_id: str) -> bool:
             return True
         job = job.parent
     return False
+
+
+def waits_for_itself(call: str, session_id: str) -> WouldDeadlock:
+    """Return the error of a call that waits for a turn, in a function for which the agent of the session waits."""
+    return WouldDeadlock(
+        call,
+        f"the agent of session {session_id!r} waits for this very function; return first, send() without waiting, or "
+        "use another session",
+    )
 
 
 class Job:
@@ -202,6 +213,8 @@ class Job:
         finally:
             _here.job = None
             self.has_ended = True
+            # Handlers that send the prompts of the next ones would else make a chain without end.
+            self.parent = None
             # A context that outlives the call must not keep what the function was given.
             self._arguments, self._named = (), _NO_NAMES
             del held

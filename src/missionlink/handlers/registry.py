@@ -18,7 +18,7 @@ from missionlink.handlers.deferral import PENDING
 from missionlink.handlers.desk import Desk
 from missionlink.handlers.event_answers import EventAnswers
 from missionlink.handlers.invoke import Way, interruption, way_of
-from missionlink.handlers.jobs import Entry
+from missionlink.handlers.jobs import Entry, waits_for_itself
 from missionlink.handlers.kinds import BY_METHOD, Kind
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 from missionlink.protocol.reader import read
@@ -72,6 +72,15 @@ class Handlers:
     def follow(self, senders: Senders) -> None:
         """Learn where it is known who sent the prompt that the agent works on."""
         self._desk.senders = senders
+
+    def check_unasked(self, call: str) -> None:
+        """Refuse to wait for a turn in a function that the agent waits for.
+
+        Raises:
+            WouldDeadlock: The current task runs such a function.
+        """
+        if self._desk.running.is_waited_for(asyncio.current_task()):
+            raise waits_for_itself(call, self._desk.session_id)
 
     # Requests of the runtime.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ _SWEEP_ABOVE = 1024
 class Running:
     """Tasks by the call, or by the request id, that they answer."""
 
-    __slots__ = ("_agents", "_sweep_above", "_tasks")
+    __slots__ = ("_agents", "_sweep_above", "_tasks", "is_starting")
 
     def __init__(self) -> None:
         # Made with the first task: most sessions are never asked anything at most times.
@@ -27,6 +27,8 @@ class Running:
         # The agent whose turn a question belongs to, by request id.
         self._agents: dict[str, str | None] | None = None
         self._sweep_above = _SWEEP_ABOVE
+        self.is_starting: bool = False
+        """Whether the first step of a task that answers a call runs, which is not remembered yet."""
 
     def track(
         self, key: Call | str, task: asyncio.Task[None], *, agent_id: str | None = None, of_turn: bool = False
@@ -59,6 +61,15 @@ class Running:
         if isinstance(key, str) and self._agents:
             self._agents.pop(key, None)
         return self._tasks.pop(key, None)
+
+    def is_waited_for(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether the main agent waits for what a task, the current one, answers; sub-agents may work beside it."""
+        if self.is_starting:
+            return True
+        return any(
+            one is task and (not isinstance(key, str) or (self._agents or {}).get(key, "") is None)
+            for key, one in (self._tasks or {}).items()
+        )
 
     def take_turn(self, agent_id: str | None) -> list[asyncio.Task[None]]:
         """Take out the tasks that answer what an agent's turn asked."""

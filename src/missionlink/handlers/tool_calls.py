@@ -153,7 +153,11 @@ class ToolRunner:
             # No inner task, as `wait_for` has one: the function's first step must run in its turn.
             with limit:
                 try:
-                    return result_to_wire(await self._desk.ask(function, (), arguments, entry=entry))
+                    return result_to_wire(
+                        await self._desk.ask(
+                            function, (), arguments, entry=entry, agent_waits=context.call.agent_id is None
+                        )
+                    )
                 except ToolError as error:
                     return failure(redacted(str(error)) or f"{tool.name} failed.")
         except KeyboardInterrupt:

@@ -198,8 +198,10 @@ class Prompts(Conduct):
             OutputInvalid: The answer does not fit ``output_type``, also the second time.
             TurnFailed, TurnTimeout: As for ``Turn.wait``.
             InvalidOption, RequestFailed, SessionClosed, ConnectionFailed: As for ``send``.
+            WouldDeadlock: The agent waits for the function that calls this; nothing was sent.
         """
         send = hidden(send)
+        self._core.handlers.check_unasked("session.run()")
         limits = {"timeout": timeout, "idle_timeout": idle_timeout, "on_timeout": on_timeout}
         if output_type is not None:
             # Imported here: most turns ask for text.

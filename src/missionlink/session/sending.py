@@ -152,7 +152,12 @@ class TurnControl:
         return self._tracker.last_activity()
 
     def waiting(self) -> WaitingFor:
-        """Return what to hold with ``with`` while the program waits for a turn."""
+        """Return what to hold with ``with`` while the program waits for a turn.
+
+        Raises:
+            WouldDeadlock: The agent waits for the function that wants to.
+        """
+        self._core.handlers.check_unasked("waiting for a turn")
         return WaitingFor(self._core.link.connection)
 
     @property

@@ -97,6 +97,7 @@ class Turn:
             TurnTimeout: A limit was reached.
             InvalidOption: An argument is wrong.
             SessionClosed, ConnectionFailed: The session or the connection ended first.
+            WouldDeadlock: The agent waits for the function that calls this.
         """
         check_limits(timeout, idle_timeout, on_timeout)
         if until is not None and turn_end({"until": until}) == "assistant_idle":
