@@ -186,6 +186,66 @@ async def test_functions_see_the_variables_of_the_code_that_sent_the_prompt() ->
     assert hooked[-1] == "opened"
 
 
+async def test_hooks_of_a_prompt_that_waits_see_the_variables_of_the_code_that_sent_it() -> None:
+    """The agent still works on the prompt before when the runtime asks about the next one."""
+    seen: list[tuple[str, str]] = []
+    hooks = Hooks()
+    for slot in (hooks.user_prompt_submitted, hooks.user_prompt_transformed):
+        slot(lambda given: seen.append((given.prompt, trace.get())))
+
+    async with FakeRuntime() as fake, AsyncClient(transport=fake.transport()) as client:
+        names = iter(["m1", "m2", "m3"])
+        fake.on("session.send", lambda asked: {"messageId": next(names)})
+        trace.set("opened")
+        transforms = {"tone": lambda text: seen.append((text, trace.get()))}
+        session = await client.create_session(hooks=hooks, transforms=transforms)
+
+        async def send(name: str) -> None:
+            trace.set(f"sent {name}")
+            await session.send(name)
+
+        for name in ("one", "two", "three"):
+            await within(asyncio.create_task(send(name)))
+
+        async def asked(name: str, *points: str) -> None:
+            about = {"sessionId": session.id}
+            for point in points or ("userPromptSubmitted", "userPromptTransformed"):
+                await within(fake.ask("hooks.invoke", {**about, "hookType": point, "input": {"prompt": name}}))
+            await within(fake.ask("systemMessage.transform", {**about, "sections": {"tone": {"content": name}}}))
+
+        await asked("one")
+        fake.emit(session.id, "user.message", {"content": "one", "messageId": "m1"})
+        fake.emit(session.id, "assistant.turn_start", {"turnId": "0"})
+        fake.emit(session.id, "assistant.turn_end", {"turnId": "0"})
+        await asked("two")
+        fake.emit(session.id, "user.message", {"content": "two", "messageId": "m2"})
+        await asked("of another client")
+    assert seen == [
+        *[("one", "sent one")] * 3,
+        *[("two", "sent two")] * 3,
+        *[("of another client", "opened")] * 3,
+    ]
+
+
+async def test_on_error_sees_the_variables_of_the_callback_that_failed() -> None:
+    seen: list[str] = []
+
+    async def later(event: Any) -> None:
+        raise ValueError
+
+    async with FakeRuntime() as fake:
+        trace.set("started")
+        transport = fake.transport()
+        async with AsyncClient(transport=transport, on_error=lambda error: seen.append(trace.get())) as client:
+            session = await client.create_session()
+            for name, function in (("plain", lambda event: 1 / 0), ("coroutine", later)):
+                trace.set(name)
+                session.on("test.event", function)
+            fake.emit(session.id, "test.event", {})
+            await until(lambda: len(seen) == 2)
+    assert seen == ["plain", "coroutine"]
+
+
 def test_functions_of_the_blocking_client_see_the_variables_of_its_threads(tmp_path: Path) -> None:
     seen: list[str] = []
     events: list[str] = []

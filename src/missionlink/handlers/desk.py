@@ -70,11 +70,19 @@ class Desk(msgspec.Struct, eq=False):
         """
         return self.tasks.start(work, context=self._context())
 
-    def start_for(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
-        """Run what answers a request, as ``start`` does; it takes itself out of ``running`` when it ends."""
+    def start_for(
+        self, call: Call, work: Coroutine[Any, Any, None], context: contextvars.Context | None = None
+    ) -> None:
+        """Run what answers a request, as ``start`` does; it takes itself out of ``running`` when it ends.
+
+        Args:
+            call: The request.
+            work: Answers it.
+            context: The context variables that the functions see, if not those that ``start`` gives.
+        """
         # Not owned by the tasks of the client, which costs as much as the task itself.
         self.running.is_starting = True
-        task = self.tasks.start_unowned(work, self._context())
+        task = self.tasks.start_unowned(work, self._context() if context is None else context)
         self.running.is_starting = False
         if not task.done():
             call.work = task
@@ -87,6 +95,16 @@ class Desk(msgspec.Struct, eq=False):
     def call_now(self, function: Callable[..., Any], question: object) -> Any:
         """Call a function that was marked as quick, with the context variables that it is to see."""
         return self._context().run(function, question)
+
+    def context_of_next(self, prompt: object = None) -> contextvars.Context:
+        """Return the context variables for what is asked about a prompt before the agent turns to it.
+
+        Args:
+            prompt: Its text, if the runtime says it.
+        """
+        senders = self.senders
+        context = senders and senders.context_of_next(prompt if isinstance(prompt, str) else None)
+        return (context or self.context).copy()
 
     def _context(self) -> contextvars.Context:
         context = None if self.senders is None else self.senders.context

@@ -47,6 +47,8 @@ _MCP = HOOK_KINDS["pre_mcp_tool_call"]
 _STRICTNESS = {None: 0, "allow": 1, "ask": 2, "deny": 3, "block": 3}
 _MAY_USE_THREAD = (Way.IN_THREAD, Way.IN_PARTS)
 _MOST_DECIDED_CALLS = 256
+# Points at which the agent has not turned to the prompt yet.
+_OF_NEXT = frozenset({"user_prompt_submitted", "user_prompt_transformed"})
 _NOTHING = b"{}"
 _UNREADABLE = "the call cannot be read"
 
@@ -59,10 +61,11 @@ class _Params(msgspec.Struct, rename="camel"):
 class _Plan:
     """What has to be done at one point; made once for all calls and sessions."""
 
-    __slots__ = ("kind", "may_use_thread", "row", "undecided")
+    __slots__ = ("is_of_next", "kind", "may_use_thread", "row", "undecided")
 
     def __init__(self, kind: HookKind, hooks: Hooks) -> None:
         self.kind = kind
+        self.is_of_next: bool = kind.name in _OF_NEXT
         self.row: tuple[Registered, ...] = hooks.at(kind.name)
         # The gate of MCP tools runs with `pre_tool_use`, where it can deny.
         all_of_it = (*self.row, *(hooks.at(_MCP.name) if kind is _TOOL else ()))
@@ -87,6 +90,16 @@ class Invocation:
         self.input = given
         self.entry: Entry | None = Entry() if plan.may_use_thread else None
         """Set if a function may have to wait for a thread."""
+
+    @property
+    def is_of_next(self) -> bool:
+        """Whether it is about a prompt that the agent has not turned to yet."""
+        return self.plan.is_of_next
+
+    @property
+    def prompt(self) -> object:
+        """The prompt that it is about."""
+        return cast("dict[str, object]", self.input).get("prompt") if isinstance(self.input, dict) else None
 
     @property
     def undecided(self) -> dict[str, Any] | None:

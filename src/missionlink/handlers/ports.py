@@ -75,3 +75,7 @@ class Senders(Protocol):
     def context(self) -> contextvars.Context | None:
         """The context of the code that sent the prompt which the agent works on; ``None`` if it is not known."""
         ...
+
+    def context_of_next(self, prompt: str | None) -> contextvars.Context | None:
+        """The context of the code that sent the prompt which the agent is about to turn to, by its text if known."""
+        ...

@@ -153,7 +153,8 @@ class Handlers:
             return False
         # An error would let go through what a gate has not decided yet.
         call.undecided = invocation.undecided
-        self._desk.start_for(call, hooks.answer(call, invocation))
+        context = self._desk.context_of_next(invocation.prompt) if invocation.is_of_next else None
+        self._desk.start_for(call, hooks.answer(call, invocation), context)
         return invocation.entry or True
 
     def _answer_params(
@@ -165,7 +166,8 @@ class Handlers:
             self._refuse_unreadable(call, error)
             return False
         entry = Entry()
-        self._desk.start_for(call, self._answer(call, None, params, lambda *_: function(self._desk, params, entry)))
+        work = self._answer(call, None, params, lambda *_: function(self._desk, params, entry))
+        self._desk.start_for(call, work, self._desk.context_of_next())
         return entry
 
     def _answer_unavailable(self, call: Call, kind: Kind) -> None:

@@ -56,7 +56,7 @@ class Callback:
         self._context = context
         self._types = types
         self._tasks = tasks
-        self._report = report
+        self._report = report if context is None else functools.partial(_report_in, context, report)
         self._payload_only = payload_only
         self._classes = classes
         self._waits = way_of(function) is Way.AWAITED
@@ -173,6 +173,12 @@ class Subscription:
 
 def _call_in(context: contextvars.Context, function: Callable[[Any], object], event: object) -> object:
     return context.copy().run(function, event)
+
+
+def _report_in(
+    context: contextvars.Context, report: Callable[[str, BaseException], None], what: str, error: BaseException
+) -> None:
+    context.copy().run(report, what, error)
 
 
 def taken_by_callback(types: Sequence[str | type]) -> str:

@@ -187,7 +187,7 @@ class SessionCore:
                 left_unanswered=lambda: self.link.note_unanswered(self.id) if self.cloud is not None else None,
             )
             self.dispatcher.attach(self._tracker, tracks=True)
-            self.handlers.follow(self._tracker)
+            self.handlers.follow(self._tracker.senders)
         return self._tracker
 
     async def wait_ready(self, timeout: float | None) -> None:

@@ -20,12 +20,12 @@ from missionlink.session.assistant_idle import AssistantIdle
 from missionlink.session.cloud_work import CloudWork
 from missionlink.session.local_work import LocalWork
 from missionlink.session.quiet import SECONDS_AFTER_ABORT, QuietEnd
+from missionlink.session.senders import Senders
 from missionlink.session.steering import Steering
 from missionlink.session.turn_state import decode_or_default
 from missionlink.session.under_way import DROPPED, DROPPED_BEHIND, STOPPED, STOPPED_TOGETHER, UNKNOWN, UnderWay
 
 if TYPE_CHECKING:
-    import contextvars
     from collections.abc import Callable, Sequence
 
     from missionlink.protocol.envelope import Event
@@ -96,18 +96,14 @@ class TurnTracker:
         self.assistant_idle: AssistantIdle = AssistantIdle(self._end_talk, is_cloud=is_cloud)
         """Whether the agent has stopped talking."""
         self._held: list[Event] | None = None
+        self.senders: Senders = Senders(self.work, turns)
+        """Who sent the prompts."""
         self._ends_too_early: TurnState | None = None
         self._in_doubt: list[TurnState] = []
         self._now = asyncio.get_running_loop().time
         self._last_activity = self._now()
         self.last_event: str = ""
         """Type of the session's last event while a turn was under way."""
-
-    @property
-    def context(self) -> contextvars.Context | None:
-        """The context of the code that sent the prompt which the agent works on; ``None`` if it is not known."""
-        turn = self.work.current
-        return None if turn is None else turn.context
 
     def last_activity(self) -> float:
         """Return when the session's last event came, as the event loop counts time."""
