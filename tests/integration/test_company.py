@@ -12,10 +12,13 @@ import pytest
 from missionlink import AsyncClient, Client, ClientOptions, errors
 from missionlink.testing import FakeRuntime
 
+from .raw_peer import event, open_client, within
 from .scenes import PATIENCE_S, TASK, created, quiet, taken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from missionlink import Session
 
     from .conftest import Connect
 
@@ -162,6 +165,55 @@ async def test_resuming_a_session_that_is_open_in_the_same_client_has_an_error_o
         assert len(fake.traffic) == before
         await session.disconnect()
         await (await client.create_session(session_id="other")).disconnect()
+
+
+@pytest.mark.parametrize("where", ["local", "cloud"])
+@pytest.mark.parametrize("how", ["a cancelled resume", "a resume that timed out", "a cancelled disconnect"])
+async def test_a_session_that_is_being_left_can_be_resumed_at_once(where: str, how: str) -> None:
+    """P16: the program has no object of it any more that it could disconnect."""
+    async with open_client() as (client, peer):
+        resume = client.resume_session if where == "local" else client.resume_cloud_session
+        opens = "session.resume" if where == "local" else "sessions.connect"
+        peer.on["session.send"] = lambda params: {"messageId": "m1"}
+        start = event("s", "session.start", {"sessionId": "s"})["params"]["event"]
+        peer.on["session.getMessages"] = lambda params: {"events": [start]}
+        held = "session.detach" if how == "a cancelled disconnect" else opens
+        responses = {"session.detach": {"success": True}, "session.resume": {"sessionId": "s"}, "sessions.connect": {}}
+        peer.on[opens] = lambda params: responses[opens]
+        session = await resume("s")
+        if how == "a cancelled disconnect":
+            peer.on[held] = lambda params: ...
+            leaving = asyncio.ensure_future(session.disconnect())
+            request = await peer.request(held)
+        else:
+            await session.disconnect()
+            peer.on[held] = lambda params: ...
+            timeout = 0.05 if how == "a resume that timed out" else None
+
+            async def resumed() -> Session:
+                return await resume("s", timeout=timeout)
+
+            leaving = asyncio.ensure_future(resumed())
+            request = await peer.request(held, 1)
+        if how == "a resume that timed out":
+            await asyncio.wait({leaving})
+            assert isinstance(leaving.exception(), errors.RequestTimeout | errors.CloudSessionFailed)
+        else:
+            leaving.cancel()
+            await asyncio.wait({leaving})
+        peer.on[held] = lambda params: responses[held]
+
+        async def again() -> Session:
+            return await resume("s")
+
+        opening = asyncio.ensure_future(again())
+        await peer.settled()
+        assert not opening.done()
+        peer.answer(request, responses[held])
+        back = await within(opening)
+        assert (await within(back.send("hello"))).id == "m1"
+        with pytest.raises(errors.SessionAlreadyOpen):
+            await resume("s")
 
 
 @pytest.mark.parametrize("method", ["create_session", "resume_session", "create_cloud_session", "resume_cloud_session"])

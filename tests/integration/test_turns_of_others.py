@@ -298,6 +298,45 @@ async def test_a_turn_that_was_being_aborted_and_brought_no_message_is_aborted(n
         ]
 
 
+@pytest.mark.parametrize("who", ["this client", "another client"])
+async def test_a_prompt_behind_an_aborted_round_that_has_no_end_is_no_part_of_the_turn(who: str):
+    """E5: 1.0.60 tells of the abort, and then works on the next prompt; no end of the round, and no idle."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer, names_prompts=False)
+        turn = await within(session.send("mine"))
+        agent.prompt("mine", 1)
+        agent.say("assistant.turn_start", {"turnId": "0"})
+        agent.delta("d", "for ")
+        await peer.settled()
+        if who == "this client":
+            await within(session.abort())
+        agent.say("abort", {"reason": "user_initiated"})
+        works(agent, "theirs", 9, "for them")
+        agent.idle()
+        result = await within(turn)
+        assert (result.status, result.text, result.usage.input_tokens) == ("aborted", "", 0)
+        assert await within(read(turn)) == "for "
+
+
+@both_families
+async def test_a_prompt_of_another_client_that_is_sent_now_steers_the_turn(names_prompts: bool):
+    """E4: the agent works on both together, whoever sent them, and names the turn's own prompt."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer, names_prompts=names_prompts)
+        turn = await within(session.send("mine"))
+        agent.prompt("mine", 1)
+        agent.say("assistant.turn_start", {"turnId": "0"})
+        shown: dict[str, Any] = {"content": "theirs"}
+        if names_prompts:
+            shown |= {"messageId": "m9", "delivery": "steering"}
+        agent.say("user.message", shown)
+        agent.reply("for both", originatingMessageId="m1")
+        agent.say("assistant.turn_end", {"turnId": "0"})
+        works(agent, "theirs later", 10, "for them")
+        agent.idle()
+        assert (await within(turn)).text == "for both"
+
+
 # Errors and time limits.
 
 
@@ -547,6 +586,26 @@ async def test_rounds_of_another_clients_prompt_are_no_part_of_a_cloud_turn():
             remote.works("for them", "i2")
             remote.agent.idle()
             assert (await within(turn)).text == "for me"
+
+
+async def test_a_prompt_that_was_shown_before_the_agent_was_idle_comes_before_a_later_one():
+    """E5: runtimes from 1.0.81 on show prompts when they are sent; agents tell of each piece of work that they end."""
+    async with open_client() as (client, peer):
+        remote = Remote(peer)
+        async with client.create_cloud_session("octo/hello") as session:
+            turns = [await within(session.send(prompt)) for prompt in ("one", "two")]
+            remote.agent.prompt("one", 1)
+            remote.agent.prompt("two", 2)
+            remote.agent.prompt("one", 1)
+            remote.works("first", "i1")
+            remote.agent.idle()
+            turns.append(await within(session.send("three")))
+            remote.agent.prompt("three", 3)
+            for number, (prompt, text) in enumerate((("two", "second"), ("three", "third")), 2):
+                remote.agent.prompt(prompt, number)
+                remote.works(text, f"i{number}")
+                remote.agent.idle()
+            assert [(await within(turn)).text for turn in turns] == ["first", "second", "third"]
 
 
 async def test_an_abort_that_found_the_agent_idle_is_not_taken_for_a_later_one():

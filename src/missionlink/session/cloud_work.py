@@ -182,8 +182,11 @@ class CloudWork:
         if turn not in self._shown:
             self._shown.append(turn)
         if active is None:
-            if not self.is_elsewhere or not self._rounds.are_told:
+            if not self._rounds.are_told:
                 self._turn_to(turn)
+            elif not self.is_elsewhere:
+                # Not this one, if another one was shown before the agent was idle and has not begun.
+                self._turn_to(self._next() or turn)
         elif turn is not active and not self._rounds.are_told and (active.was_active or active.was_aborted):
             self._turn_to(turn)
 

@@ -307,13 +307,14 @@ class SessionCore:
         if self._closed is None and self._closing is None:
             self.link.connection.check_loop()
             self._closing = self.link.tasks.start(leave(self, method, why))
+            self.link.note_leaving(self.id, self._closing)
         if self._closing is not None and self._closing is not asyncio.current_task():
             await asyncio.shield(self._closing)
 
     def abandon(self) -> None:
         """Undo the opening in the background: its caller was cancelled."""
         method = "session.detach" if self.is_resumed else "session.destroy"
-        self.link.tasks.start(self.leave(method, "opening it was cancelled"))
+        self.link.note_leaving(self.id, self.link.tasks.start(self.leave(method, "opening it was cancelled")))
 
     def missing(self) -> None:
         """Close: the runtime has no such session any more."""

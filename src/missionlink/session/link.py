@@ -18,6 +18,7 @@ from missionlink.protocol.shown import redacted
 from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
 
 if TYPE_CHECKING:
+    import asyncio
     import contextvars
     from collections.abc import Callable
 
@@ -83,6 +84,14 @@ class Link(msgspec.Struct, eq=False):
     answers: _Answers = msgspec.field(default_factory=_Answers)
     unanswered: set[str] = msgspec.field(default_factory=set[str])
     """Cloud sessions that were left while the agent had prompts of this program to work on."""
+    leaving: dict[str, asyncio.Task[None]] = msgspec.field(default_factory=dict[str, "asyncio.Task[None]"])
+    """Work after which the id of a session is free again: leaving it, or undoing an opening that was given up."""
+
+    def note_leaving(self, session_id: str, work: asyncio.Task[None]) -> None:
+        """Note work after which a session can be opened again."""
+        if not work.done():
+            self.leaving[session_id] = work
+            work.add_done_callback(lambda _: self.leaving.pop(session_id, None))
 
     def note_unanswered(self, session_id: str) -> None:
         """Note such a session; of very many the others are forgotten."""

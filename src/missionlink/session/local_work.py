@@ -28,7 +28,9 @@ __all__ = ("LocalWork", "is_about_a_prompt")
 
 _SHOWN = "user.message"
 _HOOKS = frozenset({"hook.start", "hook.end"})
-_LOOKED_AT = frozenset({_SHOWN, "assistant.turn_start", "assistant.turn_end", "session.idle"})
+# Runtimes up to 1.0.71 do not tell the end of a round that was aborted, and go on with the next prompt at once.
+_ENDS_OF_ROUNDS = frozenset({"assistant.turn_end", "abort"})
+_LOOKED_AT = frozenset({_SHOWN, "assistant.turn_start", "session.idle", *_ENDS_OF_ROUNDS})
 # What a runtime says of the session while it prepares to work on a prompt that it has not shown yet.
 _OF_SESSION = ("session.", "hook.", "pending_messages.", "system.message", "mcp.", "skill")
 _MOST_EVENTS_HELD = 4096
@@ -119,7 +121,7 @@ class LocalWork:
             return self._shown(decode_or_default(event, ShownPrompt))
         if kind == "assistant.turn_start":
             self._rounds.began(event)
-        elif kind == "assistant.turn_end":
+        elif kind in _ENDS_OF_ROUNDS:
             self._rounds.ended()
         elif kind in _HOOKS:
             self._hooks.take(event)

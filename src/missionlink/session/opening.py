@@ -10,7 +10,7 @@ import asyncio
 import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
-from missionlink.errors import RequestTimeout
+from missionlink.errors import RequestTimeout, SessionAlreadyOpen
 from missionlink.options.loopback import name_proxy
 from missionlink.session.session import Session
 
@@ -102,19 +102,22 @@ class Opening:
     async def _open(self) -> Session:
         self._is_used = True
         link = self._link()
-        conversation = self._make(link)
+        try:
+            conversation = self._make(link)
+        except SessionAlreadyOpen as taken:
+            conversation = await self._make_after(link, taken)
         loop = asyncio.get_running_loop()
         # Not the task itself: whoever waits for a future is woken a round of the event loop earlier.
         opened: asyncio.Future[SessionCore] = loop.create_future()
         task = link.tasks.start(_converse(conversation, link, opened), logged=False)
         timer = None
         if self._timeout is not None:
-            timer = loop.call_later(self._timeout, _expire, conversation, task, opened, self._timeout)
+            timer = loop.call_later(self._timeout, _expire, conversation, task, link, opened, self._timeout)
         try:
             return Session(await opened)
         except asyncio.CancelledError:
             if opened.cancelled():
-                _abandon(conversation, task)
+                _abandon(conversation, task, link)
             elif opened.exception() is None:
                 # It was opened in this very round of the event loop: it must be closed all the same.
                 opened.result().abandon()
@@ -122,6 +125,14 @@ class Opening:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    async def _make_after(self, link: Link, taken: SessionAlreadyOpen) -> Conversation:
+        """Make the conversation when the session of the same id, which is being left, has gone."""
+        leaving = link.leaving.get(taken.expected)
+        if leaving is None:
+            raise taken
+        await asyncio.wait({leaving}, timeout=self._timeout)
+        return self._make(link)
 
 
 async def _converse(conversation: Conversation, link: Link, opened: asyncio.Future[SessionCore]) -> None:
@@ -147,17 +158,23 @@ async def _converse(conversation: Conversation, link: Link, opened: asyncio.Futu
 
 
 def _expire(
-    conversation: Conversation, task: asyncio.Task[None], opened: asyncio.Future[SessionCore], timeout: float
+    conversation: Conversation,
+    task: asyncio.Task[None],
+    link: Link,
+    opened: asyncio.Future[SessionCore],
+    timeout: float,
 ) -> None:
     if not opened.done():
         error = RequestTimeout(conversation.method, timeout, session_id=conversation.session_id)
         opened.set_exception(conversation.failure(error))
-        _abandon(conversation, task)
+        _abandon(conversation, task, link)
 
 
-def _abandon(conversation: Conversation, task: asyncio.Task[None]) -> None:
+def _abandon(conversation: Conversation, task: asyncio.Task[None], link: Link) -> None:
     """Let the conversation end by itself what it opens: nobody waits any more."""
     conversation.abandon()
+    if conversation.session_id is not None:
+        link.note_leaving(conversation.session_id, task)
     if not task.done():
         timer = asyncio.get_running_loop().call_later(_ABANDONED_SECONDS, task.cancel)
         # Without this the loop would keep the whole client for as long, also after its end.
