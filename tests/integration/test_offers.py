@@ -8,7 +8,7 @@ import pytest
 
 from missionlink import AsyncClient, SessionOptions
 from missionlink.errors import InvalidOption
-from missionlink.protocol.client_requests import CLIENT_REQUESTS, NEEDED_REQUESTS
+from missionlink.protocol.client_requests import CLIENT_REQUESTS, NEEDED_REQUESTS, NOTIFICATIONS
 from missionlink.testing import FakeRuntime
 
 from .fake_thread import FakeThread
@@ -41,6 +41,13 @@ async def test_the_typed_methods_refuse_them_too() -> None:
 def test_the_blocking_client_refuses_them_too(tmp_path: Any) -> None:
     with FakeThread(tmp_path) as fake, fake.client() as client, pytest.raises(InvalidOption, match="setProvider"):
         client.rpc.llm_inference.set_provider()
+
+
+@pytest.mark.parametrize("method", sorted(NOTIFICATIONS))
+def test_a_notification_is_no_request_that_a_session_could_serve(method: str) -> None:
+    with pytest.raises(InvalidOption, match="a notification and no request") as refused:
+        SessionOptions(on_request={method: lambda params: {}})
+    assert refused.value.option == f"on_request[{method!r}]"
 
 
 @pytest.mark.parametrize("method", sorted(CLIENT_REQUESTS))

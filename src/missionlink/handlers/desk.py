@@ -102,9 +102,10 @@ class Desk(msgspec.Struct, eq=False):
         Args:
             prompt: Its text, if the runtime says it.
         """
-        senders = self.senders
-        context = senders and senders.context_of_next(prompt if isinstance(prompt, str) else None)
-        return (context or self.context).copy()
+        context = None
+        if self.senders is not None:
+            context = self.senders.context_of_next(prompt if isinstance(prompt, str) else None)
+        return (self.context if context is None else context).copy()
 
     def _context(self) -> contextvars.Context:
         context = None if self.senders is None else self.senders.context

@@ -99,7 +99,8 @@ class Invocation:
     @property
     def prompt(self) -> object:
         """The prompt that it is about."""
-        return cast("dict[str, object]", self.input).get("prompt") if isinstance(self.input, dict) else None
+        given: object = self.input
+        return cast("dict[str, object]", given).get("prompt") if isinstance(given, dict) else None
 
     @property
     def undecided(self) -> dict[str, Any] | None:

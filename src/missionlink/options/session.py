@@ -169,12 +169,14 @@ class SessionOptions:
     def _check_requests(self) -> None:
         """Refuse handlers of requests that would never be called."""
         from missionlink.handlers.kinds import ASKING, BY_METHOD
-        from missionlink.protocol.client_requests import CLIENT_REQUESTS
+        from missionlink.protocol.client_requests import CLIENT_REQUESTS, NOTIFICATIONS
 
         for method in self.on_request:
             option = f"on_request[{method!r}]"
             if method in CLIENT_REQUESTS:
                 raise InvalidOption(option, "is a request to the client as a whole, which no session gets")
+            if method in NOTIFICATIONS:
+                raise InvalidOption(option, "is a notification and no request; callbacks of events get those")
             kind = BY_METHOD.get(method)
             if kind is not None:
                 raise InvalidOption(option, f"has an option of its own: {kind.option}")

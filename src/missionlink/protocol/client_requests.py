@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ("CLIENT_REQUESTS", "NEEDED_REQUESTS")
+__all__ = ("CLIENT_REQUESTS", "NEEDED_REQUESTS", "NOTIFICATIONS")
 
 CLIENT_REQUESTS: Final = frozenset(
     {
@@ -21,6 +21,18 @@ CLIENT_REQUESTS: Final = frozenset(
     }
 )
 """They concern the client even where they name a session."""
+
+NOTIFICATIONS: Final = frozenset(
+    {
+        "$/cancelRequest",
+        "gitHubTelemetry.event",
+        "host.exited",
+        "host.sessionReleased",
+        "session.event",
+        "session.lifecycle",
+    }
+)
+"""The runtime says them and expects no response."""
 
 NEEDED_REQUESTS: Final = {
     "host.start": "host.registerSession",
