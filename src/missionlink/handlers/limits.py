@@ -149,8 +149,7 @@ def within(limits: Limits, seconds: float, work: Awaitable[Any]) -> Awaitable[An
     Where the work is a coroutine, the limit is set when it first has to wait: most functions never do.
     """
     if isinstance(work, CoroutineType):
-        coroutine_work: CoroutineType[Any, Any, Any] = work
-        return _within(limits, seconds, coroutine_work)
+        return _within(limits, seconds, work)  # pyright: ignore[reportUnknownArgumentType]
     return _limited(limits, seconds, work)
 
 
