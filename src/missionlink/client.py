@@ -282,10 +282,11 @@ class AsyncClient(Sessions):
 
     async def ping(self, message: str = "", *, timeout: float | None = 10.0) -> float:
         """Ask for a sign of life; return the seconds that it took."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        await self._running_link().call("ping", {"message": message}, timeout=timeout)
-        return loop.time() - started
+        link = self._open_link()
+        now = link.connection.now
+        started = now()
+        await link.call("ping", {"message": message}, timeout=timeout)
+        return now() - started
 
     async def status(self) -> dict[str, Any]:
         """Return what the runtime says of itself, for example ``{"version": …, "protocolVersion": 3}``."""
@@ -305,8 +306,13 @@ class AsyncClient(Sessions):
             self._state = "lost" if not isinstance(error, ConnectionClosed) else self._state
 
     def _running_link(self) -> Link:
+        link = self._open_link()
+        link.connection.check_loop()
+        return link
+
+    def _open_link(self) -> Link:
+        """Return the link; what is called on it checks the event loop."""
         if self._state == "running" and self._link is not None:
-            self._link.connection.check_loop()
             return self._link
         if self._link is not None and self._link.connection.error is not None and self._state == "lost":
             raise self._link.connection.ended_error()

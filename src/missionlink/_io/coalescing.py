@@ -47,6 +47,8 @@ class Coalescer:
         self._hot_reads = 0
         self._last_read = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self.rests = False
+        """Whether reading rests now."""
 
     def small_read(self, messages: int, items: list[tuple[Taker, Event | Call]]) -> None:
         """Learn of a read: how many messages it brought, and those among them that are for sessions."""
@@ -65,11 +67,13 @@ class Coalescer:
         if self._hot_reads > _HOT_READS_BEFORE_REST and self._timer is None:
             self._outlet.pause(self)
             self._timer = self._loop.call_later(REST_SECONDS, self.read_on)
+            self.rests = True
 
     def read_on(self) -> None:
         """End a rest: its time is up, or somebody waits for an answer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self.rests = False
             self._last_read = self._loop.time()
             self._outlet.resume(self)

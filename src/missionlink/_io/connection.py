@@ -22,9 +22,8 @@ from missionlink._io.waiter import Waiter
 from missionlink._wire.calls import Calls
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES, FrameDecoder
 from missionlink._wire.secrets import Secrets
-from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RequestRejected, RequestTimeout
+from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RequestRejected
 from missionlink.protocol.messages import INTERNAL_ERROR, encode_notification
-from missionlink.protocol.timeouts import check_seconds
 from missionlink.protocol.veils import veiled
 
 if TYPE_CHECKING:
@@ -85,6 +84,8 @@ class Connection:
         self.writable_again: Callable[[], None] = self._outlet.writable_again
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
+        self.now: Callable[[], float] = self._loop.time
+        """Returns the time of the event loop."""
         self.context: contextvars.Context = contextvars.copy_context()
         """The context variables with which everything that is read is handled: those of the code that made this."""
         self._ended: MissionlinkError | None = None
@@ -165,9 +166,6 @@ class Connection:
         future: asyncio.Future[msgspec.Raw] = self._create_future()
         waiter = Waiter(future, method, on_response)
         if timeout is not None:
-            check_seconds("timeout", timeout)
-            if timeout <= 0:
-                raise RequestTimeout(method, timeout)
             self._deadlines.watch(waiter, timeout)
         identity = b""
         try:
@@ -186,7 +184,7 @@ class Connection:
             message = b""
             if self._outlet.has_gentle_pauses:
                 self._outlet.review()
-            if self._coalescer is not None:
+            if self._coalescer is not None and self._coalescer.rests:
                 self._coalescer.read_on()
             return await future
         except BaseException as error:

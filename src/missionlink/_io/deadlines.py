@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from missionlink.errors import RequestTimeout
+from missionlink.protocol.timeouts import check_seconds
 
 if TYPE_CHECKING:
     from missionlink._io.waiter import Waiter
@@ -33,7 +34,17 @@ class Deadlines:
         self._timers: dict[float, asyncio.TimerHandle] = {}
 
     def watch(self, waiter: Waiter, timeout: float) -> None:
-        """Give a request ``timeout`` seconds from now."""
+        """Give a request ``timeout`` seconds from now.
+
+        Raises:
+            InvalidOption: ``timeout`` is no number.
+            RequestTimeout: It is over already.
+        """
+        # Nearly always it is such a number, which needs no further look.
+        if type(timeout) is not float or not timeout > 0:
+            check_seconds("timeout", timeout)
+            if timeout <= 0:
+                raise RequestTimeout(waiter.method, timeout)
         waiter.deadline = self._now() + timeout
         queue = self._queues.get(timeout)
         if queue is None:

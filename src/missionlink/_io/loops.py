@@ -49,7 +49,7 @@ def check_loop(owner: asyncio.AbstractEventLoop) -> None:
         WrongEventLoop: It is another one. Without any, as in a thread, nothing can wait and all is well.
         ConnectionClosed: It is the event loop of the process from which this one was forked off.
     """
-    if _inherited and owner in _inherited:
+    if _inherited and any(one() is owner for one in _inherited):
         raise inherited_error()
     try:
         running = asyncio.get_running_loop()
@@ -60,12 +60,12 @@ def check_loop(owner: asyncio.AbstractEventLoop) -> None:
 
 
 # Event loops of the process from which this one was forked off.
-_inherited: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+_inherited: list[weakref.ref[asyncio.AbstractEventLoop]] = []
 
 
 def note_inherited(loop: asyncio.AbstractEventLoop) -> None:
     """Note, in a process that was forked off, that an event loop is the other one's."""
-    _inherited.add(loop)
+    _inherited.append(weakref.ref(loop))
 
 
 def inherited_error() -> ConnectionClosed:

@@ -53,6 +53,8 @@ class Outlet:
         self._pauses: set[object] = set()
         # Those that hold only while the program waits for nothing that the peer will send.
         self._gentle_pauses: set[object] = set()
+        self.has_gentle_pauses: bool = False
+        """Whether ``review`` has to be called when requests of ours are opened and settled."""
         # How often the program waits for something else than a response.
         self._waits = 0
         self._is_paused = False
@@ -151,6 +153,7 @@ class Outlet:
         What has the reason may be waiting for the response to a request, or between ``wait_begins`` and ``wait_ends``.
         """
         self._gentle_pauses.add(reason)
+        self.has_gentle_pauses = True
         self.review()
 
     def resume(self, reason: object) -> None:
@@ -158,6 +161,7 @@ class Outlet:
         if reason in self._pauses or reason in self._gentle_pauses:
             self._pauses.discard(reason)
             self._gentle_pauses.discard(reason)
+            self.has_gentle_pauses = bool(self._gentle_pauses)
             self.review()
 
     @property
@@ -176,11 +180,6 @@ class Outlet:
         self._waits -= 1
         if self._gentle_pauses:
             self.review()
-
-    @property
-    def has_gentle_pauses(self) -> bool:
-        """Whether ``review`` has to be called when requests of ours are opened and settled."""
-        return bool(self._gentle_pauses)
 
     def review(self) -> None:
         """Stop or start the reading, as the reasons, the open requests and the waits say."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from missionlink.errors import AuthenticationFailed, MissionlinkError, ProtocolError, RequestRejected
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
-
-    import msgspec
 
     from missionlink.protocol.messages import Response
 
@@ -19,26 +19,17 @@ __all__ = ("Waiter",)
 _AUTHENTICATION_CODES = (-32001, -32002)
 
 
-class Waiter:
-    """A pending request: turns its response into a result or an error for the caller.
+class Waiter(msgspec.Struct, eq=False):
+    """A pending request: turns its response into a result or an error for the caller."""
 
-    Args:
-        future: Receives the result.
-        method: Wire name, for errors.
-        on_response: Called with the result in the reader; an error that it raises is the request's error.
-    """
-
-    __slots__ = ("deadline", "future", "method", "on_response")
-
-    def __init__(
-        self, future: asyncio.Future[msgspec.Raw], method: str, on_response: Callable[[msgspec.Raw], None] | None
-    ) -> None:
-        self.future: asyncio.Future[msgspec.Raw] | None = future
-        """``None`` once the request is settled: a large result is not kept as long as its time limit."""
-        self.method = method
-        self.on_response = on_response
-        self.deadline = 0.0
-        """Time of the event loop at which the request times out; set by ``Deadlines``."""
+    future: asyncio.Future[msgspec.Raw] | None
+    """Receives the result; ``None`` once the request is settled: a large result is not kept until its time limit."""
+    method: str
+    """Wire name, for errors."""
+    on_response: Callable[[msgspec.Raw], None] | None = None
+    """Called with the result in the reader; an error that it raises is the request's error."""
+    deadline: float = 0.0
+    """Time of the event loop at which the request times out; set by ``Deadlines``."""
 
     @property
     def is_waiting(self) -> bool:

@@ -294,12 +294,20 @@ def encode_request(identity: bytes, method: str, params: object) -> bytes:
     Raises:
         TypeError, ValueError, RecursionError: ``params`` hold what JSON cannot carry.
     """
-    return b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (identity, _encode(method), _params(params))
+    if params is None:
+        return b'{"jsonrpc":"2.0","id":%b,"method":%b}' % (identity, _encode(method))
+    try:
+        encoded = _encode(params)
+    except UnicodeEncodeError:
+        encoded = encode_json(params)
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (identity, _encode(method), encoded)
 
 
 def encode_notification(method: str, params: object) -> bytes:
     """Encode a notification; ``params`` of ``None`` are left out. Raises as ``encode_request`` does."""
-    return b'{"jsonrpc":"2.0","method":%b%b}' % (_encode(method), _params(params))
+    if params is None:
+        return b'{"jsonrpc":"2.0","method":%b}' % _encode(method)
+    return b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (_encode(method), encode_json(params))
 
 
 def encode_result(identity: bytes, result: object) -> bytes:
@@ -316,12 +324,3 @@ def encode_error(identity: bytes, code: int, message: str) -> bytes:
     # Texts may quote what came from outside, lone surrogates included; an answer must always be possible.
     error = {"code": code, "message": message.encode("utf-8", "replace").decode()}
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (identity, _encode(error))
-
-
-def _params(params: object) -> bytes:
-    if params is None:
-        return b""
-    try:
-        return b',"params":%b' % _encode(params)
-    except UnicodeEncodeError:
-        return b',"params":%b' % encode_json(params)
