@@ -18,10 +18,11 @@ export MISSIONLINK_CACHE := $(CURDIR)/.cache/missionlink
 unexport PYTHONDONTWRITEBYTECODE
 
 # More time than in CI by this factor; a soak draws the memory into .cache/soak.svg; SECONDS are for each fuzz target;
-# SEQUENCES of random operations are for each kind of session and each runtime.
+# SEQUENCES of random operations are for each kind of session and each runtime, KILLS of storage for each runtime.
 HARDER ?= 10
 SECONDS ?= 60
 SEQUENCES ?= 20
+KILLS ?= 200
 WHAT ?= all
 TORTURE_all = MISSIONLINK_TORTURE=$(HARDER) $(BIN)/pytest -q --timeout 0 tests/torture $(ARGS)
 TORTURE_soak = mkdir -p .cache; MISSIONLINK_TORTURE=450 MISSIONLINK_SOAK_PLOT=.cache/soak.svg \
@@ -29,6 +30,8 @@ TORTURE_soak = mkdir -p .cache; MISSIONLINK_TORTURE=450 MISSIONLINK_SOAK_PLOT=.c
 TORTURE_turns = for where in local cloud blocking; do for runtime in newest oldest; do \
 	$(BIN)/python -m tests.torture.random_turns "$$($(PROGRAM) runtime path $$runtime)" --where $$where --seeds 1:$(SEQUENCES) || exit 1; \
 	done; done
+TORTURE_storage = for runtime in newest oldest; do \
+	$(BIN)/python -m tests.e2e.storage_kills "$$($(PROGRAM) runtime path $$runtime)" --kills $(KILLS) || exit 1; done
 TORTURE_fuzz = $(BIN)/python -c 'import atheris' 2>/dev/null || \
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt; \
 	for target in framing messages; do $(BIN)/python -m tests.torture.fuzz $$target -max_total_time=$(SECONDS) || exit 1; done
@@ -60,7 +63,7 @@ test: $(RUNTIMES) ## Run all tests, on both real runtimes too (ARGS="tests/unit 
 pythons: $(PACKAGE) ## Run the tests of the core on other Pythons of this machine (PYTHONS="3.11 3.12 3.13")
 	@$(BIN)/python scripts/test_pythons.py $(PYTHONS) -- -n $(JOBS) $(CORE_TESTS)
 
-torture: $(RUNTIMES) ## Hostile runtimes and bad days, harder than in CI (WHAT=all, soak for half an hour, fuzz, turns)
+torture: $(RUNTIMES) ## Hostile runtimes and bad days, harder than in CI (WHAT=all, soak for half an hour, fuzz, storage, turns)
 	@$(TORTURE_$(WHAT))
 
 check: $(PACKAGE) ## Check style, types, layers, sizes and generated code, in seconds

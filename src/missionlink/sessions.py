@@ -305,6 +305,8 @@ class Sessions(ABC):
     ) -> list[SessionInfo]:
         """Return the stored local sessions: all, or those that were opened in a certain place.
 
+        Runtimes do not list sessions that are in the client's ``storage``.
+
         Args:
             cwd: Working directory; relative paths count from this program's, and ``~`` is the user's home.
             git_root: Root of the working tree; likewise.
@@ -328,7 +330,13 @@ class Sessions(ABC):
         from missionlink.lifecycle import check_deleted
 
         name = checked_id(session_id)
-        result = await self._running_link().call("session.delete", {"sessionId": name})
+        link = self._running_link()
+        if self.options.storage is not None:
+            from missionlink.session.stored import remove_stored
+
+            await remove_stored(link.pool, self.options.storage, name, missing_ok=missing_ok)
+            return
+        result = await link.call("session.delete", {"sessionId": name})
         check_deleted(name, result, missing_ok=missing_ok)
 
     def _wanted(

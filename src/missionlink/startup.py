@@ -16,13 +16,13 @@ from missionlink.errors import (
     RequestRejected,
     RuntimeStartFailed,
     RuntimeStartTimeout,
+    UnsupportedByRuntime,
 )
 from missionlink.protocol.secret_text import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from missionlink._io.connection import Connection
     from missionlink._io.transport import Transport
     from missionlink.options.client import ClientOptions
     from missionlink.protocol.versions import Handshake
@@ -111,7 +111,7 @@ async def establish(
                 loading = link.tasks.start(_import_while_it_boots(with_events=is_ours), logged=False)
                 more = link.tasks.start(_import_while_there_is_time(loading)) if is_ours else None
                 await connection.open(head_start)
-                handshake = await _shake_hands(connection, token)
+                handshake = await _shake_hands(link, token)
                 if more is not None:
                     more.cancel()
                 await loading
@@ -205,10 +205,11 @@ async def _import_while_there_is_time(loading: asyncio.Task[None]) -> None:
         await asyncio.sleep(0)
 
 
-async def _shake_hands(connection: Connection, token: str | None) -> Handshake:
+async def _shake_hands(link: Link, token: str | None) -> Handshake:
     from missionlink.protocol.messages import METHOD_NOT_FOUND
     from missionlink.protocol.versions import read_handshake
 
+    connection = link.connection
     try:
         result = await connection.request("connect", {"token": token} if token else {})
     except AuthenticationFailed as error:
@@ -222,7 +223,27 @@ async def _shake_hands(connection: Connection, token: str | None) -> Handshake:
             raise
         # Servers from before `connect` say their version in the answer to `ping`.
         result = await connection.request("ping", {})
-    return read_handshake(result)
+    handshake = read_handshake(result)
+    if link.options.storage is not None:
+        await _offer_storage(link, handshake)
+    return handshake
+
+
+async def _offer_storage(link: Link, handshake: Handshake) -> None:
+    """Let the runtime keep the files of its sessions here."""
+    from missionlink.handlers.storage_calls import provider_params
+    from missionlink.protocol.messages import METHOD_NOT_FOUND
+
+    # A runtime looks whether this folder is there; of another machine only its root is known.
+    directory = os.fspath(link.options.working_directory or os.getcwd()) if link.runs_here else "/"
+    method = "sessionFs.setProvider"
+    try:
+        await link.connection.request(method, provider_params(directory))
+    except RequestRejected as error:
+        if error.code == METHOD_NOT_FOUND:
+            raise UnsupportedByRuntime(method, handshake.runtime_version, options=("storage",)) from error
+        text = f"{error.message}; storage is for a runtime of which no client has a session yet"
+        raise RequestRejected(error.method, error.code, text, error.data) from error
 
 
 async def _call_last_hooks(link: Link, timeout: float) -> None:

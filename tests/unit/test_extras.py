@@ -17,6 +17,7 @@ OF_LATE_2025 = {
     "anyio": "4.11.0",
     "click": "8.3.1",
     "filelock": "3.20.0",
+    "fsspec": "2025.10.0",
     "platformdirs": "4.5.0",
     "prompt_toolkit": "3.0.52",
     "pytest": "8.4.2",
@@ -36,7 +37,7 @@ def requirements(extra: str) -> list[Requirement]:
     return [Requirement(one) for one in PROJECT["optional-dependencies"][extra]]
 
 
-@pytest.mark.parametrize("extra", ["cli", "control", "testing", "runtime"])
+@pytest.mark.parametrize("extra", ["cli", "control", "fsspec", "testing", "runtime"])
 def test_an_extra_resolves_beside_the_packages_of_late_2025(extra: str) -> None:
     for one in requirements(extra):
         if one.name in OF_LATE_2025:
@@ -75,6 +76,11 @@ def test_a_name_that_needs_a_missing_extra_says_which(extra: str) -> None:
 def test_a_model_server_without_its_server_says_which_extra() -> None:
     code = "import asyncio, missionlink.testing as t; asyncio.run(t.model_server().__aenter__())"
     assert "pip install 'missionlink[testing]'" in without("uvicorn", code=code).stderr.splitlines()[-1]
+
+
+def test_a_storage_in_a_file_system_of_fsspec_says_which_extra_it_needs() -> None:
+    code = "from missionlink.storage import FsspecFS; FsspecFS('s3://bucket/sessions')"
+    assert "pip install 'missionlink[fsspec]'" in without("fsspec", code=code).stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

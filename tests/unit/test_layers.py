@@ -12,8 +12,8 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 PACKAGE = SOURCE / "missionlink"
 
 CORE = {"msgspec"}
-INNER = {"errors", "trace", "protocol", "_wire", "_io", "handlers", "options"}
-PUBLIC = {"missionlink", "errors", "events", "hooks", "rpc", "options", "runtime", "blocking"}
+INNER = {"errors", "trace", "protocol", "_wire", "_io", "storage", "handlers", "options"}
+PUBLIC = {"missionlink", "errors", "events", "hooks", "rpc", "options", "runtime", "blocking", "storage"}
 
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     # layer: (layers of ours that it may import, packages of others that it may import)
@@ -24,10 +24,12 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "_wire": ({"errors", "protocol"}, CORE),
     # The asyncio shell round it.
     "_io": ({"errors", "trace", "protocol", "_wire"}, CORE),
+    # Files of sessions: fsspec is imported by the program that names it.
+    "storage": ({"errors"}, {"fsspec"}),
     # What the runtime asks, and what the user sets.
     # pydantic is the user's: it is imported where an annotation of theirs needs it.
-    "handlers": ({"errors", "trace", "protocol", "_wire", "_io"}, CORE | {"pydantic"}),
-    "options": ({"errors", "protocol", "_wire", "handlers"}, CORE),
+    "handlers": ({"errors", "trace", "protocol", "_wire", "_io", "storage"}, CORE | {"pydantic"}),
+    "options": ({"errors", "protocol", "_wire", "storage", "handlers"}, CORE),
     # What users hold.
     # Type checkers bring typing_extensions themselves; nothing of it is imported when a program runs.
     "session": (INNER | {"client_traffic", "lifecycle", "rpc"}, CORE | {"typing_extensions"}),

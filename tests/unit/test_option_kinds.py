@@ -70,7 +70,7 @@ def sort_of(annotation: str) -> list[str]:
         return ["function"]
     if annotation.startswith("Literal"):
         return ["Literal"]
-    if annotation.startswith(("Provider", "SystemMessage", "Hooks", "HeldLimits")):
+    if annotation.startswith(("Provider", "SystemMessage", "Hooks", "HeldLimits", "SessionFS")):
         return ["options"]
     return [annotation.removesuffix(" | None")]
 

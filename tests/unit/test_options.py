@@ -21,6 +21,7 @@ from missionlink.options.encode import check_cloud, cloud_params, lean, session_
 from missionlink.options.fields import ClientFields, SessionFields
 from missionlink.options.model import Provider, SystemMessage
 from missionlink.options.session import SessionOptions
+from missionlink.storage import MemoryFS
 
 SECRET = "s3cr3t-value"
 
@@ -48,6 +49,7 @@ WRONG_CLIENT = [
     ("adoption_patience", [0, -1, "5", True]),
     ("handler_threads", [0, -1, 1.5, None, True]),
     ("handler_thread_timeout", [0, -1, None, True, "30"]),
+    ("storage", [3, "folder", {}, MemoryFS]),
     ("on_error", [3, "print"]),
 ]
 
@@ -74,6 +76,7 @@ WRONG_SESSION = [
     ("on_exit_plan", [3]),
     ("on_auto_mode_switch", ["yes"]),
     ("on_event", [3]),
+    ("storage", [3, "folder", {}, MemoryFS]),
     ("tools", [3, None, "print", [3], [print], {"a": print}, [int]]),
     ("hooks", [3, {"pre_tool_use": print}, print]),
     ("commands", [3, None, ["deploy"], {"deploy": 3}, {"/deploy": print}, {3: print}, {"": print}]),

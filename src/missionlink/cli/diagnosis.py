@@ -29,6 +29,7 @@ __all__ = ("Diagnosis", "Finding", "examine")
 EXTRAS: dict[str, tuple[str, ...]] = {
     "cli": ("click", "rich", "prompt_toolkit", "platformdirs", "filelock"),
     "control": ("starlette", "uvicorn"),
+    "fsspec": ("fsspec",),
     "testing": ("anyio", "starlette", "uvicorn", "pytest"),
 }
 """Extra to the modules that it must bring. ``runtime`` is told with npm: who has npm needs no other."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from missionlink.handlers.jobs import Entry, Job
     from missionlink.handlers.ports import Answers, HandlerOptions, Senders
     from missionlink.handlers.running import Running
+    from missionlink.storage.kinds import SessionFS
 
 __all__ = ("Desk",)
 
@@ -49,6 +50,10 @@ class Desk(msgspec.Struct, eq=False):
     """Whether the agent works on another machine."""
     working_directory: str | None = None
     """Where the agent was told to work, by the session's options or the client's."""
+    storage: SessionFS | None = None
+    """Where the session's files are; ``None`` if the runtime keeps them."""
+    runs_here: bool = False
+    """Whether the runtime runs on this machine."""
     senders: Senders | None = None
     """Knows who sent the prompt that the agent works on; ``None`` until a prompt is sent."""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from missionlink._wire.calls import Call
     from missionlink.handlers.hook_runner import HookRunner
     from missionlink.handlers.ports import Function, Senders
+    from missionlink.handlers.storage_calls import StorageCalls
     from missionlink.protocol.envelope import Event
 
 __all__ = ("Handlers",)
@@ -43,13 +44,14 @@ class Handlers:
         desk: The session's surroundings, with its functions.
     """
 
-    __slots__ = ("_desk", "_hooks", "events")
+    __slots__ = ("_desk", "_hooks", "_storage", "events")
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.events: EventAnswers = EventAnswers(self._desk)
         """Answers what comes as an event; holds the tools and the open questions."""
         self._hooks: HookRunner | None = None
+        self._storage: StorageCalls | None = None
         if desk.options.hooks is not None:
             from missionlink.handlers.hook_runner import HookRunner
 
@@ -134,6 +136,12 @@ class Handlers:
             if self._hooks is not None:
                 return self._serve_hook(call, self._hooks)
             self._desk.answers.answer(call, {})
+        elif method.startswith("sessionFs.") and self._desk.storage is not None:
+            if self._storage is None:
+                from missionlink.handlers.storage_calls import StorageCalls
+
+                self._storage = StorageCalls(self._desk, self._desk.storage)
+            return self._storage.serve(call)
         elif method == "systemMessage.transform" and options.transforms:
             from missionlink.handlers.transforms import transformed
 

@@ -30,6 +30,7 @@ __all__ = (
     "check_members",
     "check_path",
     "check_positive",
+    "check_storage",
     "check_text",
     "check_texts",
     "check_token",
@@ -129,6 +130,22 @@ def check_handler(option: str, value: object, takes: str) -> None:
     check_callable(option, value)
     if value is not None:
         check_shape(option, cast("Callable[..., Any]", value), takes)
+
+
+def check_storage(option: str, value: object) -> None:
+    """Refuse what is no storage of sessions."""
+    if value is None:
+        return
+    # Imported here: most programs have none.
+    from missionlink.storage.kinds import FILE_METHODS
+
+    if isinstance(value, type):
+        raise InvalidOption(option, f"must be a {value.__name__} and not the class itself; call it")
+    missing = [name for name in FILE_METHODS if not callable(getattr(value, name, None))]
+    if missing:
+        kind = type(value).__name__
+        hint = "; DirectoryFS makes one of a folder" if isinstance(value, str | os.PathLike) else ""
+        raise InvalidOption(option, f"must be a SessionFS; {kind} has no method {', '.join(missing)}{hint}")
 
 
 def check_flag(option: str, value: object, *, allow_none: bool = True) -> None:

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES
 from missionlink._wire.held_limits import HeldLimits
@@ -19,12 +19,16 @@ from missionlink.options.checks import (
     check_handler,
     check_path,
     check_positive,
+    check_storage,
     check_texts,
     check_token,
     check_word,
     freeze,
     named_fields,
 )
+
+if TYPE_CHECKING:
+    from missionlink.storage import SessionFS
 
 __all__ = ("TOKEN_VARIABLES", "ClientOptions", "ErrorHandler", "HeldLimits", "parse_address")
 
@@ -107,6 +111,11 @@ class ClientOptions:
     """Most threads for plain functions that answer the runtime; each is started when all others are busy."""
     handler_thread_timeout: float = 30.0
     """Seconds that a plain function waits for a thread where all are busy; then its call fails, and a gate denies."""
+    storage: SessionFS | None = None
+    """Where the runtime keeps its local sessions, for example ``DirectoryFS("sessions")``; ``None``: in its own folder.
+
+    It is the storage of the whole runtime: no other client of it may have one.
+    """
     on_error: ErrorHandler | None = None
     """Gets every failure of your functions, besides the log."""
 
@@ -131,6 +140,7 @@ class ClientOptions:
             check_positive(option, getattr(self, option), allow_none=False)
         for option in ("max_frame_bytes", "handler_threads"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
+        check_storage("storage", self.storage)
         check_handler("on_error", self.on_error, "the HandlerFailed")
         if inspect.iscoroutinefunction(self.on_error):
             raise InvalidOption("on_error", "must be a plain function: nobody would await it")

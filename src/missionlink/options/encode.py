@@ -70,6 +70,7 @@ _NOT_SERVED = (
 NOT_IN_CLOUD = {
     "provider": "a cloud session uses the models of its Mission Control",
     "name": "a cloud session is named by its Mission Control",
+    "storage": "the remote agent keeps its own files",
 }
 _NO_FUNCTIONS_IN_CLOUD = {
     "transforms": "no runtime calls them for a remote agent",

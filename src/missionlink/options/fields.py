@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from missionlink.options.client import ErrorHandler
     from missionlink.options.model import Provider, SystemMessage
     from missionlink.options.session import EventHandler
+    from missionlink.storage import SessionFS
 
 __all__ = ("ClientFields", "SessionFields")
 
@@ -56,6 +57,7 @@ class ClientFields(TypedDict, total=False):
     adoption_patience: float | None
     handler_threads: int
     handler_thread_timeout: float
+    storage: SessionFS | None
     on_error: ErrorHandler | None
 
 
@@ -89,6 +91,7 @@ class SessionFields(TypedDict, total=False):
     on_exit_plan: ExitPlanHandler | None
     on_auto_mode_switch: AutoModeSwitchHandler | None
     on_request: Mapping[str, RequestHandler]
+    storage: SessionFS | None
     on_event: EventHandler | None
     backlog_events: int
     backlog_bytes: int

@@ -21,6 +21,7 @@ from missionlink.options.checks import (
     check_handler,
     check_members,
     check_positive,
+    check_storage,
     check_texts,
     check_token,
     check_word,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from missionlink.handlers.tools import Tool
     from missionlink.options.fields import SessionFields
     from missionlink.options.model import Provider, SystemMessage
+    from missionlink.storage import SessionFS
 
 __all__ = ("EventHandler", "SessionOptions")
 
@@ -112,7 +114,10 @@ class SessionOptions:
     on_auto_mode_switch: AutoModeSwitchHandler | None = None
     """Answers whether to switch the model at a rate limit."""
     on_request: Mapping[str, RequestHandler] = field(default_factory=dict[str, RequestHandler])
-    """Functions for other requests of the runtime, by wire name, for example ``"sessionFs.readFile"``."""
+    """Functions for other requests of the runtime, by wire name, for example ``"canvas.open"``."""
+    storage: SessionFS | None = None
+    """Where the files of this session are, if not in the client's ``storage``, without which no session can have one.
+    Not for cloud sessions."""
     on_event: EventHandler | None = None
     """Gets every event from the first on."""
 
@@ -140,6 +145,7 @@ class SessionOptions:
         for option, takes in HANDLERS.items():
             check_handler(option, getattr(self, option), takes)
         check_positive("permission_timeout", self.permission_timeout)
+        check_storage("storage", self.storage)
         for option in ("backlog_events", "backlog_bytes"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
         freeze(self, "on_request", check_functions("on_request", self.on_request, "the parameters of the request"))
@@ -189,6 +195,9 @@ class SessionOptions:
         for option, member in (("tools", "tools"), ("hooks", "hooks"), ("commands", "commands")):
             if getattr(self, option) and member in self.extra:
                 raise InvalidOption(option, f"is given twice: extra has {member!r} too")
+        by_hand = [method for method in self.on_request if method.startswith("sessionFs.")]
+        if self.storage is not None and by_hand:
+            raise InvalidOption("storage", f"cannot be combined with on_request[{by_hand[0]!r}]")
         if self.transforms and self.system_message is not None and self.system_message.mode != "customize":
             raise InvalidOption("transforms", "needs a system_message made by customize(), or none")
         if self.on_provider_token is not None and self.provider is None:

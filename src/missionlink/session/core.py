@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
     from missionlink.rpc import SessionRpc
     from missionlink.session.link import Link
+    from missionlink.storage import SessionFS
 
 __all__ = ("SessionCore",)
 
@@ -97,6 +98,8 @@ class SessionCore:
             Desk(
                 session_id, options, link.answers, link.pool, link.tasks, link.report, Running(), context,
                 is_remote=cloud is not None,
+                storage=self.storage,
+                runs_here=link.runs_here,
                 working_directory=Desk.place(link.options.working_directory, options.working_directory),
             )
         )  # fmt: skip
@@ -111,6 +114,13 @@ class SessionCore:
             link.hooked.add(self)
         if options.on_event is not None:
             self.subscribe((), options.on_event, context)
+
+    @property
+    def storage(self) -> SessionFS | None:
+        """Where the session's files are; ``None`` if the runtime keeps them."""
+        if self.cloud is not None:
+            return None
+        return self.link.options.storage if self.options.storage is None else self.options.storage
 
     @property
     def is_closed(self) -> bool:

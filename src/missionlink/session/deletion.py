@@ -24,5 +24,9 @@ async def delete(core: SessionCore) -> None:
 
 async def _leave_and_delete(core: SessionCore) -> None:
     await core.leave("session.destroy", "it was deleted")
-    if core.cloud is None:
+    if core.storage is not None:
+        from missionlink.session.stored import remove_stored
+
+        await remove_stored(core.link.pool, core.storage, core.id)
+    elif core.cloud is None:
         check_deleted(core.id, await core.link.call("session.delete", {"sessionId": core.id}))

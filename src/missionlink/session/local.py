@@ -50,6 +50,9 @@ class LocalCreation(ConversationBase):
         super().__init__(link, session_id)
         if link.runs_here:
             _check_folders(options)
+        if options.storage is not None and link.options.storage is None:
+            problem = "needs a client that was made with storage=: runtimes are told of it before they have sessions"
+            raise InvalidOption("storage", problem)
         self._session = SessionCore(session_id, link, options)
         self._params = {"sessionId": session_id, **session_params(options)}
         check_runtime(self.method, link.runtime_version, self._params)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from missionlink.testing.model_request import ModelRequest
     from missionlink.testing.scripted_model import ModelServer, model_server
+    from missionlink.testing.storage_contract import SessionFSContract
     from missionlink.testing.traffic import Entry, Traffic
     from missionlink.testing.turns import TurnRequest
 
@@ -41,6 +42,7 @@ __all__ = (
     "ModelRequest",
     "ModelServer",
     "ReceivedCall",
+    "SessionFSContract",
     "SystemClock",
     "Traffic",
     "TurnRequest",
@@ -64,6 +66,7 @@ _MODULES = {
     "model_replies": ("call", "disconnect", "fail", "forever", "hold", "pause", "say", "stall", "think"),
     "model_request": ("ModelRequest",),
     "scripted_model": ("ModelServer", "model_server"),
+    "storage_contract": ("SessionFSContract",),
     "traffic": ("Entry", "Traffic"),
     "turns": ("TurnRequest",),
 }
