@@ -23,6 +23,7 @@ from missionlink.protocol.secret_text import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from missionlink._io.connection import Connection
     from missionlink._io.transport import Transport
     from missionlink.options.client import ClientOptions
     from missionlink.protocol.versions import Handshake
@@ -98,12 +99,7 @@ async def establish(
         raise
     link.runs_here = is_ours
     connection = link.connection
-    connection.secrets.learn((options.github_token, token))
-    # Handlers may quote what is in this program's environment, also where the runtime got none of it.
-    connection.secrets.learn_from({**os.environ, **(options.env or {})})
-    connection.secrets.learn_from({"env": options.env})
-    connection.secrets.learn_from(options.runtime_args)
-    connection.secrets.keep()
+    _learn_secrets(connection, options, token)
     timeout = options.start_timeout
     try:
         try:
@@ -131,7 +127,20 @@ async def establish(
         await _undisturbed(release(link))
         raise
     link.runtime_version = handshake.runtime_version
+    if not is_ours:
+        link.tasks.start(_import_types_of_a_turn(), logged=False)
     return link, handshake
+
+
+def _learn_secrets(connection: Connection, options: ClientOptions, token: str | None) -> None:
+    """Let the connection know what must not get into errors and logs."""
+    secrets = connection.secrets
+    secrets.learn((options.github_token, token))
+    # Handlers may quote what is in this program's environment, also where the runtime got none of it.
+    secrets.learn_from({**os.environ, **(options.env or {})})
+    secrets.learn_from({"env": options.env})
+    secrets.learn_from(options.runtime_args)
+    secrets.keep()
 
 
 def _stderr_of(transport: Transport) -> str:
@@ -184,14 +193,24 @@ async def _import_while_it_boots(*, with_events: bool) -> None:
         import_module("missionlink." + module)
         await asyncio.sleep(0)
     if with_events:
-        from missionlink.protocol.index import payload_decoder
+        await _import_types_of_a_turn()
 
-        for module in _TYPES_OF_A_TURN:
-            import_module("missionlink.protocol." + module)
-            await asyncio.sleep(0)
-        for event_type in _EVENTS_OF_A_TURN:
-            payload_decoder(event_type)
-            await asyncio.sleep(0)
+
+async def _import_types_of_a_turn() -> None:
+    """Load what the first turn would have to wait for, in the same way.
+
+    Of a runtime that runs already, that is while the program opens a session or waits for something else.
+    """
+    from missionlink.protocol.index import payload_decoder, payload_decoders
+
+    if payload_decoders.keys() >= {*_EVENTS_OF_A_TURN}:
+        return
+    for module in _TYPES_OF_A_TURN:
+        await asyncio.sleep(0)
+        import_module("missionlink.protocol." + module)
+    for event_type in _EVENTS_OF_A_TURN:
+        await asyncio.sleep(0)
+        payload_decoder(event_type)
 
 
 async def _import_while_there_is_time(loading: asyncio.Task[None]) -> None:

@@ -94,3 +94,40 @@ def test_a_runtime_is_started_before_what_it_need_not_wait_for_is_loaded():
     assert not {"missionlink." + name for name in _MODULES_OF_A_SESSION} & loaded
     assert not {"missionlink._io.connection", "missionlink._io.router", "msgspec"} & loaded
     assert not {"missionlink.runtime.location", "pathlib", "shutil", "tempfile"} & loaded
+
+
+def test_what_a_first_turn_needs_is_loaded_behind_the_start_where_the_runtime_runs_already():
+    """L1: the first event would wait for it, as it does not where the runtime has to boot."""
+    program = """if True:
+        import asyncio, sys
+        from missionlink import AsyncClient
+        from missionlink.testing import FakeRuntime
+        def loaded():
+            return any(name.startswith("missionlink.protocol.generated.events_assistant") for name in sys.modules)
+        async def main():
+            async with FakeRuntime() as fake:
+                client = AsyncClient(transport=fake.transport())
+                await client.start()
+                assert not loaded(), "the start has waited for it"
+                while not loaded():
+                    await asyncio.sleep(0)
+                await client.close()
+        asyncio.run(asyncio.wait_for(main(), 60))
+    """
+    subprocess.run([sys.executable, "-c", f"exec({program!r})"], check=True, timeout=200)
+
+
+def test_importing_the_client_compiles_no_pattern():
+    """L1: a few patterns cost as much as all other code of these modules."""
+    program = """if True:
+        import asyncio, dataclasses, re
+        compiled = []
+        real = re._compiler.compile if hasattr(re, "_compiler") else re.sre_compile.compile
+        def compile(pattern, flags=0):
+            compiled.append(pattern)
+            return real(pattern, flags)
+        setattr(re._compiler if hasattr(re, "_compiler") else re.sre_compile, "compile", compile)
+        import missionlink.client
+        assert compiled == [], compiled
+    """
+    subprocess.run([sys.executable, "-c", f"exec({program!r})"], check=True, timeout=200)

@@ -28,12 +28,13 @@ _CONTAINERS = frozenset({"headers", "requestheaders"})
 _HIDDEN = frozenset({"env"})
 # Further names in the query of an address; in arguments of programs they may stand before the name of a file.
 _IN_QUERY = frozenset({"key", "sig", "signature", "auth"})
+# Patterns are texts, which `re` compiles at their first use: importing the client does not wait for that.
 # "https://user:secret@host", and "https://secret@host", where a short one is the name of a user.
-_IN_ADDRESS = re.compile(r"://(?:[^/?#@\s:]*:([^/?#@\s]+)|([^/?#@\s:]{20,}))@")
-_BEFORE_HOST = re.compile(r"(?<=://)[^/?#\s]*(?=@)")
-_KEY = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[\w.+=~!$%^&*#-]{16,}")
+_IN_ADDRESS = r"://(?:[^/?#@\s:]*:([^/?#@\s]+)|([^/?#@\s:]{20,}))@"
+_BEFORE_HOST = r"(?<=://)[^/?#\s]*(?=@)"
+_KEY = r"(?=.*[0-9])(?=.*[A-Za-z])[\w.+=~!$%^&*#-]{16,}"
 # "?name=value", "&name=value" and "--name=value".
-_ASSIGNED = re.compile(r"(^--?|[?&])([\w.-]+)=([^&#\s]+)")
+_ASSIGNED = r"(^--?|[?&])([\w.-]+)=([^&#\s]+)"
 
 
 def secrets_of(members: object, *, is_secret: bool = False, inside: tuple[int, ...] = ()) -> Iterator[str]:
@@ -48,8 +49,8 @@ def secrets_of(members: object, *, is_secret: bool = False, inside: tuple[int, .
             # A header may have a word in front of it, as in "Bearer ...".
             yield from (members, members.rpartition(" ")[2])
         elif len(members) <= _LONGEST and ("=" in members or "@" in members):
-            yield from (one or other for one, other in _IN_ADDRESS.findall(members))
-            yield from (found[3] for found in _ASSIGNED.finditer(members) if _is_learned(found))
+            yield from (one or other for one, other in re.findall(_IN_ADDRESS, members))
+            yield from (found[3] for found in re.finditer(_ASSIGNED, members) if _is_learned(found))
     elif len(inside) == _DEEPEST or id(members) in inside:
         return
     elif isinstance(members, Mapping):
@@ -57,7 +58,7 @@ def secrets_of(members: object, *, is_secret: bool = False, inside: tuple[int, .
             yield from secrets_of(value, is_secret=is_secret or _is_name(str(name)), inside=here)
             if name == "env" and isinstance(value, Mapping):
                 values = cast("Mapping[object, object]", value).values()
-                yield from (one for one in values if isinstance(one, str) and _KEY.fullmatch(one))
+                yield from (one for one in values if isinstance(one, str) and re.fullmatch(_KEY, one))
     elif isinstance(members, list | tuple):
         before = ""
         for value in cast("Iterable[object]", members):
@@ -117,8 +118,8 @@ def shown_address(url: str) -> str:
 
 
 def _shown_text(text: str) -> str:
-    text = _BEFORE_HOST.sub(MASK, text)
-    return _ASSIGNED.sub(_masked, text)
+    text = re.sub(_BEFORE_HOST, MASK, text)
+    return re.sub(_ASSIGNED, _masked, text)
 
 
 def _masked(found: re.Match[str]) -> str:
