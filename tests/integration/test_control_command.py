@@ -25,7 +25,7 @@ _WAIT_S = 240
 def serving(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """Start the command; gives the process and the variables that it prints."""
     process = subprocess.Popen(
-        [*_PROGRAM, "--port", "0", *arguments],
+        [*_PROGRAM, "--port", "0", "--database", "memory", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -96,7 +96,7 @@ def test_token_is_required_and_never_printed(tmp_path: Path) -> None:
         (("--token-env", "MISSIONLINK_NOT_SET"), "MISSIONLINK_NOT_SET"),
         (("--token-file", "no-such-file"), "no-such-file"),
         (("--token-file", os.devnull), "empty"),
-        (("--dev", "--host", "0.0.0.0"), "token"),
+        (("--dev", "--host", "0.0.0.0", "--database", "memory"), "token"),
         (("--dev", "--port", "70000"), "70000"),
     ],
 )
@@ -111,7 +111,11 @@ def test_busy_port_is_reported_in_a_line() -> None:
     with serving("--dev") as (_, variables):
         port = variables["COPILOT_API_URL"].rsplit(":", 1)[1]
         ended = subprocess.run(
-            [*_PROGRAM, "--dev", "--port", port], capture_output=True, text=True, timeout=_WAIT_S, check=False
+            [*_PROGRAM, "--dev", "--port", port, "--database", "memory"],
+            capture_output=True,
+            text=True,
+            timeout=_WAIT_S,
+            check=False,
         )
     assert ended.returncode == 1
     assert port in ended.stderr

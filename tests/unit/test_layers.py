@@ -50,9 +50,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     # Products on top. Testing is built on the same core; the others are users of the public names.
     "testing": (INNER | {"session", "client", "events", "runtime"}, CORE | {"anyio", "pytest", "starlette", "uvicorn"}),
-    "mission_control": (PUBLIC, CORE | {"starlette", "uvicorn"}),
+    "mission_control": (PUBLIC, CORE | {"starlette", "uvicorn", "sqlalchemy", "psycopg", "filelock"}),
     "fleet": (PUBLIC, CORE | {"dbos"}),
-    "cli": (PUBLIC | {"mission_control", "fleet"}, CORE | {"click", "rich", "prompt_toolkit"}),
+    "cli": (PUBLIC | {"mission_control", "fleet"}, CORE | {"click", "rich", "prompt_toolkit", "platformdirs"}),
     "missionlink": (INNER | {"session", "client", "lifecycle", "blocking", "events", "rpc"}, set()),
     "__main__": ({"cli"}, set()),
 }

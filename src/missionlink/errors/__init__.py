@@ -55,6 +55,8 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  └─ RequestMisdirected
     ├─ MissionControlError
     │  ├─ MissionControlStartFailed
+    │  ├─ StoreRefused
+    │  ├─ StoreUnavailable
     │  └─ TaskRefused
     └─ ScriptMismatch (also AssertionError)
 
@@ -128,6 +130,8 @@ from missionlink.errors.tools import (
     MissionControlError,
     MissionControlStartFailed,
     ScriptMismatch,
+    StoreRefused,
+    StoreUnavailable,
     TaskRefused,
 )
 
@@ -180,6 +184,8 @@ __all__ = (
     "SessionError",
     "SessionIdMismatch",
     "SessionNotFound",
+    "StoreRefused",
+    "StoreUnavailable",
     "TaskRefused",
     "TurnFailed",
     "TurnTimeout",

@@ -13,6 +13,8 @@ __all__ = (
     "MissionControlError",
     "MissionControlStartFailed",
     "ScriptMismatch",
+    "StoreRefused",
+    "StoreUnavailable",
     "TaskRefused",
 )
 
@@ -44,6 +46,24 @@ class MissionControlStartFailed(MissionControlError):
         super().__init__(with_reason(f"Mission Control cannot listen on {host}:{port}", problem))
         self.host = host
         self.port = port
+
+
+class StoreRefused(MissionControlError):
+    """A database cannot be the store of this Mission Control; nothing in it was changed."""
+
+    def __init__(self, store: str, problem: str) -> None:
+        super().__init__(with_reason(f"{worded(store, 'the database')} cannot be used", problem))
+        self.store = store
+        """The file, or the database and its server, without user and password."""
+
+
+class StoreUnavailable(MissionControlError):
+    """The database of a Mission Control does not respond, or cannot take more; the same may succeed later."""
+
+    def __init__(self, store: str, problem: str) -> None:
+        super().__init__(with_reason(f"{worded(store, 'the database')} is not available", problem))
+        self.store = store
+        """The file, or the database and its server, without user and password."""
 
 
 class TaskRefused(MissionControlError):

@@ -23,15 +23,16 @@ from missionlink.mission_control.commands import (
     PlanApprovalResponse,
     UserInputResponse,
 )
-from missionlink.mission_control.records import Limits, Repository
+from missionlink.mission_control.records import Checkpoint, Limits, Repository
 from missionlink.mission_control.scripted import ScriptedWorker
 from missionlink.mission_control.scripted_task import ScriptedTask
 from missionlink.mission_control.server import MissionControl, serve
-from missionlink.mission_control.store import MemoryStore, TaskStore
+from missionlink.mission_control.store import MemoryStore, TaskStore, Totals, open_store
 from missionlink.mission_control.tasks import Tasks, TaskView
 from missionlink.mission_control.worker import ClaimedTask, Worker
 
 __all__ = (
+    "Checkpoint",
     "ClaimedTask",
     "ElicitationResponse",
     "Limits",
@@ -46,7 +47,9 @@ __all__ = (
     "TaskStore",
     "TaskView",
     "Tasks",
+    "Totals",
     "UserInputResponse",
     "Worker",
+    "open_store",
     "serve",
 )

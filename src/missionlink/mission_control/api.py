@@ -6,6 +6,7 @@ Only the requests that runtimes were seen to make are served.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from missionlink.errors import TaskRefused
+from missionlink.errors import StoreUnavailable, TaskRefused
 from missionlink.mission_control.bodies import (
     BodyReader,
     CallBody,
@@ -27,6 +28,7 @@ from missionlink.mission_control.bodies import (
     json_reply,
     refusal_reply,
     reply,
+    request_key,
 )
 from missionlink.mission_control.commands import decode_command
 from missionlink.mission_control.records import Repository
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     _Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 __all__ = ("MISSION_CONTROL_PATH", "HttpFace", "SeenRequest")
+
+_log = logging.getLogger(__name__)
 
 MISSION_CONTROL_PATH = "/agents"
 """Path below which the requests to Mission Control lie."""
@@ -135,6 +139,9 @@ class HttpFace:
                 response = await answer(request)
             except TaskRefused as refused:
                 response = error_reply(_STATUS[refused.reason], str(refused))
+            except StoreUnavailable as error:
+                _log.warning("%s %s: %s", request.method, _path_of(request), error)
+                response = error_reply(503, "the database of Mission Control is not available", {"retry-after": "1"})
             except HTTPException as error:
                 response = error_reply(error.status_code, error.detail, error.headers)
             self._seen(request, response, began)
@@ -222,7 +229,7 @@ class HttpFace:
     async def _steer(self, request: Request) -> Response:
         body = await self._bodies.read(request, SteerBody)
         command = decode_command(body.type, body.content, echoed=echoes(request))
-        await self._service.steer(request.path_params["task"], command)
+        await self._service.steer(request.path_params["task"], command, request_key(body))
         return json_reply({"ok": True}, 202)
 
     async def _submit(self, request: Request) -> Response:

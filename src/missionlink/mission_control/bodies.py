@@ -6,6 +6,7 @@ Errors are JSON objects with a ``message``. Every reply carries the header by wh
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -37,10 +38,13 @@ __all__ = (
     "json_reply",
     "refusal_reply",
     "reply",
+    "request_key",
 )
 
 # Runtimes list only tasks of this agent and of one other.
 _AGENT = "copilot-developer-sandbox"
+
+_SHORTEST_UNIQUE_ID = 8
 
 _Body = TypeVar("_Body")
 
@@ -67,6 +71,7 @@ class SteerBody(msgspec.Struct):
 
     type: Annotated[str, msgspec.Meta(max_length=64)]
     content: str | None = None
+    external_id: Annotated[str, msgspec.Meta(max_length=128)] | None = None
 
 
 class CallBody(msgspec.Struct):
@@ -139,6 +144,14 @@ def describe(task: Task) -> dict[str, object]:
         "repositories": repositories,
         "sessions": [{"id": task.id}],
     }
+
+
+def request_key(body: SteerBody) -> str | None:
+    """Give the key by which a steer request that is sent again is recognised; ``None`` for one without a unique id."""
+    # Runtimes send a UUID; programs written by hand often give all their requests one short word.
+    if body.external_id is None or len(body.external_id) < _SHORTEST_UNIQUE_ID:
+        return None
+    return hashlib.sha256(encode_json((body.external_id, body.type, body.content))).hexdigest()[:40]
 
 
 def echoes(request: Request) -> bool | None:

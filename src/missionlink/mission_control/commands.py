@@ -23,6 +23,8 @@ __all__ = (
     "UserInputResponse",
     "UserMessage",
     "decode_command",
+    "kind_of",
+    "restore_command",
 )
 
 
@@ -103,6 +105,20 @@ _STRUCTURED: dict[str, type[Command]] = {
     "elicitation_response": ElicitationResponse,
     "plan_approval_response": PlanApprovalResponse,
 }
+
+
+_KINDS: dict[str, type[Command]] = {"user_message": UserMessage, "abort": Abort, **_STRUCTURED}
+_NAMES = {shape: kind for kind, shape in _KINDS.items()}
+
+
+def kind_of(command: Command) -> str:
+    """Name the type of steer request that a command was made of."""
+    return _NAMES[type(command)]
+
+
+def restore_command(kind: str, body: bytes) -> Command:
+    """Read a command that was encoded for a store."""
+    return decode_json(body, _KINDS[kind])
 
 
 def decode_command(kind: str, content: str | None, *, echoed: bool | None = None) -> Command:

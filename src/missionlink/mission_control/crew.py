@@ -42,7 +42,7 @@ class Crew:
         self._running: set[asyncio.Task[None]] = set()
 
     def begin(self, task: Task) -> None:
-        """Let the worker begin with a task."""
+        """Let the worker begin with a task, or continue one that another process has worked on."""
         claimed = ClaimedTask(task, f"{self._url}/tasks/{task.id}", self._service, self._faults)
         running = asyncio.create_task(self._work(claimed), name=f"missionlink task {task.id}")
         self._running.add(running)
@@ -65,10 +65,10 @@ class Crew:
     async def _work(self, claimed: ClaimedTask) -> None:
         try:
             await self._worker.run(claimed)
-            await self._service.finish(claimed.id, "completed")
+            await claimed.finish("completed")
         except Exception as error:  # the worker may be the user's code
-            if (await self._service.get(claimed.id)).is_finished:
-                # It expired under the worker's hands, which the worker sees as a refusal.
+            if await claimed.is_finished():
+                # It expired meanwhile, which the worker sees as a refusal.
                 return
             _log.exception("the worker of task %s failed", claimed.id)
             problem = f"the worker failed: {type(error).__name__}: {error}"
@@ -76,4 +76,4 @@ class Crew:
             with contextlib.suppress(TaskRefused):
                 await claimed.publish("session.error", {"errorType": "worker", "message": problem})
                 await claimed.publish("session.idle", {}, ephemeral=True)
-            await self._service.finish(claimed.id, "failed")
+            await claimed.finish("failed")

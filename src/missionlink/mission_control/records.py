@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = (
     "Call",
     "Changes",
+    "Checkpoint",
     "Draft",
     "Event",
     "FinalState",
@@ -95,6 +96,18 @@ class Draft:
     """Whether the event is a passing one, such as a delta."""
     agent_id: str | None = None
     """The sub-agent that it is of; ``None`` for the main agent."""
+    source: str | None = None
+    """Id that the worker gives it, unique in its task: a second draft with the same one is not published again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The point from which another worker continues a task."""
+
+    done: int = 0
+    """Number of the last command or call whose effects are complete; what comes after it is worked on again."""
+    memo: Mapping[str, object] = field(default_factory=dict[str, object])
+    """State of the worker at that point; JSON values."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -106,6 +119,8 @@ class Event(msgspec.Struct, frozen=True):
     """Its time in milliseconds since 1970; readers may see it from then on."""
     body: bytes
     """The whole event as JSON, as readers get it."""
+    source: str | None = None
+    """``Draft.source`` of the draft that it was made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,8 @@ class Steering:
     number: int
     """Place in the task's order of work, counted from 1 over commands and calls."""
     command: Command
+    request_key: str | None = None
+    """Id that the client gave it, unique in its task: a command that is sent twice with the same one counts once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +160,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a transition made, for the store to keep together with the task's new head."""
+    """Results of a transition, which a store keeps together with the new head of the task."""
 
     events: Sequence[Event] = ()
     work: Sequence[Work] = ()
     outcomes: Sequence[Outcome] = ()
+    known: Sequence[Event] = ()
+    """Events that were drafted again and had been published before; a store keeps nothing of them."""

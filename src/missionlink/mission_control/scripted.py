@@ -2,22 +2,25 @@
 
 One conversation for each task reads commands and calls in order. Prompts run as turns beside that, so that
 answers, calls and an abort are heard meanwhile; a prompt that comes during a turn waits for its end.
+
+A task whose process has ended is continued: the commands and calls since its checkpoint, the end of its last complete
+turn, are gone through again. Events and questions get the same ids as before, so that those that were published are
+not published twice, and a client may answer in the new process what it was asked by the old one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from missionlink.mission_control.commands import Abort, ModeSwitch, UserMessage
 from missionlink.mission_control.directives import follow_prompt
-from missionlink.mission_control.records import Call
+from missionlink.mission_control.records import Call, Checkpoint
 from missionlink.mission_control.scripted_calls import ENFORCEMENT_METHOD, CallFailed, answer_call
-from missionlink.mission_control.scripted_task import ScriptedTask
+from missionlink.mission_control.scripted_task import ScriptedTask, acting_on
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,7 +40,8 @@ class ScriptedWorker:
 
     Args:
         on_prompt: Called for each prompt with the task and the text; a text that it returns is said. By default
-            directives in the prompt are played (``missionlink.mission_control.directives``), others echoed.
+            directives in the prompt are played (``missionlink.mission_control.directives``), others echoed. It is
+            called again for a prompt during which the process ended; what it then publishes as before is not doubled.
         user_message: Whether a prompt is published as ``user.message``. ``"auto"`` leaves it out for clients that
             show their own one and would show this one as a second; other readers of the task then miss it.
     """
@@ -53,6 +57,13 @@ class ScriptedWorker:
 
     async def run(self, task: ClaimedTask) -> None:
         """Work on one task until a script quits it."""
+        if not task.has_started:
+            await self._start(task)
+        info = {"infoType": "remote", "message": "The task runs on Mission Control", "url": task.url}
+        await task.publish("session.info", info, source="info")
+        await _Conversation(task, self._on_prompt, self._user_message).run()
+
+    async def _start(self, task: ClaimedTask) -> None:
         started = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         start = {
             "sessionId": task.id,
@@ -63,9 +74,6 @@ class ScriptedWorker:
             "context": {"cwd": "/workspace"},
         }
         await task.start(start)
-        info = {"infoType": "remote", "message": "The task runs on Mission Control", "url": task.url}
-        await task.publish("session.info", info)
-        await _Conversation(task, self._on_prompt, self._user_message).run()
 
 
 class _Conversation:
@@ -81,12 +89,14 @@ class _Conversation:
         self._task = ScriptedTask(claimed)
         self._on_prompt = on_prompt
         self._user_message: _UserMessages = user_message
-        self._prompts: deque[UserMessage] = deque()
+        self._prompts: deque[tuple[int, UserMessage]] = deque()
         self._turns: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         # Only runtimes that show their own user message ask for this before a prompt.
-        self._enforcement_asked = False
+        self._enforcement_asked = bool(claimed.checkpoint.memo.get("enforcement_asked"))
+        # Number of the last command or call that needs nothing more, but for the prompts of the running turns.
+        self._heard = claimed.checkpoint.done
 
     async def run(self) -> None:
         """Serve the task until a script quits it; raises what made a turn impossible."""
@@ -110,10 +120,12 @@ class _Conversation:
     async def _read(self) -> None:
         while True:
             work = await self._claimed.next_work()
-            if isinstance(work, Call):
-                await self._answer(work)
-            else:
-                await self._follow(work.command)
+            with acting_on(work.number):
+                if isinstance(work, Call):
+                    await self._answer(work)
+                else:
+                    await self._follow(work.number, work.command)
+            self._heard = work.number
 
     async def _answer(self, call: Call) -> None:
         if call.method == ENFORCEMENT_METHOD:
@@ -125,20 +137,20 @@ class _Conversation:
         else:
             await self._claimed.complete(call, result)
 
-    async def _follow(self, command: Command) -> None:
+    async def _follow(self, number: int, command: Command) -> None:
         if isinstance(command, UserMessage):
-            self._prompts.append(command)
+            self._prompts.append((number, command))
             if self._turns is None:
                 self._turns = asyncio.create_task(self._take_turns())
         elif isinstance(command, Abort):
-            await self._abort()
+            await self._abort(number)
         elif isinstance(command, ModeSwitch):
             # The runtime has told its client already.
             self._task.mode = command.mode
         elif not self._task.take_answer(command):
             _log.info("task %s: an answer to %r came when nothing was asked", self._task.id, command.prompt_id)
 
-    async def _abort(self) -> None:
+    async def _abort(self, number: int) -> None:
         if self._turns is None:
             return
         self._prompts.clear()
@@ -147,29 +159,40 @@ class _Conversation:
         self._turns = None
         await self._task.withdraw_questions()
         await self._task.publish("abort", {"reason": "user_initiated"})
-        await self._task.publish("session.idle", {"mode": self._task.mode, "aborted": True}, ephemeral=True)
+        self._heard = number
+        await self._become_idle(aborted=True)
 
     async def _take_turns(self) -> None:
         try:
             while self._prompts:
-                await self._take_turn(self._prompts.popleft())
-                if self._task.is_quitting:
-                    self._stop()
-                    return
-                # A prompt that came meanwhile is part of the same work; one idle event closes it all.
-                if not self._prompts:
-                    await self._task.publish("session.idle", {"mode": self._task.mode}, ephemeral=True)
+                number, prompt = self._prompts.popleft()
+                with acting_on(number):
+                    await self._take_turn(prompt)
+                    if self._task.is_quitting:
+                        self._stop()
+                        return
+                    # A prompt that came meanwhile is part of the same work; one idle event closes it all.
+                    if not self._prompts:
+                        await self._become_idle()
             self._turns = None
         except Exception as error:  # raised again by `run`
             self._failure = error
             self._stop()
+
+    async def _become_idle(self, *, aborted: bool = False) -> None:
+        data: dict[str, object] = {"mode": self._task.mode}
+        if aborted:
+            data["aborted"] = True
+        self._task.is_catching_up = False
+        memo = {**self._task.memo(), "enforcement_asked": self._enforcement_asked}
+        await self._task.publish("session.idle", data, ephemeral=True, checkpoint=Checkpoint(self._heard, memo))
 
     async def _take_turn(self, prompt: UserMessage) -> None:
         # As agents do: the rounds of a prompt are counted from 0 and share an interaction; here it is always one.
         turn = {"turnId": "0"}
         if self._is_shown(prompt):
             await self._task.publish("user.message", {"content": prompt.content})
-        await self._task.publish("assistant.turn_start", {**turn, "interactionId": str(uuid.uuid4())})
+        await self._task.publish("assistant.turn_start", {**turn, "interactionId": self._task.new_id()})
         try:
             said = await self._on_prompt(self._task, prompt.content)
             if said is not None:

@@ -116,7 +116,7 @@ async def _get_name(task: ScriptedTask, params: Mapping[str, object]) -> object:
 
 
 async def _set_name(task: ScriptedTask, params: Mapping[str, object]) -> object:
-    task.name = _read(params, _Name).name
+    await task.rename(_read(params, _Name).name)
     return None
 
 

@@ -7,11 +7,17 @@ tool call or of the request, come as steering or as calls depending on the runti
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
 import re
 import uuid
+from collections import Counter, deque
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from missionlink.events import encode_json
 from missionlink.mission_control.commands import (
     ElicitationResponse,
     PermissionResponse,
@@ -20,19 +26,60 @@ from missionlink.mission_control.commands import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from missionlink.mission_control.records import Event, Repository
+    from missionlink.mission_control.records import Checkpoint, Event, Repository
     from missionlink.mission_control.worker import ClaimedTask
 
-__all__ = ("Answer", "ScriptedTask")
+__all__ = ("Answer", "ScriptedTask", "acting_on")
 
 # A long text is cut into at most so many deltas, since each takes one of the task's places for events.
 _MAX_DELTAS = 64
+_MAX_EARLY_ANSWERS = 256
 _PLAN_ACTIONS = ("autopilot", "interactive", "exit_only")
 
 Answer = PermissionResponse | UserInputResponse | ElicitationResponse | PlanApprovalResponse
 _A = TypeVar("_A", PermissionResponse, UserInputResponse, ElicitationResponse, PlanApprovalResponse)
+
+
+class _Action:
+    """The work on one prompt or call: counts what it makes, so that going through it again makes the same.
+
+    Args:
+        number: Number of the command or call.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._ids = itertools.count()
+        self._published: Counter[str] = Counter()
+
+    def source_of(self, content: object) -> str | None:
+        """Give the source of an event of this content; ``None`` where it cannot be written as JSON."""
+        try:
+            digest = hashlib.sha256(bytes(encode_json(content))).hexdigest()[:32]
+        except (TypeError, ValueError, RecursionError):
+            return None
+        self._published[digest] += 1
+        # By content and not by place: parts of a script that run side by side may come in another order next time.
+        return f"{self.number}.{digest}.{self._published[digest]}"
+
+    def new_id(self, task_id: str) -> str:
+        """Give the next id."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"missionlink:task/{task_id}/{self.number}/{next(self._ids)}"))
+
+
+_action: ContextVar[_Action | None] = ContextVar("missionlink scripted action", default=None)
+
+
+@contextmanager
+def acting_on(number: int) -> Generator[None]:
+    """Let what is published inside belong to the command or call of this number."""
+    token = _action.set(_Action(number))
+    try:
+        yield
+    finally:
+        _action.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +98,10 @@ class ScriptedTask:
     def __init__(self, claimed: ClaimedTask) -> None:
         self.id: str = claimed.id
         self.repository: Repository | None = claimed.repository
-        self.model: str = "scripted"
+        memo = claimed.checkpoint.memo
+        self.model: str = str(memo.get("model", "scripted"))
         """Id of the model that the client has chosen; it changes nothing but what is reported."""
-        self.mode: str = "interactive"
+        self.mode: str = str(memo.get("mode", "interactive"))
         """The mode that the client has chosen; it changes nothing but what is reported."""
         self.name: str = claimed.name
         """The task's name; clients can change it."""
@@ -61,16 +109,48 @@ class ScriptedTask:
         """Whether the task ends with the turn that runs."""
         self._claimed = claimed
         self._questions: dict[str, _Question] = {}
+        self.is_catching_up: bool = claimed.checkpoint.done < claimed.taken_before
+        """Whether prompts are gone through again that another process had begun with."""
+        self._early_answers: deque[Answer] = deque(maxlen=_MAX_EARLY_ANSWERS)
+        self._answered: set[str] = set()
 
     async def publish(
-        self, kind: str, data: Mapping[str, object], *, ephemeral: bool = False, agent_id: str | None = None
+        self,
+        kind: str,
+        data: Mapping[str, object],
+        *,
+        ephemeral: bool = False,
+        agent_id: str | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Event:
-        """Append an event, as ``ClaimedTask.publish`` does."""
-        return await self._claimed.publish(kind, data, ephemeral=ephemeral, agent_id=agent_id)
+        """Append an event, as ``ClaimedTask.publish`` does.
+
+        Its source follows from its content and from the prompt or call that is worked on: a prompt that is gone through
+        again in another process publishes only what it had not published before.
+        """
+        action = _action.get()
+        source = None if action is None else action.source_of((kind, data, ephemeral, agent_id))
+        return await self._claimed.publish(
+            kind, data, ephemeral=ephemeral, agent_id=agent_id, source=source, checkpoint=checkpoint
+        )
+
+    def new_id(self) -> str:
+        """Make an id that is the same when the same prompt or call is gone through again."""
+        action = _action.get()
+        return str(uuid.uuid4()) if action is None else action.new_id(self.id)
+
+    def memo(self) -> dict[str, object]:
+        """Give what another process needs to continue from here."""
+        return {"model": self.model, "mode": self.mode}
+
+    async def rename(self, name: str) -> None:
+        """Give the task another name."""
+        await self._claimed.rename(name)
+        self.name = name
 
     async def say(self, text: str, *, pause_s: float = 0.0, agent_id: str | None = None) -> None:
         """Answer with a text: its deltas, ``pause_s`` seconds apart, then the whole message."""
-        message_id = str(uuid.uuid4())
+        message_id = self.new_id()
         await self.publish("assistant.message_start", {"messageId": message_id}, ephemeral=True, agent_id=agent_id)
         for delta in _cut(text):
             if pause_s:
@@ -98,7 +178,7 @@ class ScriptedTask:
                 ``{"kind": "url", "url": "https://example.com"}``.
             intention: What a shell command is for.
         """
-        ids = _new_ids()
+        ids = self._new_ids()
         details = _shell_request(wanted, intention) if isinstance(wanted, str) else wanted
         request = {**details, "toolCallId": ids["toolCallId"]}
         requested = {"requestId": ids["requestId"], "permissionRequest": request}
@@ -118,7 +198,7 @@ class ScriptedTask:
         self, question: str, *, choices: Sequence[str] = (), allow_freeform: bool = True
     ) -> UserInputResponse:
         """Ask the user a question, and wait for the answer."""
-        ids = _new_ids()
+        ids = self._new_ids()
         # Runtimes from 1.0.81 on write null where there is no choice.
         offered = list(choices) or None
         requested = {**ids, "question": question, "choices": offered, "allowFreeform": allow_freeform}
@@ -134,7 +214,7 @@ class ScriptedTask:
             message: What the user reads.
             schema: JSON schema of an object: the fields of the form.
         """
-        ids = _new_ids()
+        ids = self._new_ids()
         requested = {**ids, "message": message, "mode": "form", "requestedSchema": schema}
         answer = await self._ask(ElicitationResponse, ids, "elicitation", requested, {"action": "cancel"})
         completed: dict[str, object] = {"requestId": ids["requestId"], "action": answer.action}
@@ -145,7 +225,7 @@ class ScriptedTask:
 
     async def ask_plan_approval(self, plan: str, *, summary: str = "A plan") -> PlanApprovalResponse:
         """Ask whether a plan may be carried out, and wait for the answer."""
-        ids = _new_ids()
+        ids = self._new_ids()
         requested = {
             **ids,
             "summary": summary,
@@ -162,7 +242,13 @@ class ScriptedTask:
 
     def take_answer(self, answer: Answer) -> bool:
         """Give an answer to the question that it is for; ``False`` when no such question is open."""
-        return any(question.take(answer) for question in self._questions.values())
+        if any(question.take(answer) for question in self._questions.values()):
+            return True
+        if not self.is_catching_up or answer.prompt_id in self._answered:
+            return False
+        # It is for a question of the process before this one, which the script has still to ask again.
+        self._early_answers.append(answer)
+        return True
 
     async def withdraw_questions(self) -> None:
         """End the open questions without an answer."""
@@ -170,6 +256,9 @@ class ScriptedTask:
             _, question = self._questions.popitem()
             kind, data = question.withdrawn
             await self.publish(kind, data, ephemeral=kind != "permission.completed")
+
+    def _new_ids(self) -> dict[str, str]:
+        return {"requestId": self.new_id(), "toolCallId": f"call_{self.new_id().replace('-', '')}"}
 
     async def _ask(
         self,
@@ -191,9 +280,14 @@ class ScriptedTask:
         # Open before it is published: the answer may come as soon as a client can read the event.
         self._questions[request_id] = _Question(take, (f"{topic}.completed", {"requestId": request_id, **withdrawn}))
         await self.publish(f"{topic}.requested", requested, ephemeral=topic != "permission")
+        for early in list(self._early_answers):
+            if take(early):
+                self._early_answers.remove(early)
         given = await answer
         # Not in a `finally`: a script that is cancelled leaves the question to `withdraw_questions`.
         del self._questions[request_id]
+        if self.is_catching_up:
+            self._answered.update(ids.values())
         return given
 
 
@@ -212,10 +306,6 @@ def _shell_request(command: str, intention: str) -> dict[str, object]:
 
 def _program(command: str) -> str:
     return command.split(" ", 1)[0]
-
-
-def _new_ids() -> dict[str, str]:
-    return {"requestId": str(uuid.uuid4()), "toolCallId": f"call_{uuid.uuid4().hex}"}
 
 
 def _cut(text: str) -> list[str]:

@@ -127,7 +127,8 @@ async def serve(
 ) -> AsyncGenerator[MissionControl]:
     """Run a Mission Control in this event loop, until the block is left.
 
-    All tasks end with it: their workers stop, and tasks that are kept in memory, as they are by default, are gone.
+    Their workers stop with it. Tasks in memory, as they are by default, are gone then; tasks in the store of a database
+    (``open_store``) go on when a Mission Control is started on it again.
 
     Args:
         host: Address to listen on; other machines are let in only when asked for, and with a token.
@@ -143,15 +144,18 @@ async def serve(
         InvalidOption: A port that is none, listening for other machines without a token, or a token that is empty or
             holds blanks, control characters or anything but ASCII.
         MissionControlStartFailed: The address cannot be listened on, for example because the port is in use.
+        StoreUnavailable: The database of the store does not respond.
     """
     # Error services show what the frames of an error hold.
     token = hidden_text(token) if isinstance(token, str) else token
     if not isinstance(port, int) or not 0 <= port <= 65_535:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption("port", f"{port!r} is not a port (0 to 65535; 0 takes a free one)")
     _check_exposure(host, token)
+    store = MemoryStore() if store is None else store
+    clock = wall_clock((await store.totals()).newest_stamp_ms)
     listener = _listen(host, port)
     url = _url_of(listener)
-    service = TaskService(MemoryStore() if store is None else store, limits or Limits(), wall_clock())
+    service = TaskService(store, limits or Limits(), clock)
     faults = Faults()
     crew = Crew(ScriptedWorker() if worker is None else worker, service, faults, url + MISSION_CONTROL_PATH)
     guard = Guard(token=token, bound_host=host, url=url)
@@ -172,6 +176,8 @@ async def serve(
         await server.listening.wait()
         if serving.done():
             serving.result()
+        for task in await service.open():
+            crew.begin(task)
         yield MissionControl(url, token, service, faults)
     finally:
         closing = asyncio.create_task(close())

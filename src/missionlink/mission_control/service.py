@@ -11,6 +11,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from missionlink.errors import TaskRefused
+from missionlink.mission_control.capacity import Capacity
 from missionlink.mission_control.records import Changes, Draft, Limits, Outcome
 from missionlink.mission_control.state import CLOSING_TYPES, Task
 
@@ -18,16 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from missionlink.mission_control.commands import Command
-    from missionlink.mission_control.records import Event, FinalState, Repository, Work
+    from missionlink.mission_control.records import Checkpoint, Event, FinalState, Repository, Work
     from missionlink.mission_control.store import TaskStore
 
 __all__ = ("TaskService", "wall_clock")
 
 
-def wall_clock() -> Callable[[], int]:
-    """Make a clock: milliseconds since 1970, which never goes back while this process lives."""
-    # A wall clock that is set back would hide new events from readers until it has caught up.
-    offset_ns = time.time_ns() - time.monotonic_ns()
+def wall_clock(not_before_ms: int = 0) -> Callable[[], int]:
+    """Make a clock: milliseconds since 1970, which never goes back while this process lives.
+
+    Args:
+        not_before_ms: Time of the newest event that is stored. A wall clock that was set back since then would hide new
+            events from readers until it has caught up.
+    """
+    offset_ns = max(time.time_ns(), not_before_ms * 1_000_000) - time.monotonic_ns()
 
     def now_ms() -> int:
         return (time.monotonic_ns() + offset_ns) // 1_000_000
@@ -49,9 +54,19 @@ class TaskService:
         self.limits = limits
         self._now_ms = now_ms
         self._changed: dict[str, asyncio.Event] = {}
-        self._asked_ms: dict[str, int] = {}
-        self._bytes: dict[str, int] = {}
-        self._total_bytes = 0
+        self._capacity = Capacity(
+            store,
+            limits,
+            opened_ms=now_ms(),
+            end=lambda task_id: self.finish(task_id, "cancelled"),
+            forgotten=self._ring,
+        )
+
+    async def open(self) -> list[Task]:
+        """Read the tasks that the store has already; gives those that have not finished, oldest first."""
+        tasks = await self._store.tasks()
+        self._capacity.load(tasks, self._now_ms())
+        return [task for task in tasks if not task.is_finished]
 
     async def create(self, repository: Repository | None) -> Task:
         """Make a task that waits for a worker.
@@ -60,8 +75,8 @@ class TaskService:
             TaskRefused: There are as many open tasks as may be, and none has been left alone for long enough.
         """
         now_ms = self._now_ms()
-        await self._make_place(now_ms)
-        await self._make_room()
+        await self._capacity.make_place(now_ms)
+        await self._capacity.make_room()
         place = "no repository" if repository is None else f"{repository.owner}/{repository.name}"
         task = Task(
             id=str(uuid.uuid4()),
@@ -84,25 +99,36 @@ class TaskService:
 
     async def start(self, task_id: str, data: Mapping[str, object], batch: Sequence[Draft] = ()) -> None:
         """Publish ``session.start`` and, visible at the same moment, the events of ``batch``."""
-        await self._make_room()
+        await self._capacity.make_room()
         await self._update(task_id, lambda task: task.start(self._now_ms(), data, batch))
 
-    async def publish(self, task_id: str, *drafts: Draft) -> Event:
-        """Append events; gives the last one as it was published."""
+    async def publish(self, task_id: str, *drafts: Draft, checkpoint: Checkpoint | None = None) -> Event:
+        """Append events, without those whose source is known; gives the last one as it was published."""
         # A server that is full must still be able to say why a task ends.
         if not all(draft.type in CLOSING_TYPES for draft in drafts):
-            await self._make_room()
-        return (await self._update(task_id, lambda task: task.publish(self._now_ms(), *drafts))).events[-1]
+            await self._capacity.make_room()
+        changes = await self._update(
+            task_id,
+            lambda task: task.publish(self._now_ms(), *drafts, checkpoint=checkpoint),
+            sources=[draft.source for draft in drafts if draft.source is not None],
+        )
+        return changes.events[-1] if changes.events else changes.known[-1]
 
-    async def steer(self, task_id: str, command: Command) -> None:
-        """Queue a command for the worker."""
-        await self._make_room()
-        await self._update(task_id, lambda task: task.steer(self._now_ms(), command))
+    async def rename(self, task_id: str, name: str) -> None:
+        """Give a task another name."""
+        await self._update(task_id, lambda task: task.rename(self._now_ms(), name))
+
+    async def steer(self, task_id: str, command: Command, request_key: str | None = None) -> None:
+        """Queue a command for the worker; one whose request key is known is not queued again."""
+        await self._capacity.make_room()
+        await self._update(
+            task_id, lambda task: task.steer(self._now_ms(), command, request_key), request_key=request_key
+        )
 
     async def submit(self, task_id: str, method: str, params: Mapping[str, object]) -> str:
         """Queue a call for the worker; gives the call's id."""
         call_id = str(uuid.uuid4())
-        await self._make_room()
+        await self._capacity.make_room()
         await self._update(task_id, lambda task: task.submit(self._now_ms(), call_id, method, params))
         return call_id
 
@@ -122,7 +148,7 @@ class TaskService:
         """Read all events whose time has come, for a client."""
         now_ms = self._now_ms()
         events = await self._store.events(task_id, now_ms)
-        self._asked_ms[task_id] = now_ms
+        self._capacity.note_asked(task_id, now_ms)
         return events
 
     async def record(self, task_id: str) -> tuple[list[Event], list[Work]]:
@@ -152,80 +178,52 @@ class TaskService:
         """
         while True:
             changed = self.changed(task_id)
-            if (await self._store.get(task_id)).is_finished:
+            task = await self._store.get(task_id)
+            if task.is_finished:
                 raise TaskRefused("conflict", f"task {task_id!r} has finished")
             waiting = await self._store.work(task_id, after)
             if waiting:
                 break
             await changed.wait()
-        await self._store.update(task_id, lambda task: task.take(waiting[0].number))
+        # What a worker goes through again was taken before.
+        if waiting[0].number > task.work_taken:
+            await self._store.update(task_id, lambda task: task.take(waiting[0].number))
         return waiting[0]
 
     def changed(self, task_id: str) -> asyncio.Event:
         """Give what the task's next change sets; get it before looking, so that no change is missed."""
         return self._changed.setdefault(task_id, asyncio.Event())
 
-    async def _update(self, task_id: str, step: Callable[[Task], Changes]) -> Changes:
-        size = 0
+    async def _update(
+        self,
+        task_id: str,
+        step: Callable[[Task], Changes],
+        *,
+        sources: Sequence[str] = (),
+        request_key: str | None = None,
+    ) -> Changes:
+        size: int | None = None
 
         def counted(task: Task) -> Changes:
             nonlocal size
+            # Limits are those of this server, whenever the task was made.
+            task.limits = self.limits
             changes = step(task)
             size = task.byte_count
             return changes
 
-        changes = await self._store.update(task_id, counted)
-        self._total_bytes += size - self._bytes.get(task_id, 0)
-        self._bytes[task_id] = size
-        self._ring(task_id)
-        return changes
+        try:
+            return await self._store.update(task_id, counted, sources=sources, request_key=request_key)
+        finally:
+            # Also for a caller that is cancelled: what it began may have been kept.
+            if size is not None:
+                self._capacity.note_size(task_id, size)
+                self._ring(task_id)
 
     def _ring(self, task_id: str) -> None:
         changed = self._changed.pop(task_id, None)
         if changed is not None:
             changed.set()
-
-    async def _make_room(self) -> None:
-        """Forget finished tasks, oldest first, until there are bytes left for more.
-
-        Raises:
-            TaskRefused: The open tasks alone have as many bytes as there may be.
-        """
-        if self._total_bytes < self.limits.max_total_bytes:
-            return
-        for task in await self._store.tasks():
-            if task.is_finished:
-                await self._forget(task.id)
-                if self._total_bytes < self.limits.max_total_bytes:
-                    return
-        raise TaskRefused(
-            "full", f"the open tasks have {self._total_bytes} bytes; end some, or raise the limit max_total_bytes"
-        )
-
-    async def _make_place(self, now_ms: int) -> None:
-        tasks = await self._store.tasks()
-        finished = [task for task in tasks if task.is_finished]
-        for task in finished[: max(0, len(finished) - self.limits.max_finished_tasks)]:
-            await self._forget(task.id)
-        still_open = [task for task in tasks if not task.is_finished]
-        if len(still_open) < self.limits.max_open_tasks:
-            return
-
-        def last_asked_ms(task: Task) -> int:
-            return max(task.updated_ms, self._asked_ms.get(task.id, 0))
-
-        oldest = min(still_open, key=last_asked_ms)
-        if now_ms - last_asked_ms(oldest) < self.limits.expire_after_s * 1000:
-            raise TaskRefused(
-                "full", f"there are {len(still_open)} open tasks; end some, or raise the limit max_open_tasks"
-            )
-        await self.finish(oldest.id, "cancelled")
-
-    async def _forget(self, task_id: str) -> None:
-        await self._store.remove(task_id)
-        self._asked_ms.pop(task_id, None)
-        self._total_bytes -= self._bytes.pop(task_id, 0)
-        self._ring(task_id)
 
 
 def _shutdown_data(task: Task, state: FinalState) -> Mapping[str, object]:

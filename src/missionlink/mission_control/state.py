@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 from missionlink.errors import TaskRefused
 from missionlink.events import encode_json
 from missionlink.mission_control.commands import UserMessage
-from missionlink.mission_control.records import Call, Changes, Draft, Event, Outcome, Steering
+from missionlink.mission_control.records import Call, Changes, Checkpoint, Draft, Event, Outcome, Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from missionlink.mission_control.commands import Command
     from missionlink.mission_control.records import FinalState, Limits, Repository, TaskState
@@ -37,6 +37,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A full task must still be able to say why it ends: these types may use a few places beyond the limit.
 CLOSING_TYPES = frozenset({"abort", "session.error", "session.idle"})
 _CLOSING_PLACES = 8
+_LONGEST_SOURCE = 128
 # What an event has besides the prompt that it shows, or the answer that quotes it.
 _BYTES_BESIDE_PROMPT = 512
 
@@ -65,6 +66,12 @@ class Task:
     """Size of the events, commands, calls and outcomes so far."""
     open_calls: set[str] = field(default_factory=set[str])
     """Ids of calls without an outcome."""
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    """The point from which a worker that takes the task over continues it."""
+    known: Mapping[str, Event] = field(default_factory=dict[str, "Event"], compare=False)
+    """Events whose sources a store has looked up for the transition that follows; not part of the head."""
+    known_requests: Set[str] = frozenset()
+    """External ids that a store has looked up for the transition that follows; not part of the head."""
 
     @property
     def is_finished(self) -> bool:
@@ -86,8 +93,8 @@ class Task:
         self.updated_ms = now_ms
         return changes
 
-    def publish(self, now_ms: int, *drafts: Draft) -> Changes:
-        """Append events, in the order given.
+    def publish(self, now_ms: int, *drafts: Draft, checkpoint: Checkpoint | None = None) -> Changes:
+        """Append events, in the order given, and move the checkpoint with them; drafts that are known are left out.
 
         Raises:
             TaskRefused: The task has not started, has finished, or has no place for them; none is published then.
@@ -98,16 +105,35 @@ class Task:
         for draft in drafts:
             if draft.type in {"session.start", "session.shutdown"}:
                 raise TaskRefused("conflict", f"{draft.type} of task {self.id!r} is published by its start and end")
-        changes = self._publish(now_ms, drafts)
+            if draft.source is not None and not 0 < len(draft.source) <= _LONGEST_SOURCE:
+                raise TaskRefused("invalid", f"the source of an event has 1 to {_LONGEST_SOURCE} characters")
+        known = [event for draft in drafts if (event := self.known.get(draft.source or "")) is not None]
+        new = [draft for draft in drafts if not draft.source or draft.source not in self.known]
+        events = self._publish(now_ms, new).events if new else ()
+        if checkpoint is not None and checkpoint.done >= self.checkpoint.done:
+            self.checkpoint = checkpoint
         self.updated_ms = now_ms
-        return changes
+        return Changes(events=events, known=known)
 
-    def steer(self, now_ms: int, command: Command) -> Changes:
-        """Queue a command for the worker.
+    def rename(self, now_ms: int, name: str) -> Changes:
+        """Give the task another name.
+
+        Raises:
+            TaskRefused: The task has finished.
+        """
+        self._refuse_if_finished("be renamed")
+        self.name = name
+        self.updated_ms = now_ms
+        return Changes()
+
+    def steer(self, now_ms: int, command: Command, request_key: str | None = None) -> Changes:
+        """Queue a command for the worker; one whose request key is known counts once.
 
         Raises:
             TaskRefused: The task has finished, too much waits for its worker, or a prompt is too long to be shown.
         """
+        if request_key is not None and request_key in self.known_requests:
+            return Changes()
         size = len(bytes(encode_json(command.content if isinstance(command, UserMessage) else command)))
         self._make_room("steer", size)
         if isinstance(command, UserMessage) and size > self.limits.max_event_bytes - _BYTES_BESIDE_PROMPT:
@@ -115,7 +141,7 @@ class Task:
         self.byte_count += size
         self.work_count += 1
         self.updated_ms = now_ms
-        return Changes(work=(Steering(self.work_count, command),))
+        return Changes(work=(Steering(self.work_count, command, request_key),))
 
     def submit(self, now_ms: int, call_id: str, method: str, params: Mapping[str, object]) -> Changes:
         """Queue a call for the worker.
@@ -147,7 +173,10 @@ class Task:
         if outcome.call_id not in self.open_calls:
             raise TaskRefused("not_found", f"task {self.id!r} has no open call {outcome.call_id!r}")
         self.open_calls.discard(outcome.call_id)
-        self.byte_count += _size_of(outcome)
+        try:
+            self.byte_count += len(bytes(encode_json((outcome.result, outcome.error))))
+        except (TypeError, ValueError, RecursionError) as error:
+            outcome = Outcome(outcome.call_id, error=f"the result of the call cannot be written as JSON: {error}")
         self.updated_ms = now_ms
         return Changes(outcomes=(outcome,))
 
@@ -218,7 +247,7 @@ class Task:
             raise TaskRefused(
                 "full", f"event {draft.type!r} has {len(body)} bytes; the limit is {self.limits.max_event_bytes}"
             )
-        return Event(event_id, draft.type, stamp_ms, body)
+        return Event(event_id, draft.type, stamp_ms, body, draft.source)
 
     def _make_room(self, what: str, size: int) -> None:
         self._refuse_if_finished(what)
@@ -231,14 +260,6 @@ class Task:
     def _refuse_if_finished(self, what: str) -> None:
         if self.is_finished:
             raise TaskRefused("conflict", f"task {self.id!r} is {self.state}; it cannot {what}")
-
-
-def _size_of(outcome: Outcome) -> int:
-    try:
-        return len(bytes(encode_json((outcome.result, outcome.error))))
-    except (TypeError, ValueError, RecursionError):
-        # What JSON cannot carry is reported when it is to be sent.
-        return 0
 
 
 def format_timestamp(milliseconds: int) -> str:

@@ -1,35 +1,54 @@
-"""Where tasks are kept: a small interface, and the implementation in memory.
+"""The interface of a store of tasks, the store in memory, and the way to open one in a database.
 
-Every change goes through ``update``: it reads the head of a task, applies a pure step to it, and keeps the new
-head and what the step made in one go. Over a database that is one transaction for each call.
+Every change goes through ``update``: it reads the head of a task, applies a pure step to it, and keeps the new head and
+the results of the step as one whole. In a database that is one transaction for each call.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from missionlink.errors import TaskRefused
+from missionlink.errors import MissingExtra, TaskRefused
+from missionlink.mission_control.records import Steering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import os
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from missionlink.mission_control.records import Changes, Event, Outcome, Work
     from missionlink.mission_control.state import Task
 
-__all__ = ("MemoryStore", "TaskStore")
+__all__ = ("MemoryStore", "TaskStore", "Totals", "open_store")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts over all tasks of a store."""
+
+    open_tasks: int
+    """Tasks that have not finished."""
+    finished_tasks: int
+    """Tasks that have."""
+    newest_stamp_ms: int
+    """Time of the newest event of all; ``0`` when there is none."""
 
 
 class TaskStore(Protocol):
-    """What Mission Control needs from a store; methods with a task id raise ``TaskRefused`` for unknown ids."""
+    """A store of tasks; methods with a task id raise ``TaskRefused`` for unknown ids.
+
+    All of them may raise ``StoreUnavailable`` when the store is in a database.
+    """
 
     async def add(self, task: Task) -> None:
         """Keep a new task."""
         ...
 
     async def remove(self, task_id: str) -> None:
-        """Forget a task with all that belongs to it."""
+        """Forget a task with all that belongs to it; nothing happens when it is not known."""
         ...
 
     async def get(self, task_id: str) -> Task:
@@ -40,8 +59,26 @@ class TaskStore(Protocol):
         """Read the heads of all tasks, oldest first."""
         ...
 
-    async def update(self, task_id: str, step: Callable[[Task], Changes]) -> Changes:
-        """Apply ``step`` to the head of a task and keep what comes of it, as one whole; nothing if it raises."""
+    async def totals(self) -> Totals:
+        """Count the tasks."""
+        ...
+
+    async def update(
+        self,
+        task_id: str,
+        step: Callable[[Task], Changes],
+        *,
+        sources: Sequence[str] = (),
+        request_key: str | None = None,
+    ) -> Changes:
+        """Apply ``step`` to the head of a task and keep its results, as one whole; nothing if it raises.
+
+        Args:
+            task_id: The task.
+            step: Called with the head, perhaps in another thread, and perhaps again after a passing failure.
+            sources: Sources of drafts; those that are known are in ``Task.known`` when ``step`` is called.
+            request_key: Of a command; when it is known, it is in ``Task.known_requests``.
+        """
         ...
 
     async def events(self, task_id: str, until_ms: int) -> list[Event]:
@@ -61,10 +98,34 @@ class TaskStore(Protocol):
         ...
 
 
+@asynccontextmanager
+async def open_store(database: str | os.PathLike[str], *, patience_s: float = 8.0) -> AsyncGenerator[TaskStore]:
+    """Open a store that outlives this process, in an SQLite file or a PostgreSQL database.
+
+    Args:
+        database: Path of the file, which is made when it does not exist, or the URL of the database:
+            ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, with several hosts as ``HOST1:PORT1,HOST2:PORT2``.
+        patience_s: Seconds for which a busy file or a server that does not respond is tried again.
+
+    Raises:
+        InvalidOption: The URL cannot be read.
+        StoreRefused: The file or database is of another program or of a newer release, is used by another Mission
+            Control, or cannot be used as it is; nothing in it was changed.
+        StoreUnavailable: The server does not respond.
+        MissingExtra: The extra ``control`` is not installed.
+    """
+    try:
+        from missionlink.mission_control.opening import opened
+    except ImportError as error:
+        raise MissingExtra("control", "a store in a database") from error
+    async with opened(str(database), patience_s) as store:
+        yield store
+
+
 class _Drawer:
     """All that belongs to one task. Work and outcomes are kept only as far back as anybody may ask for them."""
 
-    __slots__ = ("events", "outcomes", "task", "work")
+    __slots__ = ("events", "outcomes", "request_keys", "sources", "task", "work")
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -72,6 +133,8 @@ class _Drawer:
         # `Task` refuses work beyond `max_waiting`, so what falls out at the far end was taken long ago.
         self.work: deque[Work] = deque(maxlen=task.limits.max_waiting)
         self.outcomes: dict[str, Outcome] = {}
+        self.request_keys: set[str] = set()
+        self.sources: dict[str, Event] = {}
 
 
 class MemoryStore:
@@ -86,7 +149,7 @@ class MemoryStore:
 
     async def remove(self, task_id: str) -> None:
         """Forget a task with all that belongs to it."""
-        del self._drawers[self._drawer(task_id).task.id]
+        self._drawers.pop(task_id, None)
 
     async def get(self, task_id: str) -> Task:
         """Read the head of a task."""
@@ -96,10 +159,28 @@ class MemoryStore:
         """Read the heads of all tasks, oldest first."""
         return [drawer.task for drawer in self._drawers.values()]
 
-    async def update(self, task_id: str, step: Callable[[Task], Changes]) -> Changes:
+    async def totals(self) -> Totals:
+        """Count the tasks."""
+        tasks = [drawer.task for drawer in self._drawers.values()]
+        finished = sum(task.is_finished for task in tasks)
+        return Totals(len(tasks) - finished, finished, max((task.last_stamp_ms for task in tasks), default=0))
+
+    async def update(
+        self,
+        task_id: str,
+        step: Callable[[Task], Changes],
+        *,
+        sources: Sequence[str] = (),
+        request_key: str | None = None,
+    ) -> Changes:
         """Apply ``step``; without an await inside, no other change can come between."""
         drawer = self._drawer(task_id)
+        drawer.task.known = drawer.sources
+        drawer.task.known_requests = drawer.request_keys
         changes = step(drawer.task)
+        drawer.sources.update((event.source, event) for event in changes.events if event.source is not None)
+        steered = [work.request_key for work in changes.work if isinstance(work, Steering)]
+        drawer.request_keys.update(one for one in steered if one is not None)
         drawer.events.extend(changes.events)
         drawer.work.extend(changes.work)
         drawer.outcomes.update((outcome.call_id, outcome) for outcome in changes.outcomes)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 import signal
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import click
 
 from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.printable import printable_line
-from missionlink.errors import InvalidOption
+from missionlink.errors import InvalidOption, MissingExtra
 from missionlink.options.checks import check_token
 from missionlink.options.loopback import LOOPBACK_HOSTS
 
@@ -40,14 +40,32 @@ def control() -> None:
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that clients must send.")
 @click.option("--token-env", metavar="NAME", help="Environment variable with the token that clients must send.")
 @click.option("--dev", is_flag=True, help="Development mode: accept any token; only for this machine.")
+@click.option(
+    "--database",
+    envvar="MISSIONLINK_DATABASE",
+    show_envvar=True,
+    metavar="FILE|URL|memory",
+    help="Where the tasks are: an SQLite file (by default one in the user's folder for state), the URL of a PostgreSQL "
+    "database (postgresql://USER@HOST/NAME), or 'memory', which keeps nothing.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for each request, to standard error.")
-def serve(host: str, port: int, token_file: Path | None, token_env: str | None, dev: bool, verbose: bool) -> int:
+def serve(
+    host: str,
+    port: int,
+    token_file: Path | None,
+    token_env: str | None,
+    dev: bool,
+    database: str | None,
+    verbose: bool,
+) -> int:
     """Serve cloud sessions with a scripted worker until Ctrl-C.
 
     Prints the environment variables that make a runtime use it, in the form that a shell reads. Prompts are
     echoed; some commands in a prompt play the flows of a real agent, and the prompt "/help" lists them.
 
-    All tasks are in memory and end with this command; nothing of them survives, and no client is told.
+    Tasks are in a database and survive this command, however it ends: the next one continues them, and clients
+    that went on asking at the same address see nothing of it but a pause. A password of a URL belongs into the
+    variable: what is typed here can be read by other users of this machine.
     With --dev only requests to this machine's own names are answered, and none of a web page.
 
     Exit code: 130 after Ctrl-C, 143 after SIGTERM; both leave nothing running.
@@ -56,7 +74,8 @@ def serve(host: str, port: int, token_file: Path | None, token_env: str | None, 
     if sum(chosen) != 1:
         raise click.UsageError("give one of --token-file, --token-env and --dev (any token, this machine only)")
     token = None if dev else _read_token(token_file, token_env)
-    run_interruptible(_serve(host, port, token, verbose=verbose))
+    place = _default_database() if database is None else database
+    run_interruptible(_serve(host, port, token, place, verbose=verbose))
     return _TERMINATED
 
 
@@ -77,14 +96,27 @@ def _read_token(file: Path | None, variable: str | None) -> str:
     return token
 
 
-async def _serve(host: str, port: int, token: str | None, *, verbose: bool) -> None:
+def _default_database() -> str:
+    try:
+        import platformdirs
+    except ImportError as error:
+        raise MissingExtra("control", "the user's folder for state (or give --database)") from error
+    return str(platformdirs.user_state_path("missionlink") / "control.db")
+
+
+async def _serve(host: str, port: int, token: str | None, database: str, *, verbose: bool) -> None:
+    from missionlink.mission_control import MemoryStore, open_store
     from missionlink.mission_control import serve as serve_mission_control
 
     terminated = asyncio.Event()
     with suppress(NotImplementedError):  # Windows has no SIGTERM to wait for
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
     seen = _print_request if verbose else _ignore_request
-    async with serve_mission_control(host, port, token=token, on_request=seen) as running:
+    async with AsyncExitStack() as stack:
+        store = MemoryStore() if database == "memory" else await stack.enter_async_context(open_store(database))
+        running = await stack.enter_async_context(
+            serve_mission_control(host, port, token=token, store=store, on_request=seen)
+        )
         _print_environment(running, has_token=token is not None)
         await terminated.wait()
 
