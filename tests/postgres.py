@@ -74,6 +74,14 @@ def as_nobody() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": (), "cwd": "/"}
 
 
+def can_be_run(program: Path) -> bool:
+    try:
+        subprocess.run([program, "--version"], stdout=subprocess.DEVNULL, check=True, **as_nobody())
+    except PermissionError:
+        return False
+    return True
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -104,6 +112,10 @@ def running_postgres() -> Iterator[Postgres]:
         if owner := as_nobody().get("user"):
             os.chown(home, owner, -1)
             os.chown(data, owner, -1)
+        if not can_be_run(folder / "initdb"):
+            # Another user may not enter the folder of this clone.
+            shutil.copytree(folder.parent, home / "postgres", symlinks=True)
+            folder = home / "postgres" / "bin"
         subprocess.run(
             [folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--no-locale"],
             stdout=subprocess.DEVNULL,

@@ -649,3 +649,21 @@ async def test_half_of_a_surrogate_pair_in_a_prompt_costs_one_character(client: 
     await client.until(task_id, "user.message")
     shown = [one["data"]["content"] for one in await client.events(task_id) if one["type"] == "user.message"]
     assert shown == ["say \ufffd!"]
+
+
+async def test_prompt_that_is_posted_twenty_times_with_one_id_runs_once(client: Client) -> None:
+    task_id = await client.create()
+    body = {"type": "user_message", "content": "once", "external_id": "5f0c2f5e-6a0d-4d3b-8f0a-0c1f6d1f2a33"}
+    replies = await asyncio.gather(*(client.http.post(f"/agents/tasks/{task_id}/steer", json=body) for _ in range(20)))
+    assert {reply.status_code for reply in replies} == {202}
+    await client.until(task_id, "session.idle")
+    await client.steer(task_id, "user_message", "another")
+    await client.until(task_id, "session.idle", 2)
+    assert await client.said(task_id) == ["You said: once", "You said: another"]
+
+
+async def test_name_that_a_client_gives_is_listed(client: Client) -> None:
+    task_id = await client.create()
+    await client.call(task_id, "session.name.set", name="a better name")
+    listed = (await client.http.get("/agents/tasks")).json()["tasks"]
+    assert [task["name"] for task in listed if task["id"] == task_id] == ["a better name"]

@@ -13,13 +13,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import psycopg
 import pytest
 from sqlalchemy import text
 from tests.postgres import free_port
 
 from missionlink.errors import InvalidOption, StoreRefused, StoreUnavailable, TaskRefused
-from missionlink.mission_control import Checkpoint, Limits, MemoryStore, Repository, TaskStore, open_store
+from missionlink.mission_control import Checkpoint, Limits, MemoryStore, Repository, TaskStore, open_store, serve
 from missionlink.mission_control.commands import Abort, PermissionResponse, UserMessage
 from missionlink.mission_control.database import open_database
 from missionlink.mission_control.records import Call, Changes, Draft, Outcome, Steering
@@ -277,6 +278,46 @@ async def test_caller_that_is_cancelled_learns_of_it_after_the_transaction(store
     assert [event.stamp_ms for event in await store.events("T", NOW + 100)] == list(range(NOW, NOW + count))
 
 
+async def test_task_that_cannot_be_read_is_named_and_stops_nothing_else(
+    lasting: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(lasting) as store:
+        await started(store)
+        await started(store, "U")
+    database = open_database(lasting)
+    database.write(lambda connection: connection.execute(text("UPDATE mc_task SET memo = '[' WHERE id = 'T'")))
+    database.close()
+    async with opened(lasting) as store, serve(store=store) as control:
+        assert [task.id for task in await store.tasks()] == ["U"]
+        assert "task 'T' cannot be read" in caplog.text
+        for action in (store.get("T"), store.update("T", publish(1))):
+            assert await refusal(action) == "conflict"
+        await control.tasks.until("U", lambda task: "session.info" in task.event_types)
+
+
+async def test_request_gets_503_while_the_server_is_away_and_the_task_goes_on_after_it(postgres: Postgres) -> None:
+    async with (
+        opened(postgres.new_database(), patience_s=0.5) as store,
+        serve(store=store) as control,
+        httpx2.AsyncClient(base_url=control.url, headers={"authorization": "Bearer any"}) as http,
+    ):
+        task_id = (await http.post("/agents/tasks", json={})).json()["id"]
+        await control.tasks.until(task_id, lambda task: "session.info" in task.event_types)
+        body = {"type": "user_message", "content": "/slow 0.2", "external_id": "one-of-its-own"}
+        await http.post(f"/agents/tasks/{task_id}/steer", json=body)
+        await control.tasks.until(task_id, lambda task: "assistant.message_delta" in task.event_types)
+        await asyncio.to_thread(postgres.kill)
+        reply = await http.post(f"/agents/tasks/{task_id}/steer", json=body, timeout=60)
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+        assert "database" in reply.json()["message"]
+        await asyncio.to_thread(postgres.start)
+        while (await http.post(f"/agents/tasks/{task_id}/steer", json=body, timeout=60)).status_code == 503:
+            pass
+        task = await control.tasks.until(task_id, lambda task: "session.idle" in task.event_types)
+        assert task.event_types.count("assistant.turn_start") == 1
+        assert len(task.commands) == 1
+
+
 async def test_next_store_finds_what_the_last_one_kept(lasting: str) -> None:
     async with opened(lasting) as store:
         await started(store)
@@ -458,6 +499,25 @@ async def test_server_that_restarts_is_waited_for_and_nothing_is_doubled(postgre
         await writing
         events = await store.events("T", NOW + 1_000)
         assert [event.stamp_ms for event in events] == list(range(NOW, NOW + 201))
+
+
+async def test_holder_stays_the_holder_when_the_server_restarts(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    lost = asyncio.Event()
+    async with open_store(url, patience_s=60, lease_s=1, on_lost=lost.set) as store:
+        await started(store)
+        await asyncio.to_thread(postgres.kill)
+        await asyncio.to_thread(postgres.start)
+        # The lock has gone with the old server; it is taken again with the next beat.
+        with psycopg.connect(url) as connection:
+            while not connection.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'").fetchone():
+                connection.commit()
+                await asyncio.sleep(0.01)
+        with pytest.raises(StoreRefused, match="another Mission Control uses it"):
+            async with opened(url, patience_s=0.2):
+                pass
+        await store.update("T", publish(1))
+    assert not lost.is_set()
 
 
 async def test_server_that_does_not_respond_is_named_without_its_password() -> None:

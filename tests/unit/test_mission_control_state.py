@@ -18,7 +18,7 @@ from missionlink.mission_control.commands import (
     UserMessage,
     decode_command,
 )
-from missionlink.mission_control.records import Call, Draft, Limits, Outcome, Repository, Steering
+from missionlink.mission_control.records import Call, Checkpoint, Draft, Limits, Outcome, Repository, Steering
 from missionlink.mission_control.state import Task, format_timestamp
 
 if TYPE_CHECKING:
@@ -252,3 +252,58 @@ def test_steer_request_that_does_not_fit_is_refused(kind: str, content: str | No
 )
 def test_timestamp_has_milliseconds_always(milliseconds: int, text: str) -> None:
     assert format_timestamp(milliseconds) == text
+
+
+def test_known_draft_is_returned_and_not_published_again() -> None:
+    task = started_task()
+    draft = Draft("session.info", {}, source="s")
+    (first,) = task.publish(NOW, draft).events
+    task.known = {"s": first}
+    again = task.publish(NOW + 5, draft, Draft("session.info", {}, source="t"))
+    assert list(again.known) == [first]
+    assert [event.source for event in again.events] == ["t"]
+    assert task.event_count == 3
+
+
+def test_known_draft_needs_no_place_in_a_full_task() -> None:
+    task = started_task(max_events=2)
+    (first,) = task.publish(NOW, Draft("session.info", {}, source="s")).events
+    task.known = {"s": first}
+    assert list(task.publish(NOW, Draft("session.info", {}, source="s")).known) == [first]
+    assert refusal(lambda: task.publish(NOW, Draft("session.info", {}, source="t"))) == "full"
+
+
+@pytest.mark.parametrize("source", ["", "s" * 129])
+def test_source_that_cannot_be_kept_is_refused(source: str) -> None:
+    task = started_task()
+    assert refusal(lambda: task.publish(NOW, Draft("session.info", {}, source=source))) == "invalid"
+    assert task.event_count == 1
+
+
+def test_checkpoint_moves_with_an_event_and_never_back() -> None:
+    task = started_task()
+    task.publish(NOW, Draft("session.idle", {}), checkpoint=Checkpoint(3, {"mode": "plan"}))
+    task.publish(NOW, Draft("session.idle", {}), checkpoint=Checkpoint(2, {}))
+    assert task.checkpoint == Checkpoint(3, {"mode": "plan"})
+    full = started_task(max_events=1)
+    info = Draft("session.info", {})
+    assert refusal(lambda: full.publish(NOW, info, checkpoint=Checkpoint(1, {}))) == "full"
+    assert full.checkpoint == Checkpoint()
+
+
+def test_command_with_a_known_key_is_taken_and_not_queued_again() -> None:
+    task = started_task()
+    (steering,) = task.steer(NOW, UserMessage("once"), "key").work
+    assert isinstance(steering, Steering)
+    assert steering.request_key == "key"
+    task.known_requests = {"key"}
+    assert task.steer(NOW, UserMessage("once"), "key").work == ()
+    assert (task.work_count, task.state) == (1, "in_progress")
+
+
+def test_finished_task_is_not_renamed() -> None:
+    task = started_task()
+    task.rename(NOW + 1, "another")
+    assert (task.name, task.updated_ms) == ("another", NOW + 1)
+    task.finish(NOW, "completed", {})
+    assert refusal(lambda: task.rename(NOW, "too late")) == "conflict"

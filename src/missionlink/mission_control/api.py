@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from missionlink.errors import StoreUnavailable, TaskRefused
+from missionlink.errors import StoreRefused, StoreUnavailable, TaskRefused
 from missionlink.mission_control.bodies import (
     BodyReader,
     CallBody,
@@ -139,7 +139,7 @@ class HttpFace:
                 response = await answer(request)
             except TaskRefused as refused:
                 response = error_reply(_STATUS[refused.reason], str(refused))
-            except StoreUnavailable as error:
+            except (StoreRefused, StoreUnavailable) as error:
                 _log.warning("%s %s: %s", request.method, _path_of(request), error)
                 response = error_reply(503, "the database of Mission Control is not available", {"retry-after": "1"})
             except HTTPException as error:

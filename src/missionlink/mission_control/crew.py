@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from missionlink.errors import TaskRefused
+from missionlink.errors import StoreRefused, TaskRefused
 from missionlink.mission_control.worker import ClaimedTask
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class Crew:
         try:
             await self._worker.run(claimed)
             await claimed.finish("completed")
+        except StoreRefused as error:
+            # Another Mission Control goes on with the task; nothing of it may be changed here.
+            _log.warning("the work on task %s stops: %s", claimed.id, error)
         except Exception as error:  # the worker may be the user's code
             if await claimed.is_finished():
                 # It expired meanwhile, which the worker sees as a refusal.

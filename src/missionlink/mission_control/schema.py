@@ -37,6 +37,7 @@ __all__ = (
     "Step",
     "calls",
     "events",
+    "lease",
     "migrate",
     "reason_against",
     "tables",
@@ -76,9 +77,13 @@ tasks: Final = Table(
     Column("work_done", Integer, nullable=False),
     Column("memo", Text, nullable=False),
     Column("recent_writes", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
     Index("mc_task_by_state", "state", "created_ms"),
 )
-"""The heads of the tasks; ``owner`` and ``repository`` are those of the repository."""
+"""The heads of the tasks; ``owner`` and ``repository`` are those of the repository.
+
+``epoch`` is that of the Mission Control which may change the task.
+"""
 
 events: Final = Table(
     "mc_event",
@@ -116,6 +121,21 @@ calls: Final = Table(
 """Outcomes of calls; an open call has none."""
 
 
+lease: Final = Table(
+    "mc_lease",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("backend", Integer, nullable=False),
+    Column("beat", Integer, nullable=False),
+)
+"""One row: the Mission Control that may change tasks.
+
+``epoch`` is raised with each change of hands, ``beat`` by the holder in short intervals; ``backend`` is the process of
+the PostgreSQL server that has the holder's lock.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of the migration; its number is its place in the list, counted from 1."""
@@ -127,7 +147,8 @@ class Step:
 
 
 def _create(connection: Connection) -> None:
-    tables.create_all(connection, tables=[tasks, events, work, calls], checkfirst=False)
+    tables.create_all(connection, tables=[tasks, events, work, calls, lease], checkfirst=False)
+    connection.execute(lease.insert().values(id=1, epoch=0, backend=0, beat=0))
 
 
 STEPS: Final[Sequence[Step]] = (Step(_create, oldest=1),)

@@ -7,6 +7,7 @@ time anyway, all others in a few. A caller that is cancelled gets its ``Cancelle
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from bisect import bisect_right
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from missionlink.errors import TaskRefused
+from missionlink.errors import StoreRefused, TaskRefused
 from missionlink.events import encode_json
 from missionlink.mission_control import schema
 from missionlink.mission_control.commands import kind_of, restore_command
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from missionlink.mission_control.records import Changes, Work
 
 __all__ = ("SqlStore",)
+
+_log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -70,6 +73,8 @@ _outcome = select(schema.calls.c.outcome).where(
 _totals = select(schema.tasks.c.state, func.count(), func.max(schema.tasks.c.last_stamp_ms)).group_by(
     schema.tasks.c.state
 )
+# Locked: a change of hands waits for the transactions under the old epoch, and they do not begin after it.
+_epoch = select(schema.lease.c.epoch).with_for_update(read=True)
 _save = update(schema.tasks).where(schema.tasks.c.id == bindparam("task"))
 
 
@@ -78,10 +83,13 @@ class SqlStore:
 
     Args:
         database: An open database.
+        epoch: Epoch of the lease under which tasks are changed; when another Mission Control has raised it, every
+            change is refused.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, epoch: int) -> None:
         self._database = database
+        self._epoch = epoch
         self._threads = ThreadPoolExecutor(_THREADS, "missionlink store")
         self._writer = ThreadPoolExecutor(1, "missionlink writer") if database.is_sqlite else self._threads
         self._lists: OrderedDict[str, list[Event]] = OrderedDict()
@@ -98,9 +106,11 @@ class SqlStore:
 
     async def add(self, task: Task) -> None:
         """Keep a new task."""
-        row = {"id": task.id, "created_ms": task.created_ms, "recent_writes": "[]", **_row_of(task)}
+        created = {"id": task.id, "created_ms": task.created_ms, "recent_writes": "[]", "epoch": self._epoch}
+        row = {**created, **_row_of(task)}
 
         def apply(connection: Connection) -> None:
+            self._check(connection.execute(_epoch).scalar_one())
             # It may have been committed by an attempt whose end is not known.
             if connection.execute(_count, {"task": task.id}).one_or_none() is None:
                 connection.execute(insert(schema.tasks), row)
@@ -109,9 +119,12 @@ class SqlStore:
 
     async def remove(self, task_id: str) -> None:
         """Forget a task with all that belongs to it."""
-        await self._write(
-            lambda connection: connection.execute(delete(schema.tasks).where(schema.tasks.c.id == task_id))
-        )
+
+        def apply(connection: Connection) -> None:
+            self._check(connection.execute(_epoch).scalar_one())
+            connection.execute(delete(schema.tasks).where(schema.tasks.c.id == task_id))
+
+        await self._write(apply)
         self._uncache(task_id)
 
     async def get(self, task_id: str) -> Task:
@@ -121,7 +134,18 @@ class SqlStore:
     async def tasks(self) -> list[Task]:
         """Read the heads of all tasks, oldest first."""
         query = select(schema.tasks).order_by(schema.tasks.c.created_ms, schema.tasks.c.id)
-        return await self._read(lambda connection: [_task_of(row) for row in connection.execute(query).mappings()])
+
+        def read(connection: Connection) -> list[Task]:
+            tasks: list[Task] = []
+            for row in connection.execute(query).mappings():
+                # One that cannot be read is left alone, and keeps nobody from the others.
+                try:
+                    tasks.append(_task_of(row))
+                except TaskRefused as error:
+                    _log.error("%s: %s", self._database.name, error)
+            return tasks
+
+        return await self._read(read)
 
     async def totals(self) -> Totals:
         """Count the tasks."""
@@ -151,11 +175,12 @@ class SqlStore:
 
         def apply(connection: Connection) -> Changes:
             row = _one(connection, _locked_head, task_id)
+            self._check(row["epoch"])
+            task = _task_of(row)
             writes: list[str] = _decode(row["recent_writes"])
             if made and token in writes:
                 # The connection was lost after the commit and before its acknowledgement.
                 return made[-1]
-            task = _task_of(row)
             if sources:
                 known = connection.execute(_known_events, {"task": task_id, "sources": list(sources)}).mappings()
                 task.known = {found["source"]: _event_of(found) for found in known}
@@ -214,6 +239,10 @@ class SqlStore:
             return None
 
         return await self._read(read)
+
+    def _check(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            raise StoreRefused(self._database.name, "another Mission Control has taken it over")
 
     async def _read(self, do: Callable[[Connection], _T]) -> _T:
         return await _finish(self._threads, lambda: self._database.read(do))
@@ -304,6 +333,18 @@ def _row_of(task: Task) -> dict[str, object]:
 
 
 def _task_of(row: RowMapping) -> Task:
+    """Read a head.
+
+    Raises:
+        TaskRefused: What is kept of the task is damaged.
+    """
+    try:
+        return _read_head(row)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise TaskRefused("conflict", f"what is kept of task {row['id']!r} cannot be read: {error}") from error
+
+
+def _read_head(row: RowMapping) -> Task:
     owner, repository = row["owner"], row["repository"]
     return Task(
         id=row["id"],
@@ -321,7 +362,7 @@ def _task_of(row: RowMapping) -> Task:
         work_taken=row["work_taken"],
         byte_count=row["byte_count"],
         open_calls=set(_decode(row["open_calls"], type=list[str])),
-        checkpoint=Checkpoint(row["work_done"], _decode(row["memo"])),
+        checkpoint=Checkpoint(row["work_done"], _decode(row["memo"], type=dict[str, object])),
     )
 
 

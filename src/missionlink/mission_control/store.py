@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from missionlink.errors import MissingExtra, TaskRefused
 from missionlink.mission_control.records import Steering
+from missionlink.options.checks import check_positive
 
 if TYPE_CHECKING:
     import os
@@ -99,13 +100,27 @@ class TaskStore(Protocol):
 
 
 @asynccontextmanager
-async def open_store(database: str | os.PathLike[str], *, patience_s: float = 8.0) -> AsyncGenerator[TaskStore]:
+async def open_store(
+    database: str | os.PathLike[str],
+    *,
+    patience_s: float = 8.0,
+    standby: bool = False,
+    lease_s: float = 15.0,
+    on_lost: Callable[[], None] = lambda: None,
+) -> AsyncGenerator[TaskStore]:
     """Open a store that outlives this process, in an SQLite file or a PostgreSQL database.
+
+    One Mission Control at a time holds a store. It raises the store's epoch when it takes it, and no change under an
+    earlier epoch is kept from then on.
 
     Args:
         database: Path of the file, which is made when it does not exist, or the URL of the database:
             ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, with several hosts as ``HOST1:PORT1,HOST2:PORT2``.
         patience_s: Seconds for which a busy file or a server that does not respond is tried again.
+        standby: Whether to wait until no other Mission Control holds the store, instead of being refused.
+        lease_s: Seconds after which a holder of a PostgreSQL database that has stopped without ending is replaced by
+            one that stands by.
+        on_lost: Called in the event loop when another Mission Control has taken the store over.
 
     Raises:
         InvalidOption: The URL cannot be read.
@@ -118,7 +133,8 @@ async def open_store(database: str | os.PathLike[str], *, patience_s: float = 8.
         from missionlink.mission_control.opening import opened
     except ImportError as error:
         raise MissingExtra("control", "a store in a database") from error
-    async with opened(str(database), patience_s) as store:
+    check_positive("lease_s", lease_s, allow_none=False)
+    async with opened(str(database), patience_s, standby=standby, lease_s=lease_s, on_lost=on_lost) as store:
         yield store
 
 

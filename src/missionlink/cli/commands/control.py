@@ -14,17 +14,21 @@ import click
 
 from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.printable import printable_line
-from missionlink.errors import InvalidOption, MissingExtra
+from missionlink.errors import InvalidOption, MissingExtra, MissionControlStartFailed, StoreRefused
 from missionlink.options.checks import check_token
 from missionlink.options.loopback import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
-    from missionlink.mission_control import MissionControl, SeenRequest
+    from collections.abc import Awaitable
+
+    from missionlink.mission_control import MissionControl, SeenRequest, TaskStore
 
 __all__ = ("control", "serve")
 
 # 128 and the number of SIGTERM, as shells have it.
 _TERMINATED = 143
+_PORT_PATIENCE_S = 10.0
+_PORT_PAUSE_S = 0.1
 
 
 @click.group()
@@ -48,14 +52,28 @@ def control() -> None:
     help="Where the tasks are: an SQLite file (by default one in the user's folder for state), the URL of a PostgreSQL "
     "database (postgresql://USER@HOST/NAME), or 'memory', which keeps nothing.",
 )
+@click.option(
+    "--standby", is_flag=True, help="Wait while another Mission Control uses the database, and take over then."
+)
+@click.option(
+    "--lease",
+    type=click.FloatRange(min=1),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time after which one that stands by takes a PostgreSQL database over from one that has frozen.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for each request, to standard error.")
-def serve(
+def serve(  # noqa: PLR0913 - one parameter for each option of the command line
+    *,
     host: str,
     port: int,
     token_file: Path | None,
     token_env: str | None,
     dev: bool,
     database: str | None,
+    standby: bool,
+    lease: float,
     verbose: bool,
 ) -> int:
     """Serve cloud sessions with a scripted worker until Ctrl-C.
@@ -75,7 +93,7 @@ def serve(
         raise click.UsageError("give one of --token-file, --token-env and --dev (any token, this machine only)")
     token = None if dev else _read_token(token_file, token_env)
     place = _default_database() if database is None else database
-    run_interruptible(_serve(host, port, token, place, verbose=verbose))
+    run_interruptible(_serve(host, port, token, place, standby=standby, lease_s=lease, verbose=verbose))
     return _TERMINATED
 
 
@@ -104,7 +122,9 @@ def _default_database() -> str:
     return str(platformdirs.user_state_path("missionlink") / "control.db")
 
 
-async def _serve(host: str, port: int, token: str | None, database: str, *, verbose: bool) -> None:
+async def _serve(
+    host: str, port: int, token: str | None, database: str, *, standby: bool, lease_s: float, verbose: bool
+) -> None:
     from missionlink.mission_control import MemoryStore, open_store
     from missionlink.mission_control import serve as serve_mission_control
 
@@ -113,12 +133,46 @@ async def _serve(host: str, port: int, token: str | None, database: str, *, verb
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
     seen = _print_request if verbose else _ignore_request
     async with AsyncExitStack() as stack:
-        store = MemoryStore() if database == "memory" else await stack.enter_async_context(open_store(database))
-        running = await stack.enter_async_context(
-            serve_mission_control(host, port, token=token, store=store, on_request=seen)
-        )
+        lost = asyncio.Event()
+
+        def lose() -> None:
+            lost.set()
+            terminated.set()
+
+        store: TaskStore | None = MemoryStore()
+        if database != "memory":
+            opening = open_store(database, standby=standby, lease_s=lease_s, on_lost=lose)
+            store = await _until_terminated(stack.enter_async_context(opening), terminated)
+            if store is None:
+                return
+        # The one that was replaced on this machine may need a moment to leave the port.
+        patience = asyncio.get_running_loop().time() + (_PORT_PATIENCE_S if standby else 0.0)
+        while True:
+            try:
+                starting = serve_mission_control(host, port, token=token, store=store, on_request=seen)
+                running = await stack.enter_async_context(starting)
+                break
+            except MissionControlStartFailed:
+                if asyncio.get_running_loop().time() >= patience:
+                    raise
+            await asyncio.sleep(_PORT_PAUSE_S)
         _print_environment(running, has_token=token is not None)
         await terminated.wait()
+        if lost.is_set():
+            raise StoreRefused("the database", "another Mission Control has taken it over; this one ends")
+
+
+async def _until_terminated(opening: Awaitable[TaskStore], terminated: asyncio.Event) -> TaskStore | None:
+    """Open a store, which may take long on standby; ``None`` when SIGTERM came first."""
+    waiting = asyncio.ensure_future(terminated.wait())
+    working = asyncio.ensure_future(opening)
+    try:
+        await asyncio.wait({waiting, working}, return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else None
+    finally:
+        for one in (waiting, working):
+            one.cancel()
+        await asyncio.wait({waiting, working})
 
 
 def _print_environment(running: MissionControl, *, has_token: bool) -> None:
