@@ -97,10 +97,12 @@ def test_one_that_stands_by_goes_on_when_the_other_ends(database: str, end: sign
 
 
 def test_second_one_that_does_not_stand_by_is_refused(database: str) -> None:
-    with starting(database) as first, starting(database) as second:
-        first_url, (_, said) = url_of(first), second.communicate()
-        assert second.returncode == 1
-        assert "another Mission Control uses it" in said
+    with starting(database) as first:
+        first_url = url_of(first)
+        with starting(database) as second:
+            _, said = second.communicate()
+            assert second.returncode == 1
+            assert "another Mission Control uses it" in said
         assert create(first_url)
 
 
