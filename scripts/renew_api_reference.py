@@ -31,7 +31,7 @@ GROUPS: dict[str, str] = {
     "Hooks": "Hooks",
 }
 """Titles, and the names of the package that stand under them; a test wants each name once."""
-MODULES = ("hooks", "storage", "errors", "testing", "mission_control", "runtime")
+MODULES = ("hooks", "storage", "model_requests", "tokens", "errors", "testing", "mission_control", "runtime")
 """Modules whose names are listed in a line each."""
 
 _HEAD = """\

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from missionlink._io.connection import Connection
     from missionlink._io.transport import Transport
+    from missionlink.client_handlers import ClientHandlers
     from missionlink.options.client import ClientOptions
     from missionlink.protocol.versions import Handshake
     from missionlink.session.link import Link
@@ -159,14 +160,26 @@ def _connect(transport: Transport, options: ClientOptions, on_end: Callable[[Mis
     from missionlink.handlers.invoke import HandlerPool
     from missionlink.session.link import Link
 
-    traffic = ClientTraffic(on_end)
+    handlers = _handlers_of(options)
+    traffic = ClientTraffic(on_end, handlers)
     router = Router(traffic, options.held, adoption_patience=options.adoption_patience)
     connection = Connection(
         transport, router, max_frame_bytes=options.max_frame_bytes, coalesce_reads=options.coalesce_reads
     )
     router.attach(connection)
     pool = HandlerPool(options.handler_threads, options.handler_thread_timeout)
-    return Link(connection, router, traffic, Tasks(), pool, options)
+    link = Link(connection, router, traffic, Tasks(), pool, options)
+    if handlers is not None:
+        handlers.join(link)
+    return link
+
+
+def _handlers_of(options: ClientOptions) -> ClientHandlers | None:
+    if not (options.on_request or options.on_notification or options.token_provider or options.model_requests):
+        return None
+    from missionlink.client_handlers import ClientHandlers
+
+    return ClientHandlers(options)
 
 
 async def _undisturbed(ending: Coroutine[Any, Any, None]) -> None:
@@ -230,7 +243,10 @@ async def _shake_hands(link: Link, token: str | None) -> Handshake:
 
     connection = link.connection
     try:
-        result = await connection.request("connect", {"token": token} if token else {})
+        params: dict[str, object] = {"token": token} if token else {}
+        if "gitHubTelemetry.event" in link.options.on_notification:
+            params["enableGitHubTelemetryForwarding"] = True
+        result = await connection.request("connect", params)
     except AuthenticationFailed as error:
         hint = "connection_token is not the token that the runtime was started with"
         if not token:
@@ -245,23 +261,32 @@ async def _shake_hands(link: Link, token: str | None) -> Handshake:
     handshake = read_handshake(result)
     if link.options.storage is not None:
         await _offer_storage(link, handshake)
+    if link.options.model_requests is not None:
+        from missionlink.model_requests.serving import OFFER
+
+        await _offer(link, handshake, OFFER, {}, "model_requests")
     return handshake
 
 
 async def _offer_storage(link: Link, handshake: Handshake) -> None:
     """Let the runtime keep the files of its sessions here."""
     from missionlink.handlers.storage_calls import provider_params
-    from missionlink.protocol.messages import METHOD_NOT_FOUND
 
     # A runtime looks whether this folder is there; of another machine only its root is known.
     directory = os.fspath(link.options.working_directory or os.getcwd()) if link.runs_here else "/"
-    method = "sessionFs.setProvider"
+    await _offer(link, handshake, "sessionFs.setProvider", provider_params(directory), "storage")
+
+
+async def _offer(link: Link, handshake: Handshake, method: str, params: dict[str, Any], option: str) -> None:
+    """Let the runtime send requests of a kind here."""
+    from missionlink.protocol.messages import METHOD_NOT_FOUND
+
     try:
-        await link.connection.request(method, provider_params(directory))
+        await link.connection.request(method, params)
     except RequestRejected as error:
         if error.code == METHOD_NOT_FOUND:
-            raise UnsupportedByRuntime(method, handshake.runtime_version, options=("storage",)) from error
-        text = f"{error.message}; storage is for a runtime of which no client has a session yet"
+            raise UnsupportedByRuntime(method, handshake.runtime_version, options=(option,)) from error
+        text = f"{error.message}; {option} is for a runtime of which no client has a session yet"
         raise RequestRejected(error.method, error.code, text, error.data) from error
 
 

@@ -43,7 +43,16 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module", params=list(VARIABLES))
 def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RealRuntime:
     """A real runtime; tests that use it run once for each family."""
-    family: str = request.param
+    return _runtime_of(request.param, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory) -> RealRuntime:
+    """The newer runtime, for what the other family is only known to refuse."""
+    return _runtime_of("from 1.0.81 on", tmp_path_factory)
+
+
+def _runtime_of(family: str, tmp_path_factory: pytest.TempPathFactory) -> RealRuntime:
     command = command_of(family)
     if not command:
         pytest.fail(

@@ -43,6 +43,9 @@ RARE: dict[str, str] = {
     r"model\.model_call_success\.(provider|requestCapture): unknown member": (
         "sent in sessions without a provider, from 1.0.81 on: book-keeping of the runtime"
     ),
+    r"gitHubTelemetry\.event: Object missing required field `cli_version` - at `\$\.event\.client`": (
+        "the schema wants what the runtime leaves out; programs get these notifications as plain mappings"
+    ),
     r"result of models\.list\.models\[\]\.capabilities(\.supports)?\.\w+: unknown member": (
         "what the service says of its models; runtimes pass on more than they name"
     ),

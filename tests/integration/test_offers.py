@@ -80,7 +80,7 @@ def test_an_event_is_no_request(event: str) -> None:
 
 def test_a_registration_for_tokens_is_refused() -> None:
     """The runtime would ask for the token within the creation, and be refused."""
-    with pytest.raises(InvalidOption, match="use github_token"):
+    with pytest.raises(InvalidOption, match="use github_token, or the client"):
         SessionOptions(extra={"gitHubTokenProviderRegistrationId": "r"})
 
 

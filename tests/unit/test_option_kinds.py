@@ -83,6 +83,8 @@ HANDLERS = (
     "ElicitationHandler",
     "ExitPlanHandler",
     "AutoModeSwitchHandler",
+    "TokenProvider",
+    "ModelRequestHandler",
 )
 
 

@@ -49,6 +49,10 @@ WRONG_CLIENT = [
     ("adoption_patience", [0, -1, "5", True]),
     ("handler_threads", [0, -1, 1.5, None, True]),
     ("handler_thread_timeout", [0, -1, None, True, "30"]),
+    ("on_request", [3, [print]]),
+    ("on_notification", [3, [print]]),
+    ("token_provider", [3, "token"]),
+    ("model_requests", [3, "forward"]),
     ("storage", [3, "folder", {}, MemoryFS]),
     ("on_error", [3, "print"]),
 ]

@@ -15,6 +15,7 @@ from missionlink._io.inbound import Taker
 from missionlink._wire.calls import Call
 from missionlink._wire.held_limits import HeldLimits
 from missionlink._wire.routes import HELD_ENDED, HELD_OVERFLOW, Routes
+from missionlink.protocol.client_requests import is_of_session
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, session_id_of
 
 if TYPE_CHECKING:
@@ -31,24 +32,6 @@ _log = logging.getLogger("missionlink.router")
 
 # A request that only abandoned creations could claim waits this long where early requests wait without a limit.
 _UNWANTED_SECONDS = 0.25
-
-# Requests that belong to a session and therefore must name it, by the part before the last dot.
-_SESSION_NAMESPACES = frozenset(
-    {
-        "autoModeSwitch",
-        "canvas",
-        "canvas.action",
-        "exitPlanMode",
-        "hooks",
-        "providerToken",
-        "sessionFs",
-        "skillProvider",
-        "systemMessage",
-        "tasks",
-        "userInput",
-        "workflow",
-    }
-)
 
 
 class SessionPort(Taker, Protocol):
@@ -243,7 +226,7 @@ class Router:
             return None
         session_id = call.session_id
         if session_id is None:
-            if call.method.rpartition(".")[0] in _SESSION_NAMESPACES:
+            if is_of_session(call.method):
                 self.connection.refuse(call, INVALID_PARAMS, f"{call.method} needs a sessionId")
             else:
                 self.connection.refuse(call, METHOD_NOT_FOUND, f"method {call.method} is not known")

@@ -30,6 +30,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "cli": ("click", "rich", "prompt_toolkit", "platformdirs", "filelock"),
     "control": ("starlette", "uvicorn"),
     "fsspec": ("fsspec",),
+    "models": ("httpx",),
     "testing": ("anyio", "starlette", "uvicorn", "pytest"),
 }
 """Extra to the modules that it must bring. ``runtime`` is told with npm: who has npm needs no other."""

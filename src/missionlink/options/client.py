@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES
 from missionlink._wire.held_limits import HeldLimits
 from missionlink.errors import HandlerFailed, InvalidOption
+from missionlink.handlers.ports import RequestHandler
 from missionlink.options.checks import (
     absolute_path,
     can_be_named,
     check_choice,
     check_flag,
+    check_functions,
     check_handler,
     check_path,
     check_positive,
@@ -28,6 +30,8 @@ from missionlink.options.checks import (
 )
 
 if TYPE_CHECKING:
+    from missionlink.model_requests import ModelRequestHandler
+    from missionlink.options.tokens import TokenProvider
     from missionlink.storage import SessionFS
 
 __all__ = ("TOKEN_VARIABLES", "ClientOptions", "ErrorHandler", "HeldLimits", "parse_address")
@@ -111,6 +115,20 @@ class ClientOptions:
     """Most threads for plain functions that answer the runtime; each is started when all others are busy."""
     handler_thread_timeout: float = 30.0
     """Seconds that a plain function waits for a thread where all are busy; then its call fails, and a gate denies."""
+    on_request: Mapping[str, RequestHandler] = field(default_factory=dict[str, RequestHandler])
+    """Functions for the runtime's requests to the client as a whole, by wire name, for example
+    ``"installations.confirm"``. Each takes the parameters and returns the result."""
+    on_notification: Mapping[str, Callable[[Mapping[str, Any]], Any]] = field(
+        default_factory=dict[str, Callable[[Mapping[str, Any]], Any]]
+    )
+    """Functions for notifications that are no events of a session, by wire name. A function for
+    ``"gitHubTelemetry.event"`` makes runtimes from 1.0.81 on send what they report to GitHub."""
+    token_provider: TokenProvider | None = None
+    """Brings tokens for GitHub to local sessions that have neither ``github_token`` nor ``provider``, when they are
+    opened and before a token expires (from 1.0.81 on)."""
+    model_requests: ModelRequestHandler | None = None
+    """Answers the runtime's HTTP requests to models, for all its sessions (from 1.0.81 on); see
+    ``missionlink.model_requests``."""
     storage: SessionFS | None = None
     """Where the runtime keeps its local sessions, for example ``DirectoryFS("sessions")``; ``None``: in its own folder.
 
@@ -141,11 +159,38 @@ class ClientOptions:
         for option in ("max_frame_bytes", "handler_threads"):
             check_positive(option, getattr(self, option), allow_none=False, whole=True)
         check_storage("storage", self.storage)
+        check_handler("token_provider", self.token_provider, "the TokenRequest")
+        check_handler("model_requests", self.model_requests, "the HttpRequest")
+        freeze(self, "on_request", check_functions("on_request", self.on_request, "the parameters of the request"))
+        functions = check_functions("on_notification", self.on_notification, "the parameters of the notification")
+        freeze(self, "on_notification", functions)
+        if self.on_request or self.on_notification:
+            self._check_methods()
         check_handler("on_error", self.on_error, "the HandlerFailed")
         if inspect.iscoroutinefunction(self.on_error):
             raise InvalidOption("on_error", "must be a plain function: nobody would await it")
         freeze(self, "runtime_args", check_texts("runtime_args", self.runtime_args, allow_none=False))
         self._check_together()
+
+    def _check_methods(self) -> None:
+        """Refuse functions that would never be called, or would do the work of another option."""
+        from missionlink.protocol.client_requests import NOTIFICATIONS, SERVED_BY_OPTIONS, is_of_session
+
+        for method in self.on_request:
+            option = f"on_request[{method!r}]"
+            if is_of_session(method):
+                raise InvalidOption(option, "is a request to a session; give it to the session's on_request")
+            if method in NOTIFICATIONS:
+                raise InvalidOption(option, "is a notification and no request; give it to on_notification")
+            if method in SERVED_BY_OPTIONS:
+                raise InvalidOption(option, f"has an option of its own: {SERVED_BY_OPTIONS[method]}")
+        for method, problem in (
+            ("session.event", "has a method of its own: session.subscribe()"),
+            ("session.lifecycle", "has a method of its own: client.lifecycle()"),
+            ("$/cancelRequest", "is the client's own: it cancels the function that answers"),
+        ):
+            if method in self.on_notification:
+                raise InvalidOption(f"on_notification[{method!r}]", problem)
 
     def _check_together(self) -> None:
         if self.url is not None:

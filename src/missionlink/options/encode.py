@@ -147,6 +147,8 @@ def check_runtime(method: str, version: str | None, params: Mapping[str, Any]) -
     provider = params.get("provider")
     if isinstance(provider, dict) and "hasBearerTokenProvider" in provider and is_older(version, (1, 0, 81)):
         raise UnsupportedByRuntime(method, version, options=("on_provider_token",))
+    if "gitHubTokenProviderRegistrationId" in params and is_older(version, (1, 0, 81)):
+        raise UnsupportedByRuntime(method, version, options=("token_provider",))
 
 
 def _with_transforms(message: dict[str, Any], options: SessionOptions) -> dict[str, Any]:

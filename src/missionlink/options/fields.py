@@ -24,9 +24,11 @@ if TYPE_CHECKING:
         UserInputHandler,
     )
     from missionlink.handlers.tools import Tool
+    from missionlink.model_requests import ModelRequestHandler
     from missionlink.options.client import ErrorHandler
     from missionlink.options.model import Provider, SystemMessage
     from missionlink.options.session import EventHandler
+    from missionlink.options.tokens import TokenProvider
     from missionlink.storage import SessionFS
 
 __all__ = ("ClientFields", "SessionFields")
@@ -57,6 +59,10 @@ class ClientFields(TypedDict, total=False):
     adoption_patience: float | None
     handler_threads: int
     handler_thread_timeout: float
+    on_request: Mapping[str, RequestHandler]
+    on_notification: Mapping[str, Callable[[Mapping[str, Any]], Any]]
+    token_provider: TokenProvider | None
+    model_requests: ModelRequestHandler | None
     storage: SessionFS | None
     on_error: ErrorHandler | None
 

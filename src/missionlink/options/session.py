@@ -180,7 +180,7 @@ class SessionOptions:
         for method in self.on_request:
             option = f"on_request[{method!r}]"
             if method in CLIENT_REQUESTS:
-                raise InvalidOption(option, "is a request to the client as a whole, which no session gets")
+                raise InvalidOption(option, "is a request to the client as a whole; give it to the client's on_request")
             if method in NOTIFICATIONS:
                 raise InvalidOption(option, "is a notification and no request; callbacks of events get those")
             kind = BY_METHOD.get(method)
@@ -227,7 +227,7 @@ class SessionOptions:
                 raise InvalidOption("extra", f"{member!r} is set by the method that opens the session{hint}")
         if self.extra.get("gitHubTokenProviderRegistrationId") is not None:
             problem = "'gitHubTokenProviderRegistrationId' would make the runtime ask this client for tokens"
-            raise InvalidOption("extra", f"{problem}, for which it has no handler; use github_token")
+            raise InvalidOption("extra", f"{problem}; use github_token, or the client's token_provider")
 
     def _check_mcp_servers(self) -> None:
         if self.mcp_servers is None and not {"mcpServers", "customAgents"} & self.extra.keys():

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ("CLIENT_REQUESTS", "NEEDED_REQUESTS", "NOTIFICATIONS")
+__all__ = (
+    "CLIENT_REQUESTS",
+    "NEEDED_REQUESTS",
+    "NOTIFICATIONS",
+    "SERVED_BY_OPTIONS",
+    "SESSION_NAMESPACES",
+    "is_of_session",
+)
 
 CLIENT_REQUESTS: Final = frozenset(
     {
@@ -40,3 +47,33 @@ NEEDED_REQUESTS: Final = {
     "registerExtensionLaunchProvider": "extensionLaunchProvider.resolve",
 }
 """Methods with which a client offers to serve requests, and the first request that it has to serve then."""
+
+SERVED_BY_OPTIONS: Final = {
+    "gitHubToken.getToken": "token_provider",
+    "llmInference.httpRequestChunk": "model_requests",
+    "llmInference.httpRequestStart": "model_requests",
+}
+"""Requests to the client that an option of their own serves."""
+
+SESSION_NAMESPACES: Final = frozenset(
+    {
+        "autoModeSwitch",
+        "canvas",
+        "canvas.action",
+        "exitPlanMode",
+        "hooks",
+        "providerToken",
+        "sessionFs",
+        "skillProvider",
+        "systemMessage",
+        "tasks",
+        "userInput",
+        "workflow",
+    }
+)
+"""Requests that belong to a session and therefore must name it, by the part before the last dot."""
+
+
+def is_of_session(method: str) -> bool:
+    """Return whether a request belongs to a session."""
+    return method.rpartition(".")[0] in SESSION_NAMESPACES

@@ -15,6 +15,7 @@ from missionlink.errors import (
 )
 from missionlink.options.checks import check_folder
 from missionlink.options.encode import check_runtime, session_params
+from missionlink.options.tokens import REGISTRATION
 from missionlink.session.conversation import (
     WENT_AWAY,
     ConversationBase,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ("LocalCreation", "Resumption")
 
+
+# Beside them runtimes refuse a token provider, or need none.
+_TOKENS = frozenset({"gitHubToken", "provider", "providers"})
 
 # How long opening waits for the questions that were left open; finding them goes on in the background.
 _QUESTIONS_HEAD_START_SECONDS = 1.0
@@ -55,6 +59,8 @@ class LocalCreation(ConversationBase):
             raise InvalidOption("storage", problem)
         self._session = SessionCore(session_id, link, options)
         self._params = {"sessionId": session_id, **session_params(options)}
+        if link.options.token_provider is not None and not _TOKENS & self._params.keys():
+            self._params["gitHubTokenProviderRegistrationId"] = REGISTRATION
         check_runtime(self.method, link.runtime_version, self._params)
         register_new(link, self._session)
         link.connection.secrets.learn_from(self._params)
