@@ -99,6 +99,7 @@ async def work(folder: Path, program: Path, provider: Mapping[str, str]) -> None
         print("running", flush=True)  # noqa: T201 - the other process waits for it
         using = session_options(Provider(**provider), step_tool([], 0.2))
         async with client.create_session(session_id=SESSION, **using) as session:
+            print("created", flush=True)  # noqa: T201 - likewise
             for number in range(1000):
                 await session.run(f"prompt-{number}", timeout=PATIENCE_S)
 
@@ -117,8 +118,11 @@ def open_calls(events: list[dict[str, Any]]) -> list[str]:
     return [one for one in handed if one not in done]
 
 
-async def kill_once(program: Path, folder: Path, model: ModelServer, life: float) -> str:
-    """Kill a program ``life`` seconds after its start, take its session over, and say in which phase it was."""
+async def kill_once(program: Path, folder: Path, model: ModelServer, life: float, *, is_new: bool = False) -> str:
+    """Kill a program ``life`` seconds after it has made its session, take the session over, and say what was stored.
+
+    With ``is_new`` the time counts from the moment in which the session begins to be made.
+    """
     provider = {"base_url": model.url, "api_key": "key", "model_id": model.model}
     arguments = [str(folder), str(program), json.dumps(provider)]
     worker = await asyncio.create_subprocess_exec(
@@ -128,6 +132,7 @@ async def kill_once(program: Path, folder: Path, model: ModelServer, life: float
         assert worker.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
             assert await worker.stdout.readline() == b"running\n"
+            assert is_new or await worker.stdout.readline() == b"created\n"
         await asyncio.sleep(life)
     finally:
         worker.send_signal(signal.SIGKILL)
@@ -187,10 +192,11 @@ async def kill_often(program: Path, kills: int, seed: int) -> Counter[str]:
     chance = random.Random(seed)
     async with model_server(script=agent) as model:
         for number in range(kills):
-            life = chance.random() * LIFE_S
+            is_new = not number % 5
+            life = chance.random() * (0.5 if is_new else LIFE_S)
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 try:
-                    phases[await kill_once(program, Path(folder), model, life)] += 1
+                    phases[await kill_once(program, Path(folder), model, life, is_new=is_new)] += 1
                 except BaseException as error:
                     error.add_note(f"kill {number} of seed {seed}, {life:.3f} s after the start")
                     raise
