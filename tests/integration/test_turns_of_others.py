@@ -337,6 +337,88 @@ async def test_a_prompt_of_another_client_that_is_sent_now_steers_the_turn(names
         assert (await within(turn)).text == "for both"
 
 
+@both_families
+async def test_work_that_was_under_way_when_a_session_was_resumed_is_no_part_of_a_turn(names_prompts: bool):
+    """E5: its prompt was shown before, so that nothing tells yet whether this runtime shows prompts."""
+    async with open_client() as (client, peer):
+        peer.on["session.resume"] = lambda params: {"sessionId": "s"}
+        agent = Agent(peer, names_prompts=names_prompts)
+        session = await within(client.resume_session("s"))
+        turn = await within(session.send("mine"))
+        agent.say("assistant.turn_start", {"turnId": "1"})
+        agent.reply("for them")
+        agent.say("assistant.turn_end", {"turnId": "1"})
+        agent.idle()
+        await peer.settled()
+        assert not turn.is_done
+        works(agent, "mine", 1, "for me")
+        agent.idle()
+        assert ((await within(turn)).text, await within(read(turn))) == ("for me", "for me")
+
+
+async def test_a_resumed_turn_of_a_runtime_that_shows_no_prompts_ends_when_nothing_more_comes():
+    """E4."""
+    async with open_client() as (client, peer):
+        peer.on["session.resume"] = lambda params: {"sessionId": "s"}
+        agent = Agent(peer)
+        session = await within(client.resume_session("s"))
+        turn = await within(session.send("mine"))
+        agent.say("assistant.turn_start", {"turnId": "0"})
+        agent.reply("for me")
+        agent.say("assistant.turn_end", {"turnId": "0"})
+        agent.idle()
+        assert (await within(turn)).text == "for me"
+
+
+@pytest.mark.parametrize("opens", ["created", "resumed"])
+async def test_a_turn_whose_prompt_is_shown_after_an_early_idle_may_take_its_time(
+    opens: str, monkeypatch: pytest.MonkeyPatch
+):
+    """E4: the idle before it was another client's; silence ends nothing once the prompt is shown."""
+    async with open_client() as (client, peer):
+        peer.on["session.resume"] = lambda params: {"sessionId": "s"}
+        agent = Agent(peer)
+        opening = client.create_session(session_id="s") if opens == "created" else client.resume_session("s")
+        session = await within(opening)
+        peer.on["session.send"] = lambda params: ...
+        sending = asyncio.ensure_future(session.send("mine"))
+        request = await peer.request("session.send")
+        agent.say("assistant.turn_start", {"turnId": "1"})
+        agent.reply("for them")
+        agent.idle()
+        peer.answer(request, {"messageId": "m1"})
+        turn = await within(sending)
+        agent.prompt("mine", 1)
+        agent.say("assistant.turn_start", {"turnId": "0"})
+        await peer.settled()
+        # An hour of silence.
+        loop = asyncio.get_running_loop()
+        now = loop.time
+        monkeypatch.setattr(loop, "time", lambda: now() + 3600)
+        await rounds()
+        assert not turn.is_done
+        agent.reply("for me")
+        agent.idle()
+        assert (await within(turn)).text == "for me"
+
+
+@both_families
+async def test_a_turn_that_another_clients_abort_hit_before_it_was_shown_is_aborted(names_prompts: bool):
+    """E4: 1.0.102 tells of the abort first, then shows the prompt, and says nothing more of it."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer, names_prompts=names_prompts)
+        turn = await within(session.send("mine"))
+        agent.say("abort", {"reason": "user_initiated"})
+        agent.prompt("mine", 1)
+        agent.say("assistant.turn_start", {"turnId": "0"})
+        agent.say("assistant.turn_end", {"turnId": "0"})
+        works(agent, "theirs", 9, "for them")
+        agent.idle()
+        result = await within(turn)
+        assert (result.status, result.text) == ("aborted", "")
+        assert "another client" in result.abort_reason
+
+
 # Errors and time limits.
 
 

@@ -191,6 +191,7 @@ class SessionCore:
             self._tracker = TurnTracker(
                 self.id,
                 is_cloud=self.cloud is not None,
+                is_resumed=self.is_resumed,
                 left_over=LeftOver(self),
                 send_again=self.outbox.send_again,
                 # The agent of a cloud session goes on with its prompts after the session's end here.

@@ -32,22 +32,35 @@ class QuietEnd:
         is_cloud: Whether the events come from another machine.
     """
 
-    __slots__ = ("_default", "_end", "_last_activity", "_loop", "_seconds", "_timer", "_turn")
+    __slots__ = ("_default", "_end", "_is_unshown", "_last_activity", "_loop", "_seconds", "_timer", "_turn")
 
     def __init__(self, last_activity: Callable[[], float], end: Callable[[TurnState], None], *, is_cloud: bool) -> None:
         self._last_activity = last_activity
         self._end = end
         self._loop = asyncio.get_running_loop()
         self._turn: TurnState | None = None
+        self._is_unshown = False
         self._default = _SECONDS_IN_CLOUD if is_cloud else _SECONDS
         self._seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, turn: TurnState, seconds: float | None = None) -> None:
-        """End a turn once there has been no event for so long from now on; one turn is watched at a time."""
+    def watch(self, turn: TurnState, seconds: float | None = None, *, unless_shown: bool = False) -> None:
+        """End a turn once there has been no event for so long from now on; one turn is watched at a time.
+
+        Args:
+            turn: The turn.
+            seconds: So long.
+            unless_shown: Whether a prompt that is shown meanwhile tells that the turn goes on.
+        """
         self.stop()
+        self._is_unshown = unless_shown
         self._turn, self._seconds = turn, self._default if seconds is None else seconds
         self._timer = self._loop.call_later(self._seconds, self._look)
+
+    def prompt_shown(self) -> None:
+        """Note that the runtime shows a prompt."""
+        if self._is_unshown:
+            self.stop()
 
     def forget(self, turn: TurnState) -> None:
         """Do not end this turn: it has ended."""
@@ -59,6 +72,7 @@ class QuietEnd:
         if self._timer is not None:
             self._timer.cancel()
         self._turn = self._timer = None
+        self._is_unshown = False
 
     def _look(self) -> None:
         turn = self._turn

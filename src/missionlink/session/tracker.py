@@ -61,6 +61,7 @@ class TurnTracker:
     Args:
         session_id: The session.
         is_cloud: Whether the agent works on another machine.
+        is_resumed: Whether the agent may be at work on prompts that were shown before.
         left_over: Called when the session is idle though a prompt was accepted and has not come back.
         send_again: Called with turns whose prompts the runtime dropped since another turn was cancelled, in order;
             they stay under way. ``None`` ends them.
@@ -72,6 +73,7 @@ class TurnTracker:
         session_id: str,
         *,
         is_cloud: bool,
+        is_resumed: bool = False,
         left_over: Callable[[], None] = lambda: None,
         send_again: Callable[[Sequence[TurnState]], None] | None = None,
         left_unanswered: Callable[[], None] = lambda: None,
@@ -81,6 +83,7 @@ class TurnTracker:
         self._send_again = send_again
         self._session_id = session_id
         self._is_cloud = is_cloud
+        self._is_resumed = is_resumed
         self.steering: Steering = Steering()
         """Prompts that are no turns."""
         self.aborts: Aborts = Aborts(is_cloud=is_cloud)
@@ -123,7 +126,7 @@ class TurnTracker:
         turn.is_accepted = True
         self._release()
         if self._ends_too_early is turn and not self.work.shows_prompts:
-            self._quiet.watch(turn)
+            self._quiet.watch(turn, unless_shown=True)
 
     def refused(self, turn: TurnState) -> None:
         """Forget a turn whose prompt was not accepted."""
@@ -194,7 +197,9 @@ class TurnTracker:
     def _react(self, event: Event, owners: Sequence[TurnState]) -> None:
         """Do what an event of the main agent means for turns."""
         kind = event.type
-        if kind in _ACTIVITY:
+        if kind == "user.message":
+            self._quiet.prompt_shown()
+        elif kind in _ACTIVITY:
             for turn in owners:
                 turn.was_active = True
                 self.aborts.overtaken()
@@ -231,6 +236,7 @@ class TurnTracker:
         # A later turn may have begun since, where the abort of the one before is told late.
         begun = [turn for turn in owners if turn.was_active or (turn.copies_seen and not self._is_cloud)]
         ended = [turn for turn in owners if turn in covered] or covered[:1] or begun
+        self.under_way.has_stray_abort |= not ended
         for turn in ended:
             turn.was_aborted = True
             turn.abort_reason = turn.abort_reason if turn in covered else STOPPED
@@ -280,12 +286,16 @@ class TurnTracker:
         elif not ended and not self.work.shows_prompts and self._turns and self._turns[0].was_active:
             # A runtime that does not show prompts: the idle is the turn's if it was at work.
             turn = self._turns[0]
-            if turn.is_accepted:
-                self._end_unseen(turn)
-            else:
+            if not turn.is_accepted:
                 self._ends_too_early = turn
+            elif self._is_resumed:
+                # Or it is the end of work on a prompt that was shown before the session was resumed.
+                self._quiet.watch(turn, unless_shown=True)
+            else:
+                self._end_unseen(turn)
         for turn in ended:
             self.under_way.finish(turn)
+        self.under_way.has_stray_abort = False
         if not aborted:
             self.aborts.idle(self._turns)
         if self.under_way.waiting and not self._is_cloud:

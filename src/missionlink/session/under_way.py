@@ -30,11 +30,13 @@ class UnderWay:
         is_cloud: Whether the agent works on another machine.
     """
 
-    __slots__ = ("_aborts", "_is_cloud", "quiet", "resending", "turns", "work")
+    __slots__ = ("_aborts", "_is_cloud", "has_stray_abort", "quiet", "resending", "turns", "work")
 
     def __init__(self, aborts: Aborts, *, is_cloud: bool) -> None:
         self._aborts = aborts
         self._is_cloud = is_cloud
+        self.has_stray_abort: bool = False
+        """Whether an abort was told that no turn was known to be concerned by, since the agent was idle."""
         self.turns: list[TurnState] = []
         """In the order in which their prompts were sent."""
         self.resending: list[TurnState] = []
@@ -111,7 +113,12 @@ class UnderWay:
 
     def finish(self, turn: TurnState) -> None:
         """End a turn; one that was being aborted and has brought no message is aborted, whatever ended it."""
-        turn.was_aborted |= self._aborts.cover(turn) and not turn.has_text and not turn.has_failed
+        if not turn.has_text and not turn.has_failed:
+            if self._aborts.cover(turn):
+                turn.was_aborted = True
+            elif self.has_stray_abort and turn.was_active and not turn.has_answered and not turn.was_aborted:
+                # Another client's, told before the prompt was shown.
+                turn.was_aborted, turn.abort_reason = True, STOPPED
         self.remove(turn)
         turn.finish()
 
