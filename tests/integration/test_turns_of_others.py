@@ -356,6 +356,36 @@ async def test_work_that_was_under_way_when_a_session_was_resumed_is_no_part_of_
         assert ((await within(turn)).text, await within(read(turn))) == ("for me", "for me")
 
 
+@pytest.mark.parametrize("where", ["local", "cloud"])
+async def test_another_clients_work_that_was_under_way_before_the_first_prompt_is_no_part_of_a_turn(where: str):
+    """E5: also in a session that this client has created."""
+    async with open_client() as (client, peer):
+        remote = Remote(peer)
+        agent = remote.agent
+        session = await within(client.create_session(session_id="s") if where == "local" else _created(client))
+        agent.prompt("theirs", 9)
+        agent.say("assistant.turn_start", {"turnId": "0", "interactionId": "i9"})
+        await peer.settled()
+        sending = asyncio.ensure_future(session.send("mine"))
+        if where == "local":
+            await asyncio.wait({sending})
+        await peer.settled()
+        # In the cloud the prompt waits: nothing there says which answer is whose.
+        assert sending.done() == (where == "local")
+        agent.reply("for them")
+        agent.say("assistant.turn_end", {"turnId": "0"})
+        agent.idle()
+        turn = await within(sending)
+        agent.prompt("mine", 1)
+        remote.works("for me", "i1")
+        agent.idle()
+        assert ((await within(turn)).text, await within(read(turn))) == ("for me", "for me")
+
+
+async def _created(client: Any) -> Session:
+    return await within(client.create_cloud_session("octo/hello"))
+
+
 async def test_a_resumed_turn_of_a_runtime_that_shows_no_prompts_ends_when_nothing_more_comes():
     """E4."""
     async with open_client() as (client, peer):

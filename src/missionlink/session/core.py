@@ -192,6 +192,7 @@ class SessionCore:
                 self.id,
                 is_cloud=self.cloud is not None,
                 is_resumed=self.is_resumed,
+                at_work=self.facts.at_work,
                 left_over=LeftOver(self),
                 send_again=self.outbox.send_again,
                 # The agent of a cloud session goes on with its prompts after the session's end here.

@@ -44,7 +44,7 @@ class Facts:
     """Changeable facts of one session."""
 
     __slots__ = (
-        "_has_ended", "_ready", "_url_known", "capabilities", "has_company", "has_shut_down", "is_ready",
+        "_has_ended", "_ready", "_url_known", "at_work", "capabilities", "has_company", "has_shut_down", "is_ready",
         "is_remote", "remote_url", "workspace_path",
     )  # fmt: skip
 
@@ -56,6 +56,8 @@ class Facts:
         self.is_remote: bool = not is_ready
         self.has_company: bool | None = None
         """Whether another client had the session open when it was resumed; ``None`` if that is not known."""
+        self.at_work: Event | None = None
+        """The beginning of the round that the agent works on; ``None`` while it is idle."""
         self.has_shut_down: bool = False
         """Whether Mission Control has ended the session; its history can still be read."""
         # Made when somebody waits: most sessions never need them.
@@ -77,6 +79,7 @@ class Facts:
             return
         if kind in _AT_WORK:
             self.set_ready()
+            self.at_work = event if kind == "assistant.turn_start" else None
         elif kind == "session.info":
             info = _decode(event, _Info)
             if info is not None and info.info_type == "remote" and info.url:

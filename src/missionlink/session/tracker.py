@@ -62,6 +62,7 @@ class TurnTracker:
         session_id: The session.
         is_cloud: Whether the agent works on another machine.
         is_resumed: Whether the agent may be at work on prompts that were shown before.
+        at_work: The beginning of a round of such work, if that is known.
         left_over: Called when the session is idle though a prompt was accepted and has not come back.
         send_again: Called with turns whose prompts the runtime dropped since another turn was cancelled, in order;
             they stay under way. ``None`` ends them.
@@ -74,6 +75,7 @@ class TurnTracker:
         *,
         is_cloud: bool,
         is_resumed: bool = False,
+        at_work: Event | None = None,
         left_over: Callable[[], None] = lambda: None,
         send_again: Callable[[Sequence[TurnState]], None] | None = None,
         left_unanswered: Callable[[], None] = lambda: None,
@@ -95,6 +97,9 @@ class TurnTracker:
         self.work: LocalWork | CloudWork = kind(turns, self.steering, self.under_way.finish)
         """What the agent works on."""
         self.under_way.work = self.work
+        if at_work is not None:
+            self.work.look_on(at_work)
+            self.work.is_elsewhere = True
         self._quiet = self.under_way.quiet = QuietEnd(self.last_activity, self._end_unseen, is_cloud=is_cloud)
         self.assistant_idle: AssistantIdle = AssistantIdle(self._end_talk, is_cloud=is_cloud)
         """Whether the agent has stopped talking."""

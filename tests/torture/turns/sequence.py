@@ -91,6 +91,11 @@ class Sequence:
         self.has_lost = False
         """Whether prompts may have been dropped or left behind: by an abort, a cancelled turn, a resume, a kill."""
         self.seen: list[str] = []
+        """Ids of what was followed since the session was opened, one behind the other."""
+        self.followed: list[str] = []
+        """Those of what was followed before that."""
+        self.arrived: dict[str, int] = {}
+        """The place of each event in the order of arrival."""
         self.types: dict[str, str] = {}
         self.last_event: Any = None
         self.was_killed = False
@@ -197,6 +202,7 @@ class Sequence:
                             self.note(f"  {question.question!r} has no use for an answer: {error!r}")
 
     def on_event(self, event: Any) -> None:
+        self.arrived.setdefault(event.id, len(self.arrived))
         if event.type in ("user.message", "session.idle", "abort", "assistant.message", "session.error"):
             self.note(f"    {event.type} {event.data_json[:300]!r}")
         elif event.type in ("assistant.turn_start", "assistant.turn_end", "user_input.requested"):
@@ -212,8 +218,11 @@ class Sequence:
         # Ids of a cloud session's events change when it is resumed, so it is followed from its beginning again.
         after = self.last_event
         if self.is_cloud:
-            self.seen.clear()
+            self.followed.clear()
             after = None
+        else:
+            self.followed += self.seen
+        self.seen = []
 
         async def follow(session: Any, after: Any) -> None:
             with contextlib.suppress(errors.SessionClosed, errors.ConnectionFailed):
@@ -230,6 +239,7 @@ class Sequence:
                 # A runtime that was killed, or left at work, may not have stored the last event that it sent.
                 if not self.has_lost:
                     raise
+                self.followed.clear()
                 self.seen.clear()
                 await follow(session, None)
 
@@ -256,6 +266,7 @@ class Sequence:
                 raise
             # A runtime keeps nothing of a session before its first turn.
             self.seen.clear()
+            self.followed.clear()
             self.last_event = None
             await self.open()
             return
@@ -331,22 +342,25 @@ class Sequence:
         wanted = [event.id for event in events if event.id and not event.ephemeral and event.type not in LIVE_ONLY]
         if wanted:
             await self.bounded("following to the end", self._seen(wanted[-1]))
+        place = {one: number for number, one in reversed([*enumerate(wanted)])}
+        types = self.types
+        missing = [one for one in wanted if one not in {*self.seen, *self.followed}]
         # A runtime that was killed may not have stored the last events that it sent.
-        is_complete = set(wanted) <= set(self.seen)
-        is_same = self.seen == list(dict.fromkeys(wanted))
-        if not is_complete or not (is_same or self.was_killed):
-            missing = [one for one in wanted if one not in set(self.seen)]
-            more = [one for one in self.seen if one not in set(wanted)]
-            more_types = Counter(self.types[one] for one in more)
-            numbers = f"{len(self.seen)} seen of {len(wanted)}, {len(missing)} missing"
-            pairs = zip(self.seen, dict.fromkeys(wanted), strict=False)
-            first = next(((self.types[one], self.types.get(two)) for one, two in pairs if one != two), None)
-            twice = [self.types[one] for one, count in Counter(self.seen).items() if count > 1]
-            return f"follow and history differ: {numbers}, more: {dict(more_types)}, first: {first}, twice: {twice}"
-        return None
+        more = [] if self.was_killed else [one for one in (*self.followed, *self.seen) if one not in place]
+        twice = [one for one, count in Counter(self.seen).items() if count > 1]
+        # Runtimes store some events in another order than they tell them: past ones come in that, others as they came.
+        swapped = [
+            (types[one], types[two])
+            for one, two in itertools.pairwise(one for one in self.seen if one in place)
+            if place[one] > place[two] and self.arrived.get(one, -1) > self.arrived.get(two, -1)
+        ]
+        if not (missing or more or twice or swapped):
+            return None
+        kinds = {"more": Counter(types[one] for one in more), "twice": Counter(types[one] for one in twice)}
+        return f"follow and history differ: {len(missing)} are missing, {kinds}, swapped are {swapped}"
 
     async def _seen(self, last: str) -> None:
-        while last not in self.seen:
+        while last not in self.seen and last not in self.followed:
             assert self.following is not None
             if self.following.done():
                 self.following.result()
