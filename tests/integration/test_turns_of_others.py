@@ -188,6 +188,43 @@ async def test_cancelling_a_turn_that_waits_behind_another_client_stops_nobody_e
         assert peer.requests("session.abort") == []
 
 
+# What a runtime sends again.
+
+
+async def test_a_burst_that_is_told_again_in_parts_is_one_text():
+    """E2, E4: runtimes from 1.0.81 on fall behind in long bursts, and send again what they have sent."""
+    count, told_again = 60_000, 31_314
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        heard: list[str] = []
+        session.on("assistant.message_delta", lambda one: heard.append(one.id))
+        turn = await within(session.send("write a lot"))
+        reading = asyncio.ensure_future(read(turn))
+        agent.prompt("write a lot", 1)
+        agent.say("assistant.turn_start", {"turnId": "0"})
+
+        def piece(number: int) -> dict[str, Any]:
+            at = f"2026-11-28T21:{number // 60_000:02}:{number // 1000 % 60:02}.{number % 1000:03}Z"
+            data = {"messageId": "a", "deltaContent": f"w{number} "}
+            return event("s", "assistant.message_delta", data, id=f"d{number}", timestamp=at, ephemeral=True)
+
+        behind = count - told_again
+        for first in range(0, count, 2000):
+            new = [piece(number) for number in range(first, first + 2000)]
+            # From then on each piece is followed by one of long ago.
+            old = [piece(number - behind) for number in range(max(first, behind), first + 2000)]
+            peer.send(*new[: len(new) - len(old)])
+            peer.send(*itertools.chain.from_iterable(zip(new[len(new) - len(old) :], old, strict=True)))
+            await peer.settled()
+        text = "".join(f"w{number} " for number in range(count))
+        agent.say("assistant.message", {"messageId": "a", "content": text})
+        agent.say("assistant.turn_end", {"turnId": "0"})
+        agent.idle()
+        result = await within(turn)
+        assert await within(reading) == result.text == text
+        assert heard == [f"d{number}" for number in range(count)]
+
+
 # What a runtime drops.
 
 
