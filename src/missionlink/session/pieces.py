@@ -45,7 +45,7 @@ class TextPieces:
 
     def __init__(self) -> None:
         self._message_id: str | None = None
-        self._said = ""
+        self._said: list[str] = []
         """What has been handed out of the message that is not complete yet."""
         self._expected: str | None = None
         """What a second answer is compared with; ``None`` while there is none."""
@@ -83,7 +83,7 @@ class TextPieces:
 
     def _begin_again(self) -> None:
         if self._expected is None:
-            self._expected = self._said or None
+            self._expected = "".join(self._said) or None
         self._held = ""
         self._size_before = None
 
@@ -97,7 +97,7 @@ class TextPieces:
         if self._is_behind_gap(text):
             return ""
         if self._expected is None:
-            self._said += text
+            self._said.append(text)
             return text
         self._held += text
         if self._expected.startswith(self._held):
@@ -115,16 +115,16 @@ class TextPieces:
     def _differs(self) -> str:
         """Return what the second answer says beyond the first, or all of it where it says something else."""
         expected, held = self._expected or "", self._held
-        self._expected, self._held, self._said = None, "", held
+        self._expected, self._held, self._said = None, "", [held]
         return held[len(expected) :] if held.startswith(expected) else f"\n{held}"
 
     def _whole(self, message: _Piece) -> str:
         """Return what was not streamed of a message that is complete."""
         content = message.content or ""
         # A second answer may have ended before it said more than the first.
-        said = self._said if self._expected is None else self._expected
+        said = "".join(self._said) if self._expected is None else self._expected
         self._complete.append(message.message_id)
-        self._message_id, self._said, self._expected, self._held = None, "", None, ""
+        self._message_id, self._said, self._expected, self._held = None, [], None, ""
         self._has_gap, self._size, self._size_before = False, None, None
         if not content or content == said:
             return ""

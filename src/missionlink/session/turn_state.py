@@ -262,13 +262,17 @@ class TurnState:
 
     def _join_pieces(self) -> None:
         pieces, self._pieces = self._pieces, []
+        parts, length = [self._partial], len(self._partial)
         for event in pieces:
             piece = decode_or_default(event, _Piece)
             if piece.message_id != self._piece_of:
                 # Another message, or the answer of another call of the model, which begins again.
-                self._piece_of, self._partial = piece.message_id, ""
-            if len(self._partial) < _MOST_CHARACTERS_KEPT:
-                self._partial += piece.delta_content or ""
+                self._piece_of, parts, length = piece.message_id, [], 0
+            if length < _MOST_CHARACTERS_KEPT and piece.delta_content:
+                parts.append(piece.delta_content)
+                length += len(piece.delta_content)
+        # At once: adding to a long text copies all of it each time.
+        self._partial = "".join(parts)
 
     @property
     def partial_text(self) -> str:

@@ -31,9 +31,10 @@ class RandomSequence(Sequence):
     def table(self) -> dict[Callable[[], Awaitable[None]], int]:
         table: dict[Callable[[], Awaitable[None]], int] = {
             self.send: 10, self.run_prompt: 4, self.leave_stream: 2, self.cancel: 3, self.abort: 2, self.history: 2,
-            self.together: 2, self.wait_one: 4, self.leave: 1, self.second_client: 2, self.second_leaves: 1,
-            self.second_aborts: 1,
+            self.together: 2, self.wait_one: 4, self.leave: 1,
         }  # fmt: skip
+        if self.stage.has_others:
+            table |= {self.second_client: 2, self.second_leaves: 1, self.second_aborts: 1}
         if not self.side.is_blocking:
             table |= {
                 self.cancelled_call: 2, self.cancelled_send: 2, self.cancelled_run: 1, self.cancelled_abort: 1,

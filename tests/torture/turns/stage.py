@@ -104,6 +104,8 @@ class Stage:
     session: dict[str, Any]
     """Options of a session, without its handlers."""
     wires: dict[int, list[Wire]]
+    has_others: bool
+    """Whether a second client may send prompts: what agents do not publish cannot be told from one's own."""
 
     def own_options(self, home: Path) -> dict[str, Any]:
         return {**self.own, "base_directory": home / "copilot", "working_directory": home}
@@ -144,4 +146,4 @@ async def stage(where: str, runtime: str, home: Path, *, shows_prompts: bool = T
             elsewhere = AsyncClient(**own, base_directory=home / "other", working_directory=home)
             await stack.enter_async_context(elsewhere)
             other["url"] = elsewhere.url
-        yield Stage(where, own, shared, other, session, stack.enter_context(tapped()))
+        yield Stage(where, own, shared, other, session, stack.enter_context(tapped()), shows_prompts)
