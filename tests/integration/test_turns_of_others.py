@@ -10,7 +10,7 @@ import pytest
 
 from missionlink.errors import ConnectionLost, RequestRefused, SessionBusy, SessionClosed, TurnFailed, TurnTimeout
 
-from .raw_peer import Peer, event, open_client, open_session, rounds, within
+from .raw_peer import PATIENCE_S, Peer, event, open_client, open_session, rounds, within
 from .test_steering import Waiting
 from .test_turns import Agent, both_families
 
@@ -394,21 +394,29 @@ async def test_work_that_was_under_way_when_a_session_was_resumed_is_no_part_of_
 
 
 @pytest.mark.parametrize("where", ["local", "cloud"])
-async def test_another_clients_work_that_was_under_way_before_the_first_prompt_is_no_part_of_a_turn(where: str):
+@pytest.mark.parametrize("has_begun", [True, False], ids=["a round has begun", "only the prompt is shown"])
+async def test_another_clients_work_that_was_under_way_before_the_first_prompt_is_no_part_of_a_turn(
+    where: str, has_begun: bool
+):
     """E5: also in a session that this client has created."""
     async with open_client() as (client, peer):
         remote = Remote(peer)
         agent = remote.agent
         session = await within(client.create_session(session_id="s") if where == "local" else _created(client))
         agent.prompt("theirs", 9)
-        agent.say("assistant.turn_start", {"turnId": "0", "interactionId": "i9"})
+        begins = {"turnId": "0", "interactionId": "i9"}
+        if has_begun:
+            agent.say("assistant.turn_start", begins)
         await peer.settled()
         sending = asyncio.ensure_future(session.send("mine"))
-        if where == "local":
-            await asyncio.wait({sending})
+        is_sent = where == "local" or not has_begun
+        if is_sent:
+            await asyncio.wait({sending}, timeout=PATIENCE_S)
         await peer.settled()
-        # In the cloud the prompt waits: nothing there says which answer is whose.
-        assert sending.done() == (where == "local")
+        # In the cloud the prompt waits where nothing says which answer is whose.
+        assert sending.done() == is_sent
+        if not has_begun:
+            agent.say("assistant.turn_start", begins)
         agent.reply("for them")
         agent.say("assistant.turn_end", {"turnId": "0"})
         agent.idle()
@@ -467,6 +475,38 @@ async def test_a_turn_whose_prompt_is_shown_after_an_early_idle_may_take_its_tim
         agent.reply("for me")
         agent.idle()
         assert (await within(turn)).text == "for me"
+
+
+async def test_a_turn_that_an_abort_of_a_steering_prompt_hit_is_aborted():
+    """E4: 1.0.60 stops the work under way, and then works on the prompt that was to be stopped."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer, names_prompts=False)
+        first = await within(session.send("one"))
+        agent.prompt("one", 1)
+        agent.say("assistant.turn_start", {"turnId": "0"})
+        await peer.settled()
+        second = await within(session.send("two", mode="immediate"))
+        peer.on["session.queue.pendingItems"] = lambda params: {"items": [], "steeringMessages": ["two"]}
+        await within(second.cancel())
+        agent.say("abort", {"reason": "user_initiated"})
+        works(agent, "two", 2, "second")
+        agent.idle()
+        assert ((await within(first)).status, (await within(first)).text) == ("aborted", "")
+
+
+async def test_a_round_of_another_interaction_is_another_prompts_though_the_end_of_the_one_before_is_missing():
+    """E5."""
+    async with open_client() as (client, peer):
+        remote = Remote(peer)
+        async with client.create_cloud_session("octo/hello") as session:
+            turns = [await within(session.send(prompt)) for prompt in ("one", "two")]
+            for number, prompt in enumerate(("one", "two"), 1):
+                remote.agent.prompt(prompt, number)
+            remote.agent.say("assistant.turn_start", {"turnId": "0", "interactionId": "i1"})
+            remote.agent.reply("first")
+            remote.works("second", "i2")
+            remote.agent.idle()
+            assert [(await within(turn)).text for turn in turns] == ["first", "second"]
 
 
 @both_families

@@ -18,7 +18,9 @@ __all__ = ("TELLING", "Facts", "OpenedResult", "frozen")
 
 # What only an agent does that takes prompts: its start may not have been forwarded.
 _AT_WORK = frozenset({"session.start", "session.idle", "assistant.turn_start"})
-TELLING: frozenset[str] = _AT_WORK | {"session.info", "session.resume", "session.shutdown", "capabilities.changed"}
+TELLING: frozenset[str] = _AT_WORK | {
+    "user.message", "session.info", "session.resume", "session.shutdown", "capabilities.changed",
+}  # fmt: skip
 """Types of the events that say something about the session."""
 
 
@@ -57,7 +59,7 @@ class Facts:
         self.has_company: bool | None = None
         """Whether another client had the session open when it was resumed; ``None`` if that is not known."""
         self.at_work: Event | None = None
-        """The beginning of the round that the agent works on; ``None`` while it is idle."""
+        """The latest prompt or beginning of a round since the agent was idle; ``None`` while it is idle."""
         self.has_shut_down: bool = False
         """Whether Mission Control has ended the session; its history can still be read."""
         # Made when somebody waits: most sessions never need them.
@@ -80,6 +82,8 @@ class Facts:
         if kind in _AT_WORK:
             self.set_ready()
             self.at_work = event if kind == "assistant.turn_start" else None
+        elif kind == "user.message":
+            self.at_work = event
         elif kind == "session.info":
             info = _decode(event, _Info)
             if info is not None and info.info_type == "remote" and info.url:

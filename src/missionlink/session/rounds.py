@@ -42,11 +42,12 @@ class Rounds:
         known, self._interaction = self._interaction, start.interaction_id or ""
         was_open, self.is_open = self.is_open, True
         self.are_told = True
-        if known is None:
+        if known is None or (known and self._interaction and known != self._interaction):
+            # Also where the end of the round before was not told.
             return "first"
         if was_open or (known and known == self._interaction):
             return "next"
-        return "first" if start.turn_id == "0" or (known and self._interaction) else "unknown"
+        return "first" if start.turn_id == "0" else "unknown"
 
     def ended(self) -> None:
         """Note that a round ends."""

@@ -62,7 +62,7 @@ class TurnTracker:
         session_id: The session.
         is_cloud: Whether the agent works on another machine.
         is_resumed: Whether the agent may be at work on prompts that were shown before.
-        at_work: The beginning of a round of such work, if that is known.
+        at_work: The prompt or the beginning of a round of such work, if one is known.
         left_over: Called when the session is idle though a prompt was accepted and has not come back.
         send_again: Called with turns whose prompts the runtime dropped since another turn was cancelled, in order;
             they stay under way. ``None`` ends them.
@@ -241,7 +241,7 @@ class TurnTracker:
         # A later turn may have begun since, where the abort of the one before is told late.
         begun = [turn for turn in owners if turn.was_active or (turn.copies_seen and not self._is_cloud)]
         ended = [turn for turn in owners if turn in covered] or covered[:1] or begun
-        self.under_way.has_stray_abort |= not ended
+        self.under_way.has_stray_abort |= not any(turn in ended for turn in owners)
         for turn in ended:
             turn.was_aborted = True
             turn.abort_reason = turn.abort_reason if turn in covered else STOPPED

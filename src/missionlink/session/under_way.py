@@ -36,7 +36,7 @@ class UnderWay:
         self._aborts = aborts
         self._is_cloud = is_cloud
         self.has_stray_abort: bool = False
-        """Whether an abort was told that no turn was known to be concerned by, since the agent was idle."""
+        """Whether an abort was told since the agent was idle that may have hit other work than was meant."""
         self.turns: list[TurnState] = []
         """In the order in which their prompts were sent."""
         self.resending: list[TurnState] = []
@@ -117,7 +117,7 @@ class UnderWay:
             if self._aborts.cover(turn):
                 turn.was_aborted = True
             elif self.has_stray_abort and turn.was_active and not turn.has_answered and not turn.was_aborted:
-                # Another client's, told before the prompt was shown.
+                # Another client's, told before the prompt was shown; or one of a prompt that only waited.
                 turn.was_aborted, turn.abort_reason = True, STOPPED
         self.remove(turn)
         turn.finish()
