@@ -494,6 +494,25 @@ async def test_a_turn_that_an_abort_of_a_steering_prompt_hit_is_aborted():
         assert ((await within(first)).status, (await within(first)).text) == ("aborted", "")
 
 
+@pytest.mark.parametrize("what", ["a prompt of this client that was dropped", "a prompt of another client"])
+async def test_a_prompt_that_an_agent_publishes_before_it_begins_is_the_one_that_it_works_on(what: str):
+    """E5: whatever was shown before."""
+    async with open_client() as (client, peer):
+        remote = Remote(peer)
+        async with client.create_cloud_session("octo/hello") as session:
+            if what == "a prompt of this client that was dropped":
+                await within(session.send("dropped"))
+                remote.agent.prompt("dropped", 1)
+            turn = await within(session.send("mine"))
+            remote.agent.prompt("mine", 2)
+            if what == "a prompt of another client":
+                remote.agent.prompt("theirs", 9)
+            remote.agent.prompt("mine", 2)
+            remote.works("for me", "i1")
+            remote.agent.idle()
+            assert (await within(turn)).text == "for me"
+
+
 async def test_a_round_of_another_interaction_is_another_prompts_though_the_end_of_the_one_before_is_missing():
     """E5."""
     async with open_client() as (client, peer):

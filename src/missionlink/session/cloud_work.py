@@ -41,8 +41,8 @@ class CloudWork:
     """
 
     __slots__ = (
-        "_expiry", "_finish", "_foreign_next", "_goes_on", "_hides", "_hooks", "_idle", "_owners", "_past", "_rounds",
-        "_shown", "_shown_since", "_turns", "is_elsewhere", "recalling", "shows_prompts",
+        "_expiry", "_finish", "_foreign_next", "_goes_on", "_hides", "_hooks", "_idle", "_owners", "_past",
+        "_published", "_rounds", "_shown", "_shown_since", "_turns", "is_elsewhere", "recalling", "shows_prompts",
     )  # fmt: skip
 
     def __init__(self, turns: Sequence[TurnState], steering: Steering, finish: Callable[[TurnState], None]) -> None:
@@ -55,6 +55,8 @@ class CloudWork:
         # In the order in which the prompts were shown, which is that of the agent's work.
         self._shown: list[TurnState] = []
         self._shown_since = False
+        # Shown once more, by the agent itself, just before it begins.
+        self._published: TurnState | None = None
         self._foreign_next = False
         self._goes_on = False
         # Whether nothing says whose prompts the agent works on, and how many more of them there are.
@@ -169,6 +171,7 @@ class CloudWork:
         content = self._hooks.original(prompt.content or "")
         active = self._owners[0] if self._owners else None
         turn = whose_in_cloud(content, self._turns, active, is_between_rounds=not self._rounds.is_open)
+        self._published = turn if turn is not None and turn.copies_seen and not self._rounds.is_open else None
         if turn is None:
             if prompt.is_of_the_runtime or self._hooks.makes_go_on(content):
                 self._goes_on = True
@@ -194,6 +197,7 @@ class CloudWork:
         kind = self._rounds.began(event)
         shown_since, self._shown_since = self._shown_since, False
         goes_on, self._goes_on = self._goes_on, False
+        published, self._published = self._published, None
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
@@ -201,7 +205,11 @@ class CloudWork:
             if goes_on and (self._owners or self.is_elsewhere):
                 return
             is_foreign, self._foreign_next = self._foreign_next, False
-            turn = None if is_foreign else self._next()
+            if published is not None and published in self._turns and not published.was_active:
+                # Prompts before it were dropped.
+                turn, is_foreign = published, False
+            else:
+                turn = None if is_foreign else self._next()
             self._turn_to(turn)
             self._hides = turn is None and not is_foreign
             self._wake()
@@ -232,6 +240,7 @@ class CloudWork:
         self._owners = []
         self._shown = [turn for turn in self._shown if turn in self._turns and turn not in ended]
         self.is_elsewhere = self._hides = self._foreign_next = self._goes_on = False
+        self._published = None
         self._rounds.idle()
         self._hooks.idle()
         if self._expiry is not None:
