@@ -205,6 +205,7 @@ class CloudWork:
             if goes_on and (self._owners or self.is_elsewhere):
                 return
             is_foreign, self._foreign_next = self._foreign_next, False
+            turn: TurnState | None
             if published is not None and published in self._turns and not published.was_active:
                 # Prompts before it were dropped.
                 turn, is_foreign = published, False
