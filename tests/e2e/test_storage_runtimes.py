@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,11 +38,13 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SessionF
         server.start()
         try:
             host, port = server.get_host_and_port()
+            # All servers of one process have the same buckets.
+            bucket = f"sessions-{uuid.uuid4()}"
             files = FsspecFS(
-                "s3://sessions-of-mine/here",
+                f"s3://{bucket}/here",
                 {"key": "k", "secret": "s", "client_kwargs": {"endpoint_url": f"http://{host}:{port}"}},
             )
-            files._files.mkdir("sessions-of-mine")
+            files._files.mkdir(bucket)
             yield files
         finally:
             server.stop()

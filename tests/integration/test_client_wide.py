@@ -371,6 +371,31 @@ async def test_a_request_that_is_cancelled_cancels_its_function() -> None:
         assert scene.parts == []
 
 
+async def test_a_content_is_closed_also_if_the_request_was_cancelled_before_its_first_piece() -> None:
+    """A generator that has not begun does nothing when it is closed: the stream of ``Forward`` is none."""
+    closed = asyncio.Event()
+
+    class Stream(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            await asyncio.Event().wait()
+            yield b""
+
+        async def aclose(self) -> None:
+            closed.set()
+
+    def endless(sent: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, stream=Stream())
+
+    async with serving(endless) as http, Scene(Forward(http)) as scene:
+        heads: list[Any] = []
+        scene.fake.on("llmInference.httpResponseStart", lambda call: heads.append(call) or LATER)
+        await scene.send("r", "x")
+        await until(lambda: heads)
+        await within(scene.fake.ask(CHUNK, {"requestId": "r", "data": "", "end": True, "cancel": True}))
+        await within(closed.wait())
+        heads[0].reply({"accepted": False})
+
+
 async def test_a_websocket_and_what_cannot_be_read_end_with_an_error() -> None:
     async def answer(request: HttpRequest) -> HttpResponse:
         raise AssertionError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from missionlink.storage import SessionFS
 
-BUCKET = "sessions-of-mine"
+# All servers of one process have the same buckets.
+BUCKET = f"sessions-{uuid.uuid4()}"
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,8 @@ class Forward:
             raise
         kept = {name.lower(): value for name, value in response.headers.items()}
         kept = {name: value for name, value in kept.items() if name not in _OF_A_CONNECTION}
-        return HttpResponse(response.status_code, kept, self._stream(client, response))
+        own = None if client is self._client else client
+        return HttpResponse(response.status_code, kept, _Stream(response, own))
 
     async def _sent(self, client: Any, request: HttpRequest, headers: dict[str, str]) -> Any:
         """Send a request, again while its server cannot be reached or is not ready."""
@@ -130,17 +131,33 @@ class Forward:
             kept = {name: value for name, value in kept.items() if name not in _KEYS}
         return kept | set_here
 
-    async def _stream(self, client: Any, response: Any) -> AsyncGenerator[bytes, None]:
-        try:
-            async for piece in response.aiter_bytes():
-                yield piece
-        finally:
-            await response.aclose()
-            await self._done(client)
-
     async def _done(self, client: Any) -> None:
         if client is not self._client:
             await client.aclose()
+
+
+class _Stream:
+    """The content of a server's response; no generator, since closing one that has not begun does nothing.
+
+    Args:
+        response: The response.
+        client: Closed with it; ``None`` if it is the program's.
+    """
+
+    def __init__(self, response: Any, client: Any) -> None:
+        self._response = response
+        self._client = client
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        async for piece in self._response.aiter_bytes():
+            yield piece
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection to the server, or give it back."""
+        await self._response.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
 
 def _new_client() -> Any:

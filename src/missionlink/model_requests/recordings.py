@@ -21,7 +21,7 @@ from missionlink.errors import InvalidOption
 from missionlink.model_requests.exchange import HttpResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from missionlink.model_requests.exchange import HttpRequest, ModelRequestHandler
 
@@ -60,29 +60,7 @@ class Record:
         else:
             given = await asyncio.to_thread(self._handler, request)
         response = await given if inspect.isawaitable(given) else given
-        return HttpResponse(response.status, response.headers, self._noted(request, response))
-
-    async def _noted(self, request: HttpRequest, response: HttpResponse) -> AsyncGenerator[bytes, None]:
-        pieces: list[bytes] = []
-        content = response.content
-        try:
-            if isinstance(content, bytes):
-                pieces.append(content)
-                yield content
-            elif isinstance(content, AsyncIterable):
-                async for piece in content:
-                    pieces.append(piece)
-                    yield piece
-            else:
-                for piece in content:
-                    pieces.append(piece)
-                    yield piece
-        finally:
-            # A runtime that has all that it wants does not wait for the end.
-            close = getattr(content, "aclose", None)
-            if close is not None:
-                await close()
-            await asyncio.to_thread(self._add, msgspec.json.encode(_exchange(request, response, pieces)) + b"\n")
+        return HttpResponse(response.status, response.headers, _Noted(request, response, self._add))
 
     def _add(self, line: bytes) -> None:
         fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -90,6 +68,42 @@ class Record:
             os.write(fd, line)
         finally:
             os.close(fd)
+
+
+class _Noted:
+    """The content of a response that is noted when it ends or is closed; no generator, as in ``Forward``."""
+
+    def __init__(self, request: HttpRequest, response: HttpResponse, add: Callable[[bytes], None]) -> None:
+        self._request = request
+        self._response = response
+        self._add = add
+        self._pieces: list[bytes] = []
+        self._is_noted = False
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        content = self._response.content
+        if isinstance(content, bytes):
+            self._pieces.append(content)
+            yield content
+        elif isinstance(content, AsyncIterable):
+            async for piece in content:
+                self._pieces.append(piece)
+                yield piece
+        else:
+            for piece in content:
+                self._pieces.append(piece)
+                yield piece
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Note what has come: a runtime that has all that it wants does not wait for the end."""
+        close = getattr(self._response.content, "aclose", None)
+        if close is not None:
+            await close()
+        if self._pieces and not self._is_noted:
+            self._is_noted = True
+            line = msgspec.json.encode(_exchange(self._request, self._response, self._pieces)) + b"\n"
+            await asyncio.to_thread(self._add, line)
 
 
 def _exchange(request: HttpRequest, response: HttpResponse, pieces: list[bytes]) -> _Exchange:

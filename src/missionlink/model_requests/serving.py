@@ -12,7 +12,7 @@ import base64
 import binascii
 import logging
 from collections.abc import AsyncIterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -171,16 +171,20 @@ class ModelRequests:
     async def _respond(self, request_id: str, response: HttpResponse) -> None:
         headers = {name: [value] for name, value in response.headers.items()}
         head = {"requestId": request_id, "status": response.status, "headers": headers}
-        async with aclosing(_pieces(response.content, self._ports)) as pieces:
+        try:
             if not await self._send("llmInference.httpResponseStart", head):
                 return
-            async for piece in pieces:
-                # Pieces may end in the middle of a letter.
-                data = base64.b64encode(piece).decode("ascii")
-                part = {"requestId": request_id, "data": data, "binary": True}
-                if piece and not await self._send("llmInference.httpResponseChunk", part):
-                    # The runtime has what it wants.
-                    return
+            async with aclosing(_pieces(response.content, self._ports)) as pieces:
+                async for piece in pieces:
+                    # Pieces may end in the middle of a letter.
+                    data = base64.b64encode(piece).decode("ascii")
+                    part = {"requestId": request_id, "data": data, "binary": True}
+                    if piece and not await self._send("llmInference.httpResponseChunk", part):
+                        # The runtime has what it wants.
+                        return
+        finally:
+            # Also where it was cancelled before the first piece was asked for.
+            await _close(response.content)
         await self._send("llmInference.httpResponseChunk", {"requestId": request_id, "data": "", "end": True})
 
     async def _break_off(self, taken: _Open, why: str) -> None:
@@ -220,13 +224,8 @@ async def _pieces(content: Pieces, ports: ModelPorts) -> AsyncGenerator[bytes, N
     if isinstance(content, bytes):
         yield content
     elif isinstance(content, AsyncIterable):
-        try:
-            async for piece in content:
-                yield _checked(piece)
-        finally:
-            close = getattr(content, "aclose", None)
-            if close is not None:
-                await close()
+        async for piece in content:
+            yield _checked(piece)
     else:
         pieces = iter(content)
         end = object()
@@ -234,13 +233,20 @@ async def _pieces(content: Pieces, ports: ModelPorts) -> AsyncGenerator[bytes, N
         def following() -> object:
             return next(pieces, end)
 
-        try:
-            while (piece := await ports.call(following)) is not end:
-                yield _checked(piece)
-        finally:
-            close = getattr(pieces, "close", None)
-            if close is not None:
-                close()
+        while (piece := await ports.call(following)) is not end:
+            yield _checked(piece)
+
+
+async def _close(content: Pieces) -> None:
+    """Close a content that was not asked to its end; what has no end that matters has nothing to close."""
+    close_soon = getattr(content, "aclose", None)
+    close = getattr(content, "close", None)
+    if close_soon is not None:
+        await close_soon()
+    elif close is not None:
+        # A generator that a thread is in the middle of cannot be closed; it ends there.
+        with suppress(ValueError):
+            close()
 
 
 def _checked(piece: object) -> bytes:
