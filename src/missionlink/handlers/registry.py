@@ -84,6 +84,10 @@ class Handlers:
         if self._desk.running.is_waited_for(asyncio.current_task()):
             raise waits_for_itself(call, self._desk.session_id)
 
+    def note_idle(self) -> None:
+        """Remember that the agent, being idle, does not wait for the current task, which begins a turn."""
+        self._desk.running.note_idle(asyncio.current_task())
+
     # Requests of the runtime.
 
     def serve(self, call: Call) -> Entry | bool:

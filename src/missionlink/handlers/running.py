@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _SWEEP_ABOVE = 1024
 class Running:
     """Tasks by the call, or by the request id, that they answer."""
 
-    __slots__ = ("_agents", "_sweep_above", "_tasks", "is_starting")
+    __slots__ = ("_agents", "_sweep_above", "_tasks", "_unasked", "is_starting")
 
     def __init__(self) -> None:
         # Made with the first task: most sessions are never asked anything at most times.
@@ -27,6 +28,8 @@ class Running:
         # The agent whose turn a question belongs to, by request id.
         self._agents: dict[str, str | None] | None = None
         self._sweep_above = _SWEEP_ABOVE
+        # Tasks that began a turn while the agent was idle: it does not wait for them.
+        self._unasked: weakref.WeakSet[asyncio.Task[Any]] | None = None
         self.is_starting: bool = False
         """Whether the first step of a task that answers a call runs, which is not remembered yet."""
 
@@ -64,12 +67,20 @@ class Running:
 
     def is_waited_for(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether the main agent waits for what a task, the current one, answers; sub-agents may work beside it."""
+        if task is not None and self._unasked is not None and task in self._unasked:
+            return False
         if self.is_starting:
             return True
         return any(
             one is task and (not isinstance(key, str) or (self._agents or {}).get(key, "") is None)
             for key, one in (self._tasks or {}).items()
         )
+
+    def note_idle(self, task: asyncio.Task[Any] | None) -> None:
+        """Remember that the agent was idle when a task, the current one, began a turn."""
+        if task is not None and (self.is_starting or self._tasks):
+            self._unasked = weakref.WeakSet() if self._unasked is None else self._unasked
+            self._unasked.add(task)
 
     def take_turn(self, agent_id: str | None) -> list[asyncio.Task[None]]:
         """Take out the tasks that answer what an agent's turn asked."""

@@ -202,6 +202,14 @@ class SessionCore:
             self.handlers.follow(self._tracker.senders)
         return self._tracker
 
+    @property
+    def is_agent_idle(self) -> bool:
+        """Whether the agent has nothing to do, as far as is known here."""
+        tracker = self._tracker
+        if tracker is None:
+            return self.facts.at_work is None
+        return not tracker.under_way.turns and not tracker.work.is_elsewhere
+
     async def wait_ready(self, timeout: float | None) -> None:
         """Wait until the remote worker takes prompts."""
         check_seconds("timeout", timeout)

@@ -110,6 +110,8 @@ class Prompts(Conduct):
         until = turn_end(end)
         check_seconds("timeout", timeout)
         params = {**send_params(core, prompt, members), **further_members(extra)}
+        if core.is_agent_idle:
+            core.handlers.note_idle()
         await wait_until_taken(core)
         # People, and the events of older runtimes, see this in place of the prompt.
         shown = str(params.get("displayPrompt") or params["prompt"])
@@ -201,7 +203,8 @@ class Prompts(Conduct):
             WouldDeadlock: The agent waits for the function that calls this; nothing was sent.
         """
         send = hidden(send)
-        self._core.handlers.check_unasked("session.run()")
+        if not self._core.is_agent_idle:
+            self._core.handlers.check_unasked("session.run()")
         limits = {"timeout": timeout, "idle_timeout": idle_timeout, "on_timeout": on_timeout}
         if output_type is not None:
             # Imported here: most turns ask for text.
