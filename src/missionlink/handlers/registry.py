@@ -26,7 +26,7 @@ from missionlink.protocol.reader import read
 if TYPE_CHECKING:
     from missionlink._wire.calls import Call
     from missionlink.handlers.hook_runner import HookRunner
-    from missionlink.handlers.ports import Function, Senders
+    from missionlink.handlers.ports import Answers, Function, Senders
     from missionlink.handlers.storage_calls import StorageCalls
     from missionlink.protocol.envelope import Event
 
@@ -280,15 +280,16 @@ class Handlers:
         self.events.book.close()
         for key, task in self._desk.running.take_all():
             if not isinstance(key, str):
-                self._close_call(key, text)
+                _close_call(self._desk.answers, key, text)
                 self._desk.tasks.own(task)
             if task is not asyncio.current_task():
                 task.cancel()
 
-    def _close_call(self, call: Call, text: str) -> None:
-        if call.undecided is not None:
-            self._desk.answers.answer(call, call.undecided)
-        self._desk.answers.refuse(call, INTERNAL_ERROR, text)
+
+def _close_call(answers: Answers, call: Call, text: str) -> None:
+    if call.undecided is not None:
+        answers.answer(call, call.undecided)
+    answers.refuse(call, INTERNAL_ERROR, text)
 
 
 def _reply(kind: Kind | None, question: object, result: object) -> object:
