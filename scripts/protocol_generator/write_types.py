@@ -64,7 +64,7 @@ class TypeModules:
             if place != module:
                 local.setdefault(f"{PACKAGE}.{place}", []).append(name)
         if re.search(r"\bSessionEvent\b", text):
-            local["missionlink.protocol.history"] = ["SessionEvent"]
+            local["missionlink.protocol.session_events"] = ["SessionEvent"]
         if from_model:
             local["missionlink.protocol.model"] = from_model
         return [*lines, "", *(line for place in sorted(local) for line in import_line(place, local[place]))]

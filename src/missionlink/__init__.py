@@ -8,43 +8,43 @@ from __future__ import annotations
 # Checkers know this name; importing it from typing would load a dozen modules.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from missionlink._client.lifecycle import LifecycleEvent as LifecycleEvent
+    from missionlink._client.lifecycle import SessionInfo as SessionInfo
     from missionlink.blocking.client import Client as Client
     from missionlink.client import AsyncClient as AsyncClient
     from missionlink.errors import MissionlinkError as MissionlinkError
     from missionlink.handlers.commands import Command as Command
     from missionlink.handlers.commands import CommandCall as CommandCall
-    from missionlink.handlers.decisions import Allow as Allow
-    from missionlink.handlers.decisions import Decision as Decision
-    from missionlink.handlers.decisions import Deny as Deny
-    from missionlink.handlers.deferral import PENDING as PENDING
-    from missionlink.handlers.hooks import Hooks as Hooks
+    from missionlink.handlers.hooks.registration import Hooks as Hooks
+    from missionlink.handlers.invoke import PENDING as PENDING
     from missionlink.handlers.invoke import nonblocking as nonblocking
     from missionlink.handlers.pending import PendingQuestion as PendingQuestion
-    from missionlink.handlers.permissions import HookPermission as HookPermission
-    from missionlink.handlers.permissions import McpPermission as McpPermission
-    from missionlink.handlers.permissions import MemoryPermission as MemoryPermission
-    from missionlink.handlers.permissions import PermissionRequest as PermissionRequest
-    from missionlink.handlers.permissions import ReadPermission as ReadPermission
-    from missionlink.handlers.permissions import ShellPermission as ShellPermission
-    from missionlink.handlers.permissions import ToolPermission as ToolPermission
-    from missionlink.handlers.permissions import UrlPermission as UrlPermission
-    from missionlink.handlers.permissions import WritePermission as WritePermission
-    from missionlink.handlers.policies import Permissions as Permissions
-    from missionlink.handlers.questions import Answer as Answer
-    from missionlink.handlers.questions import AutoModeSwitch as AutoModeSwitch
-    from missionlink.handlers.questions import Form as Form
-    from missionlink.handlers.questions import FormAnswer as FormAnswer
-    from missionlink.handlers.questions import Plan as Plan
-    from missionlink.handlers.questions import PlanAnswer as PlanAnswer
-    from missionlink.handlers.questions import Question as Question
-    from missionlink.handlers.tool_results import Binary as Binary
-    from missionlink.handlers.tool_results import ToolResult as ToolResult
-    from missionlink.handlers.tools import Tool as Tool
-    from missionlink.handlers.tools import ToolContext as ToolContext
-    from missionlink.handlers.tools import ToolError as ToolError
-    from missionlink.handlers.tools import tool as tool
-    from missionlink.lifecycle import LifecycleEvent as LifecycleEvent
-    from missionlink.lifecycle import SessionInfo as SessionInfo
+    from missionlink.handlers.permissions.decisions import Allow as Allow
+    from missionlink.handlers.permissions.decisions import Decision as Decision
+    from missionlink.handlers.permissions.decisions import Deny as Deny
+    from missionlink.handlers.permissions.policy import Permissions as Permissions
+    from missionlink.handlers.permissions.requests import HookPermission as HookPermission
+    from missionlink.handlers.permissions.requests import McpPermission as McpPermission
+    from missionlink.handlers.permissions.requests import MemoryPermission as MemoryPermission
+    from missionlink.handlers.permissions.requests import PermissionRequest as PermissionRequest
+    from missionlink.handlers.permissions.requests import ReadPermission as ReadPermission
+    from missionlink.handlers.permissions.requests import ShellPermission as ShellPermission
+    from missionlink.handlers.permissions.requests import ToolPermission as ToolPermission
+    from missionlink.handlers.permissions.requests import UrlPermission as UrlPermission
+    from missionlink.handlers.permissions.requests import WritePermission as WritePermission
+    from missionlink.handlers.tools.results import Binary as Binary
+    from missionlink.handlers.tools.results import ToolResult as ToolResult
+    from missionlink.handlers.tools.tool import Tool as Tool
+    from missionlink.handlers.tools.tool import ToolContext as ToolContext
+    from missionlink.handlers.tools.tool import ToolError as ToolError
+    from missionlink.handlers.tools.tool import tool as tool
+    from missionlink.handlers.user_requests import Answer as Answer
+    from missionlink.handlers.user_requests import AutoModeSwitch as AutoModeSwitch
+    from missionlink.handlers.user_requests import Form as Form
+    from missionlink.handlers.user_requests import FormAnswer as FormAnswer
+    from missionlink.handlers.user_requests import Plan as Plan
+    from missionlink.handlers.user_requests import PlanAnswer as PlanAnswer
+    from missionlink.handlers.user_requests import Question as Question
     from missionlink.options.attachments import Attachment as Attachment
     from missionlink.options.client import ClientOptions as ClientOptions
     from missionlink.options.client import HeldLimits as HeldLimits
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import UnknownEvent as UnknownEvent
     from missionlink.session.callback import Subscription as Subscription
     from missionlink.session.opening import Opening as Opening
-    from missionlink.session.queue import QueuedPrompt as QueuedPrompt
+    from missionlink.session.prompt_queue import QueuedPrompt as QueuedPrompt
     from missionlink.session.session import Session as Session
     from missionlink.session.stream import EventStream as EventStream
     from missionlink.session.turn import Turn as Turn
@@ -68,61 +68,61 @@ __version__ = "0.1.0"
 
 # Name to the module that has it; a test compares this with the imports above.
 _MODULES = {
-    "Allow": "handlers.decisions",
-    "Answer": "handlers.questions",
+    "Allow": "handlers.permissions.decisions",
+    "Answer": "handlers.user_requests",
     "AsyncClient": "client",
     "Attachment": "options.attachments",
-    "AutoModeSwitch": "handlers.questions",
-    "Binary": "handlers.tool_results",
+    "AutoModeSwitch": "handlers.user_requests",
+    "Binary": "handlers.tools.results",
     "Client": "blocking.client",
     "ClientOptions": "options.client",
     "CloudOptions": "options.cloud",
     "Command": "handlers.commands",
     "CommandCall": "handlers.commands",
-    "Decision": "handlers.decisions",
-    "Deny": "handlers.decisions",
+    "Decision": "handlers.permissions.decisions",
+    "Deny": "handlers.permissions.decisions",
     "Event": "protocol.envelope",
     "EventStream": "session.stream",
     "EventsLost": "protocol.envelope",
-    "Form": "handlers.questions",
-    "FormAnswer": "handlers.questions",
+    "Form": "handlers.user_requests",
+    "FormAnswer": "handlers.user_requests",
     "HeldLimits": "options.client",
-    "HookPermission": "handlers.permissions",
-    "Hooks": "handlers.hooks",
-    "LifecycleEvent": "lifecycle",
-    "McpPermission": "handlers.permissions",
-    "MemoryPermission": "handlers.permissions",
+    "HookPermission": "handlers.permissions.requests",
+    "Hooks": "handlers.hooks.registration",
+    "LifecycleEvent": "_client.lifecycle",
+    "McpPermission": "handlers.permissions.requests",
+    "MemoryPermission": "handlers.permissions.requests",
     "MissionlinkError": "errors",
     "Opening": "session.opening",
-    "PENDING": "handlers.deferral",
+    "PENDING": "handlers.invoke",
     "PendingQuestion": "handlers.pending",
-    "PermissionRequest": "handlers.permissions",
-    "Permissions": "handlers.policies",
-    "Plan": "handlers.questions",
-    "PlanAnswer": "handlers.questions",
+    "PermissionRequest": "handlers.permissions.requests",
+    "Permissions": "handlers.permissions.policy",
+    "Plan": "handlers.user_requests",
+    "PlanAnswer": "handlers.user_requests",
     "Provider": "options.model",
-    "Question": "handlers.questions",
-    "QueuedPrompt": "session.queue",
-    "ReadPermission": "handlers.permissions",
+    "Question": "handlers.user_requests",
+    "QueuedPrompt": "session.prompt_queue",
+    "ReadPermission": "handlers.permissions.requests",
     "Repository": "options.cloud",
     "Session": "session.session",
-    "SessionInfo": "lifecycle",
+    "SessionInfo": "_client.lifecycle",
     "SessionOptions": "options.session",
-    "ShellPermission": "handlers.permissions",
+    "ShellPermission": "handlers.permissions.requests",
     "Subscription": "session.callback",
     "SystemMessage": "options.model",
-    "Tool": "handlers.tools",
-    "ToolContext": "handlers.tools",
-    "ToolError": "handlers.tools",
-    "ToolPermission": "handlers.permissions",
-    "ToolResult": "handlers.tool_results",
+    "Tool": "handlers.tools.tool",
+    "ToolContext": "handlers.tools.tool",
+    "ToolError": "handlers.tools.tool",
+    "ToolPermission": "handlers.permissions.requests",
+    "ToolResult": "handlers.tools.results",
     "Turn": "session.turn",
     "TurnResult": "session.turn",
     "UnknownEvent": "protocol.envelope",
-    "UrlPermission": "handlers.permissions",
-    "WritePermission": "handlers.permissions",
+    "UrlPermission": "handlers.permissions.requests",
+    "WritePermission": "handlers.permissions.requests",
     "nonblocking": "handlers.invoke",
-    "tool": "handlers.tools",
+    "tool": "handlers.tools.tool",
 }
 
 # One list of names, not two that can differ.

@@ -1,6 +1,6 @@
 """Hooks, and the classes of what they are told (``…Input``) and what they may say (``…Output``)."""
 
-from missionlink.handlers.hook_inputs import (
+from missionlink.handlers.hooks.inputs import (
     AgentStopInput,
     ErrorOccurredInput,
     HookError,
@@ -16,7 +16,7 @@ from missionlink.handlers.hook_inputs import (
     UserPromptInput,
     UserPromptTransformedInput,
 )
-from missionlink.handlers.hook_outputs import (
+from missionlink.handlers.hooks.outputs import (
     AgentStopOutput,
     ErrorOccurredOutput,
     HookOutput,
@@ -31,7 +31,7 @@ from missionlink.handlers.hook_outputs import (
     UserPromptOutput,
     UserPromptTransformedOutput,
 )
-from missionlink.handlers.hooks import Hooks
+from missionlink.handlers.hooks.registration import Hooks
 
 __all__ = (
     "AgentStopInput",

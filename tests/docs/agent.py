@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from missionlink.testing import call, fail, forever, say
-from missionlink.testing.turns import Agent
+from missionlink.testing.agent import Agent
 
 if TYPE_CHECKING:
     from missionlink.testing import FakeRuntime, TurnRequest
-    from missionlink.testing.model_replies import Answer
+    from missionlink.testing.scripted_model.replies import Answer
 
 
 def play(fake: FakeRuntime) -> None:

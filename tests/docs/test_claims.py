@@ -17,7 +17,7 @@ from missionlink.mission_control import MissionControl
 from missionlink.mission_control.directives import DIRECTIVES
 from missionlink.protocol.index import public_names
 from missionlink.runtime import RELEASES
-from missionlink.session import consumer
+from missionlink.session import subscribers
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -112,7 +112,7 @@ def test_the_bounds_of_what_waits_are_the_defaults() -> None:
     assert SessionOptions().backlog_bytes == 1 << 20
     for text in (events, turns):
         assert f"{consumer.DEFAULT_QUEUE_EVENTS:,} events" in text
-    assert consumer.DEFAULT_QUEUE_BYTES == 32 << 20
+    assert subscribers.DEFAULT_QUEUE_BYTES == 32 << 20
 
 
 def test_the_number_of_event_types_is_right() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
-from missionlink import launch
+from missionlink._client import launch
 
 from .real_runtime import VARIABLES, RealRuntime, command_of
 from .recording import MADE, Recording, RecordingTransport
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from missionlink import ClientOptions
-    from missionlink._io.transport import Transport
+    from missionlink._io.interfaces import Transport
 
 
 @pytest.fixture(scope="session", autouse=True)

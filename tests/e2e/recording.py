@@ -19,7 +19,7 @@ from .unknowns import unknown_in, unknown_in_event, unknown_in_request
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from missionlink._io.transport import Receiver, Transport
+    from missionlink._io.interfaces import Receiver, Transport
 
 _ENVELOPE = {"type", "data", "id", "timestamp", "parentId", "ephemeral", "agentId"}
 # Results that hold events, in the member with this name.

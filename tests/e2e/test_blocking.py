@@ -12,7 +12,7 @@ from missionlink import PENDING, Allow, Client, ToolContext, tool
 from missionlink.errors import TurnTimeout
 from missionlink.mission_control import serve
 from missionlink.testing import call, forever, say
-from missionlink.testing.scripted_model import serve_in_thread
+from missionlink.testing.scripted_model.server import serve_in_thread
 
 from .real_runtime import WAIT_S
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from missionlink.testing import call, say
-from missionlink.testing.scripted_model import serve_in_thread
+from missionlink.testing.scripted_model.server import serve_in_thread
 
 pytest.importorskip("termios", reason="needs a POSIX terminal")
 

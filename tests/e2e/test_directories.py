@@ -10,7 +10,7 @@ import pytest
 from missionlink import AsyncClient, Client, Permissions
 from missionlink.errors import InvalidOption
 from missionlink.testing import call, model_server, say
-from missionlink.testing.scripted_model import serve_in_thread
+from missionlink.testing.scripted_model.server import serve_in_thread
 
 from .real_runtime import WAIT_S, within
 

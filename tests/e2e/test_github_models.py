@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from missionlink.testing import ModelRequest, ModelServer
-    from missionlink.testing.model_replies import Failure
+    from missionlink.testing.scripted_model.replies import Failure
 
     from .real_runtime import RealRuntime
 

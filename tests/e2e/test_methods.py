@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from missionlink import AsyncClient, errors
-from missionlink.protocol.client_requests import NEEDED_REQUESTS
 from missionlink.protocol.generated.methods import METHODS
+from missionlink.protocol.method_traits import NEEDED_REQUESTS
 from missionlink.rpc import TokenAuthInfo, decode_json
 from missionlink.testing import model_server
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from missionlink import PermissionPolicy
     from missionlink.testing import ModelRequest
-    from missionlink.testing.model_replies import Reply
+    from missionlink.testing.scripted_model.replies import Reply
 
     from .real_runtime import RealRuntime
 

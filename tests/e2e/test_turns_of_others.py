@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from missionlink import Turn
     from missionlink.testing import ModelRequest, ModelServer
-    from missionlink.testing.model_replies import Reply as ModelReply
+    from missionlink.testing.scripted_model.replies import Reply as ModelReply
 
     from .real_runtime import RealRuntime
 

@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from missionlink.testing import call, fail, forever, say, think
-from missionlink.testing.turns import Agent
+from missionlink.testing.agent import Agent
 
 if TYPE_CHECKING:
     from missionlink.testing import FakeRuntime, TurnRequest
-    from missionlink.testing.model_replies import Answer
+    from missionlink.testing.scripted_model.replies import Answer
 
 MARKDOWN = """Here is a **summary**:
 

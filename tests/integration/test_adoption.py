@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from missionlink import Allow, Hooks, errors
-from missionlink._wire.routes import HELD_ENDED
+from missionlink._wire.routing import HELD_ENDED
 from missionlink.testing import Answer, FakeRuntime
 
 from .scenes import PATIENCE_S, TASK, created, creating, next_types, quiet, taken

@@ -13,7 +13,7 @@ from missionlink import AsyncClient, ClientOptions, nonblocking
 from missionlink.errors import ConnectionClosed
 from missionlink.events import EventsLost
 from missionlink.protocol.envelope import Event
-from missionlink.session.consumer import DEFAULT_QUEUE_EVENTS
+from missionlink.session.subscribers import DEFAULT_QUEUE_EVENTS
 
 from . import endless_runtime
 

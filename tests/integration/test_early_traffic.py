@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink._wire.held_limits import HeldLimits
-from missionlink._wire.routes import HELD_ENDED, HELD_OVERFLOW
+from missionlink._wire.pending_limits import HeldLimits
+from missionlink._wire.routing import HELD_ENDED, HELD_OVERFLOW
 from missionlink.errors import CloudSessionFailed
 from missionlink.protocol.envelope import EventsLost
 from missionlink.testing import Asked, FakeRuntime

@@ -29,7 +29,7 @@ from .scenes import PATIENCE_S, next_event, taken
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from missionlink.testing.model_replies import Reply
+    from missionlink.testing.scripted_model.replies import Reply
 
     from .conftest import Connect
 

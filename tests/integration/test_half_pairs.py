@@ -12,9 +12,9 @@ import pytest
 
 from missionlink import Hooks, ToolError, ToolResult
 from missionlink.errors import HandlerFailed
-from missionlink.handlers.hook_outputs import UserPromptOutput
-from missionlink.handlers.questions import Answer, FormAnswer, PlanAnswer
-from missionlink.protocol.json_text import encode_json, well_formed
+from missionlink.handlers.hooks.outputs import UserPromptOutput
+from missionlink.handlers.user_requests import Answer, FormAnswer, PlanAnswer
+from missionlink.protocol.json import encode_json, well_formed
 
 from .raw_peer import Peer, open_client, open_session, until, within
 

@@ -17,10 +17,10 @@ import pytest
 from missionlink.errors import HandlerFailed
 from missionlink.handlers.commands import CommandCall
 from missionlink.handlers.invoke import nonblocking
-from missionlink.handlers.permissions import Allow, Decision, Deny, PermissionRequest
-from missionlink.handlers.policies import Permissions
-from missionlink.handlers.questions import Answer, AutoModeSwitch, Form, FormAnswer, Plan, PlanAnswer, Question
-from missionlink.handlers.tools import ToolError
+from missionlink.handlers.permissions.policy import Permissions
+from missionlink.handlers.permissions.requests import Allow, Decision, Deny, PermissionRequest
+from missionlink.handlers.tools.tool import ToolError
+from missionlink.handlers.user_requests import Answer, AutoModeSwitch, Form, FormAnswer, Plan, PlanAnswer, Question
 
 from .raw_peer import PATIENCE_S, Peer, event, open_client, open_session, request, rounds, until, within
 

@@ -12,7 +12,7 @@ import pytest
 
 from missionlink import Hooks
 from missionlink.errors import HandlerFailed, InvalidOption
-from missionlink.handlers.hook_inputs import (
+from missionlink.handlers.hooks.inputs import (
     ErrorOccurredInput,
     PostToolUseInput,
     PreMcpToolCallInput,
@@ -20,7 +20,7 @@ from missionlink.handlers.hook_inputs import (
     SessionEndInput,
     UserPromptInput,
 )
-from missionlink.handlers.hook_outputs import (
+from missionlink.handlers.hooks.outputs import (
     AgentStopOutput,
     PostToolUseOutput,
     PreMcpToolCallOutput,
@@ -28,7 +28,7 @@ from missionlink.handlers.hook_outputs import (
     SessionStartOutput,
     UserPromptOutput,
 )
-from missionlink.handlers.hooks import HOOK_KINDS
+from missionlink.handlers.hooks.registration import HOOK_KINDS
 
 from .raw_peer import Peer, open_client, open_session, request, until, within
 

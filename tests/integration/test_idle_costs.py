@@ -7,9 +7,9 @@ import weakref
 
 import pytest
 
-from missionlink.handlers.kinds import ACTED_ON, ASKING, SETTLING
+from missionlink.handlers.request_kinds import ACTED_ON, ASKING, SETTLING
 from missionlink.options.merge import session_options
-from missionlink.session.facts import TELLING
+from missionlink.session.state import TELLING
 
 from .raw_peer import event, open_session, rounds, until, within
 

@@ -24,7 +24,7 @@ from missionlink.testing import (
     say,
     stall,
 )
-from missionlink.testing.scripted_model import serve_in_thread
+from missionlink.testing.scripted_model.server import serve_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

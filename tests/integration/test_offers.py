@@ -8,7 +8,7 @@ import pytest
 
 from missionlink import AsyncClient, SessionOptions
 from missionlink.errors import InvalidOption
-from missionlink.protocol.client_requests import CLIENT_REQUESTS, NEEDED_REQUESTS, NOTIFICATIONS
+from missionlink.protocol.method_traits import CLIENT_REQUESTS, NEEDED_REQUESTS, NOTIFICATIONS
 from missionlink.testing import FakeRuntime
 
 from .fake_thread import FakeThread

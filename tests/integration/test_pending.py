@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from missionlink.errors import InvalidOption, RequestFailed, RequestRefused
-from missionlink.handlers.deferral import PENDING
+from missionlink.handlers.invoke import PENDING
 from missionlink.handlers.pending import PendingQuestion
-from missionlink.handlers.permissions import Allow
-from missionlink.handlers.tools import Tool
+from missionlink.handlers.permissions.requests import Allow
+from missionlink.handlers.tools.tool import Tool
 from missionlink.session.session import Session
 
 from .raw_peer import Peer, event, open_client, open_session, request, rounds, until, within
@@ -199,7 +199,7 @@ async def test_a_question_of_a_cloud_session_that_comes_as_an_event_alone_is_ans
     monkeypatch: pytest.MonkeyPatch, function: Any
 ):
     """P13: although the runtime took the flags that would have it send requests."""
-    monkeypatch.setattr("missionlink.handlers.announced._GRACE_SECONDS", 0.001)
+    monkeypatch.setattr("missionlink.handlers.correlation._GRACE_SECONDS", 0.001)
     async with open_client() as (client, peer):
         peer.on["session.create"] = lambda params: {"sessionId": "s"}
         peer.on[INPUT_REPLY] = lambda params: {"success": True}
@@ -221,7 +221,7 @@ async def test_a_question_of_a_cloud_session_that_comes_twice_is_answered_once(
     monkeypatch: pytest.MonkeyPatch, is_event_first: bool
 ):
     """P8: the older family sends the request, and the event before or behind it."""
-    monkeypatch.setattr("missionlink.handlers.announced._GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("missionlink.handlers.correlation._GRACE_SECONDS", 0.2)
     asked: list[object] = []
     async with open_client() as (client, peer):
         peer.on["session.create"] = lambda params: {"sessionId": "s"}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from missionlink._io.process_tree import MARK_VARIABLE, marked, new_mark, with_mark
+from missionlink._io.process.ownership import MARK_VARIABLE, marked, new_mark, with_mark
 from missionlink._io.stdio import StdioTransport
 from missionlink._io.tcp import TcpServerTransport
 from missionlink.errors import ConnectionLost, MissionlinkError, RuntimeStartFailed

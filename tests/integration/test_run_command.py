@@ -19,7 +19,7 @@ from missionlink.testing import FakeRuntime, SystemClock, fail, forever, say, st
 
 if TYPE_CHECKING:
     from missionlink.testing import TurnRequest
-    from missionlink.testing.model_replies import Answer
+    from missionlink.testing.scripted_model.replies import Answer
 
 _WAIT_S = 240
 

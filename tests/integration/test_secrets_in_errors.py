@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from missionlink.testing import ReceivedCall, TurnRequest
-    from missionlink.testing.model_replies import Reply
+    from missionlink.testing.scripted_model.replies import Reply
 
 
 WAIT_S = 240.0

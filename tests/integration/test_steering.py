@@ -9,7 +9,7 @@ import pytest
 
 from missionlink import QueuedPrompt
 from missionlink.errors import InvalidOption, RequestRefused, UnsupportedByRuntime
-from missionlink.session import leftover
+from missionlink.session import dropped_prompts
 
 from .raw_peer import Peer, open_client, open_session, rounds, within
 from .test_turns import Agent, both_families
@@ -383,7 +383,7 @@ async def test_attachments_are_checked_before_any_byte():
 @both_families
 async def test_a_turn_whose_prompt_the_runtime_dropped_ends(names_prompts: bool, monkeypatch: pytest.MonkeyPatch):
     """E4: another client has emptied the queue."""
-    monkeypatch.setattr(leftover, "_QUIET_SECONDS", 0.01)
+    monkeypatch.setattr(dropped_prompts, "_QUIET_SECONDS", 0.01)
     async with open_session() as (session, peer):
         agent = Agent(peer, names_prompts=names_prompts)
         first, second = [await within(session.send(prompt)) for prompt in ("one", "two")]
@@ -401,7 +401,7 @@ async def test_a_turn_whose_prompt_the_runtime_dropped_ends(names_prompts: bool,
 @pytest.mark.parametrize("works", [True, False], ids=["it works", "it has it in the queue"])
 async def test_a_turn_whose_prompt_the_runtime_has_is_left_alone(works: bool, monkeypatch: pytest.MonkeyPatch):
     """The idle was on its way when the prompt was accepted."""
-    monkeypatch.setattr(leftover, "_QUIET_SECONDS_AT_FIRST", 0.01)
+    monkeypatch.setattr(dropped_prompts, "_QUIET_SECONDS_AT_FIRST", 0.01)
     async with open_session() as (session, peer):
         agent = Agent(peer)
         turn = await within(session.send("one"))
@@ -419,7 +419,7 @@ async def test_a_turn_whose_prompt_the_runtime_has_is_left_alone(works: bool, mo
 async def test_a_turn_of_an_idle_runtime_that_cannot_say_what_waits_ends(shown: bool, monkeypatch: pytest.MonkeyPatch):
     """E4: it is idle and silent, so there is nothing to wait for."""
     for name in ("_QUIET_SECONDS", "_QUIET_SECONDS_AT_FIRST"):
-        monkeypatch.setattr(leftover, name, 0.01)
+        monkeypatch.setattr(dropped_prompts, name, 0.01)
     async with open_session() as (session, peer):
         agent = Agent(peer)
         if shown:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from missionlink.errors import InvalidOption, OutputInvalid, TurnFailed, TurnTimeout
-from missionlink.session.output import OutputForm
+from missionlink.session.structured_output import OutputForm
 
 from .raw_peer import Peer, open_client, open_session, within
 

@@ -23,8 +23,8 @@ from missionlink.errors import (
     TurnFailed,
     TurnTimeout,
 )
-from missionlink.session import quiet
-from missionlink.session import tracker as turn_tracker
+from missionlink.session import turn_completion
+from missionlink.session import turn_tracker as turn_tracker
 from missionlink.session.turn import TurnResult
 
 from .raw_peer import Peer, event, open_client, open_session, rounds, within
@@ -864,7 +864,7 @@ async def test_a_turn_ends_where_the_runtime_does_not_show_the_prompt(
     is_early: bool, starts: bool, monkeypatch: pytest.MonkeyPatch
 ):
     """E4: an answer and an idle are enough, again and again."""
-    monkeypatch.setattr(quiet, "_SECONDS", 0.01)
+    monkeypatch.setattr(turn_completion, "_SECONDS", 0.01)
     async with open_session() as (session, peer):
         agent = Agent(peer)
 
@@ -904,7 +904,7 @@ async def test_a_turn_ends_with_an_error_or_an_abort_behind_which_the_runtime_is
     kind: str, monkeypatch: pytest.MonkeyPatch
 ):
     """E4: at idle, error or abort."""
-    monkeypatch.setattr(quiet, "_SECONDS", 0.01)
+    monkeypatch.setattr(turn_completion, "_SECONDS", 0.01)
     async with open_session() as (session, peer):
         agent = Agent(peer)
         turn = await within(session.send("go"))

@@ -15,19 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import missionlink
+from missionlink.protocol.decoding import Reader
 from missionlink.protocol.envelope import decode_event
-from missionlink.protocol.reader import Reader
 
 PACKAGE = Path(missionlink.__file__).parent
 # Read in their own ways: values of the program, the decoders of generated classes, and messages before their content.
 OTHER_READERS = {
-    "handlers/hook_runner.py",
-    "handlers/tool_schema.py",
-    "handlers/type_forms.py",
+    "handlers/hooks/runner.py",
+    "handlers/tools/schema.py",
+    "handlers/type_adapters.py",
     "protocol/index.py",
-    "protocol/lenient.py",
-    "protocol/reader.py",
-    "session/output.py",
+    "protocol/lenient_decoding.py",
+    "protocol/decoding.py",
+    "session/structured_output.py",
     "session/ui.py",
 }
 PLAIN = {"Any", "object", "str", "dict", "list", "_PLAIN", "_RawEventFrame", "_LooseParams", "_LooseEvent"}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from missionlink.protocol.envelope import Event
-from missionlink.session.dispatch import Dispatcher
+from missionlink.session.dispatcher import Dispatcher
 from missionlink.session.history import merge
 
 if TYPE_CHECKING:

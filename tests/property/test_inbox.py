@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from missionlink._wire.inbox import Inbox
+from missionlink._wire.bounded_queue import Inbox
 
 
 class InboxMachine(RuleBasedStateMachine):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from missionlink._wire.calls import Call
-from missionlink._wire.held_limits import HeldLimits
-from missionlink._wire.routes import Routes
+from missionlink._wire.pending_limits import HeldLimits
+from missionlink._wire.routing import Routes
 from missionlink.errors import LocalProtocolError
 from missionlink.protocol.envelope import Event
 from missionlink.protocol.messages import Request

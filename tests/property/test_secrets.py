@@ -108,7 +108,7 @@ def test_options_of_clients_do_not_show_them(place: str, token: str) -> None:
     options = ClientOptions(**CLIENT_PLACES[place](token))
     everything.add(options)
     everything.add(AsyncClient(options))
-    from missionlink.launch import arguments
+    from missionlink._client.launch import arguments
 
     everything.texts.append(repr(arguments(options)))
     everything.check(token)

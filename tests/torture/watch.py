@@ -48,7 +48,7 @@ def open_files() -> dict[str, str]:
 
 def children() -> set[int]:
     """Return the processes below this one."""
-    from missionlink._io.process_tree import descendants
+    from missionlink._io.process.ownership import descendants
 
     return set(descendants(os.getpid()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_type
 
 from missionlink import Allow, AsyncClient, Client, Decision, Deny, PermissionRequest, Session, SessionOptions
-from missionlink.lifecycle import SessionInfo
+from missionlink._client.lifecycle import SessionInfo
 
 
 def decide(request: PermissionRequest) -> Decision:

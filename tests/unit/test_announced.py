@@ -7,9 +7,9 @@ import gc
 
 import pytest
 
-from missionlink.handlers import announced
-from missionlink.handlers.announced import Announced, Claims
-from missionlink.handlers.kinds import BY_EVENT
+from missionlink.handlers import correlation
+from missionlink.handlers.correlation import Announced, Claims
+from missionlink.handlers.request_kinds import BY_EVENT
 
 KIND = BY_EVENT["user_input.requested"]
 WAITS = 50
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(announced, "_GRACE_SECONDS", 0.001)
-    monkeypatch.setattr(announced, "_ANNOUNCEMENT_TIMEOUT_SECONDS", 0.001)
+    monkeypatch.setattr(correlation, "_GRACE_SECONDS", 0.001)
+    monkeypatch.setattr(correlation, "_ANNOUNCEMENT_TIMEOUT_SECONDS", 0.001)
 
 
 def cancelled_futures() -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from missionlink._io.batches import Batches
+from missionlink._io.reader import Batches
 from missionlink.protocol.envelope import Event
 
 

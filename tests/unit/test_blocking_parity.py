@@ -11,12 +11,12 @@ import pytest
 
 import missionlink
 from missionlink import blocking
+from missionlink._client.lifecycle import LifecycleStream
 from missionlink.client import AsyncClient
 from missionlink.handlers.pending import Pending, PendingQuestion
-from missionlink.lifecycle import LifecycleStream
 from missionlink.protocol.namespace import Namespace
 from missionlink.session.callback import Subscription
-from missionlink.session.queue import Queue
+from missionlink.session.prompt_queue import Queue
 from missionlink.session.session import Session
 from missionlink.session.stream import EventStream
 from missionlink.session.turn import Turn

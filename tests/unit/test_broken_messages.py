@@ -7,10 +7,10 @@ import json
 import pytest
 
 from missionlink._wire.calls import Call
-from missionlink.protocol.broken import fish_session_id, read_head, without_lone_surrogates
 from missionlink.protocol.envelope import Event, EventNotification
 from missionlink.protocol.messages import PARSE_ERROR, Malformed, Request, Response, decode_message
-from missionlink.session.kept import weave
+from missionlink.protocol.recovery import fish_session_id, read_head, without_lone_surrogates
+from missionlink.session.catch_up import weave
 
 # Python 3.13 goes deeper than those before it.
 TOO_DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from missionlink.cli.chat.blocks import Blocks
+from missionlink.cli.chat.markdown_stream import Blocks
 
 LINES = ["a paragraph\n", "\n", "```python\n", "code = 1\n", "```\n", "~~~\n", "- a list\n", "the end"]
 

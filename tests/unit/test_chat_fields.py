@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from missionlink.cli.chat.fields import fields_of
+from missionlink.cli.chat.form_fields import fields_of
 
 
 def field(**schema):

@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from missionlink.cli.chat.picture import Picture
+from missionlink.cli.chat.renderer import Picture
 from missionlink.protocol.envelope import decode_event
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from missionlink.protocol.envelope import Event, decode_event
 from missionlink.session.stream import EventQueue
-from missionlink.session.tracker import TurnTracker
 from missionlink.session.turn_state import TurnState
+from missionlink.session.turn_tracker import TurnTracker
 
 
 class _NoGate:

@@ -6,8 +6,7 @@ import weakref
 
 import msgspec
 
-from missionlink._io.deadlines import Deadlines
-from missionlink._io.waiter import Waiter
+from missionlink._io.pending_requests import Deadlines, Waiter
 
 
 async def test_a_settled_result_is_released_while_an_older_request_with_the_same_limit_is_open():

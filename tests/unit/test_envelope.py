@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.pretty import Pretty
 
-from missionlink._wire.secrets import Secrets
+from missionlink._wire.redaction import Secrets
 from missionlink.protocol import index
 from missionlink.protocol.envelope import (
     LOST_TYPE,

@@ -9,7 +9,7 @@ import pytest
 
 from missionlink import AsyncClient
 from missionlink.protocol.envelope import Event
-from missionlink.session.facts import Facts, OpenedResult, frozen
+from missionlink.session.state import Facts, OpenedResult, frozen
 from missionlink.testing import FakeRuntime
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from missionlink._io.head_start import HeadStart
+from missionlink._io.preopen import HeadStart
 from missionlink.errors import ConnectionLost, MissionlinkError, RuntimeStartFailed
 
 

@@ -53,7 +53,7 @@ def test_the_client_loads_no_server_no_command_line_and_no_generated_namespace()
 def test_what_sessions_and_connections_are_made_of_is_loaded_while_the_runtime_boots():
     """L1: importing the client stays quick; the wait for the runtime is long enough for the rest."""
     loaded = loaded_by("from missionlink import AsyncClient")
-    late = {"missionlink.session.core", "missionlink._io.connection", "missionlink.handlers.registry", "msgspec"}
+    late = {"missionlink.session.core", "missionlink._io.connection", "missionlink.handlers.requests", "msgspec"}
     assert not (late | {"missionlink.options.session", "concurrent.futures.thread", "pathlib"}) & loaded
 
 
@@ -84,12 +84,12 @@ def test_a_runtime_is_started_before_what_it_need_not_wait_for_is_loaded():
             except MissionlinkError:
                 pass
         asyncio.run(main())
-        assert "missionlink._io.process" in known
+        assert "missionlink._io.process.child" in known
         for name in set(sys.modules) - known: del sys.modules[name]
     """
     loaded = loaded_by(f"exec({program!r})")
-    assert "missionlink._io.process" in loaded
-    from missionlink.startup import _MODULES_OF_A_SESSION
+    assert "missionlink._io.process.child" in loaded
+    from missionlink._client.bootstrap import _MODULES_OF_A_SESSION
 
     assert not {"missionlink." + name for name in _MODULES_OF_A_SESSION} & loaded
     assert not {"missionlink._io.connection", "missionlink._io.router", "msgspec"} & loaded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from missionlink._wire.inbox import Inbox
+from missionlink._wire.bounded_queue import Inbox
 
 
 def test_items_come_out_in_the_order_in_which_they_went_in():

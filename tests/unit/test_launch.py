@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from missionlink import launch
+from missionlink._client import launch
 from missionlink._io.stdio import StdioTransport
 from missionlink._io.tcp import TcpServerTransport, TcpTransport
 from missionlink.options.client import ClientOptions

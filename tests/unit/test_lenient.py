@@ -23,8 +23,8 @@ from missionlink.events import (
     decode_json,
 )
 from missionlink.protocol.envelope import Event, decode_event
-from missionlink.protocol.lenient import mended
-from missionlink.session.consumer import Classes
+from missionlink.protocol.lenient_decoding import mended
+from missionlink.session.subscribers import Classes
 
 
 def event(kind: str, data: Any, **members: Any) -> Event:

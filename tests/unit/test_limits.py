@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from missionlink.handlers.limits import Limits, within
+from missionlink.handlers.invoke import Limits, within
 
 
 class CountingLimits(Limits):

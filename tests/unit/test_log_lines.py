@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from missionlink.cli.log_lines import log_shown_by
+from missionlink.cli.logging import log_shown_by
 
 
 def test_a_warning_is_one_line_without_a_traceback_and_steers_nothing(capsys):

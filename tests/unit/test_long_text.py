@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from missionlink.protocol import envelope, index, long_text
+from missionlink.protocol import envelope, index, large_strings
 from missionlink.protocol.envelope import UnknownEvent, decode_event
-from missionlink.protocol.long_text import decode_long
+from missionlink.protocol.large_strings import decode_long
 
 LINE = 'label = "Größe: \\u00fc {0}"\t# «kept» 👍 \\\\ as it is\n'
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_text, "_PIECE_BYTES", 64)
-    monkeypatch.setattr(long_text, "_BLOCK_BYTES", 200)
+    monkeypatch.setattr(large_strings, "_PIECE_BYTES", 64)
+    monkeypatch.setattr(large_strings, "_BLOCK_BYTES", 200)
 
 
 def outcome(decode: Any) -> Any:
@@ -36,7 +36,7 @@ def same_both_ways(data: bytes, *, in_pieces: bool | None = None) -> None:
     whole = outcome(lambda: decoder.decode(data))
     assert outcome(lambda: decode_long(decoder, msgspec.Raw(data))) == whole
     if in_pieces is not None:
-        assert (long_text._decode_in_pieces(decoder, memoryview(data)) is not None) is in_pieces
+        assert (large_strings._decode_in_pieces(decoder, memoryview(data)) is not None) is in_pieces
 
 
 def payload(text: str, **more: Any) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from missionlink import AsyncClient, SessionOptions
-from missionlink.cli.opening import mcp_servers_of
+from missionlink.cli.session_source import mcp_servers_of
 from missionlink.errors import InvalidOption
 from missionlink.options.encode import session_params
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from missionlink._wire.held_limits import HeldLimits
+from missionlink._wire.pending_limits import HeldLimits
 from missionlink.errors import InvalidOption
 from missionlink.options.client import ClientOptions
 from missionlink.options.cloud import CloudOptions, Repository

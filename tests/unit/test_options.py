@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from missionlink._wire.held_limits import HeldLimits
+from missionlink._client.launch import environment
+from missionlink._wire.pending_limits import HeldLimits
 from missionlink.blocking.client import Client
 from missionlink.client import AsyncClient
 from missionlink.errors import InvalidOption
-from missionlink.handlers.tools import tool
-from missionlink.launch import environment
+from missionlink.handlers.tools.tool import tool
 from missionlink.options.client import ClientOptions, parse_address
 from missionlink.options.cloud import CloudOptions, Repository
 from missionlink.options.encode import check_cloud, cloud_params, lean, session_params, unserved

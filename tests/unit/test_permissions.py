@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from missionlink.errors import InvalidOption
-from missionlink.handlers.decisions import Allow, Decision, Deny, decision_to_wire
-from missionlink.handlers.deferral import PENDING
-from missionlink.handlers.permission_reading import parse_permission_request
-from missionlink.handlers.permissions import (
+from missionlink.handlers.invoke import PENDING
+from missionlink.handlers.permissions.decisions import Allow, Decision, Deny, decision_to_wire
+from missionlink.handlers.permissions.matching import plain_commands
+from missionlink.handlers.permissions.policy import Permissions
+from missionlink.handlers.permissions.requests import (
     HookPermission,
     McpPermission,
     MemoryPermission,
@@ -23,9 +24,8 @@ from missionlink.handlers.permissions import (
     ToolPermission,
     UrlPermission,
     WritePermission,
+    parse_permission_request,
 )
-from missionlink.handlers.policies import Permissions
-from missionlink.handlers.shell_lines import plain_commands
 
 if TYPE_CHECKING:
     from pathlib import Path

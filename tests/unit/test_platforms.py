@@ -13,13 +13,19 @@ from typing import Any
 
 import pytest
 
-from missionlink._io import ownership, process_tree
-from missionlink._io.guardian import Guardian
-from missionlink._io.ownership import PosixOwnership, WindowsOwnership, ownership_here
-from missionlink._io.process import ChildProcess
-from missionlink._io.process_tree import descendants, marked, with_mark
+from missionlink._io.process import ownership
+from missionlink._io.process.child import ChildProcess
+from missionlink._io.process.ownership import (
+    Guardian,
+    PosixOwnership,
+    WindowsOwnership,
+    descendants,
+    marked,
+    ownership_here,
+    with_mark,
+)
+from missionlink._io.process.windows import Job
 from missionlink._io.tcp import TcpTransport
-from missionlink._io.windows import Job
 
 
 class Kernel:
@@ -157,7 +163,7 @@ def test_elsewhere_a_child_leads_a_group_and_is_guarded(platform: str) -> None:
 
 def test_without_proc_a_child_bears_no_mark_and_its_group_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """C4: as on macOS; the guardian ends the group when our end of its pipe goes."""
-    monkeypatch.setattr(process_tree.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(ownership.os.path, "isdir", lambda path: False)
     assert with_mark({"A": "b"}, "mark") == {"A": "b"}
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     watching = Guardian()
@@ -214,8 +220,8 @@ def test_a_guardian_lets_the_number_of_a_child_that_has_ended_alone(stranger: su
 def test_without_proc_the_processes_below_come_from_ps(monkeypatch: pytest.MonkeyPatch) -> None:
     """C4."""
     listing = "  1     0\n  70    1\n  71   70\n  72   71\n  80    1\n"
-    monkeypatch.setattr(process_tree.os.path, "isdir", lambda path: False)
-    monkeypatch.setattr(process_tree.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, listing))
+    monkeypatch.setattr(ownership.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(ownership.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, listing))
     assert sorted(descendants(70)) == [71, 72]
 
 
@@ -224,8 +230,8 @@ def failing_ps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def fail(*arguments: Any, **settings: Any) -> None:
         raise FileNotFoundError("ps")
 
-    monkeypatch.setattr(process_tree.os.path, "isdir", lambda path: False)
-    monkeypatch.setattr(process_tree.subprocess, "run", fail)
+    monkeypatch.setattr(ownership.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(ownership.subprocess, "run", fail)
     yield
 
 
@@ -237,7 +243,7 @@ def test_without_proc_and_ps_the_group_alone_is_ended() -> None:
 
 def test_without_proc_nobody_is_taken_for_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     """C4: a wrong guess would end somebody else's process."""
-    monkeypatch.setattr(process_tree.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(ownership.os.path, "isdir", lambda path: False)
     assert marked("") == []
 
 

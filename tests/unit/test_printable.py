@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from missionlink.cli.printable import printable, printable_line
+from missionlink.cli.sanitize import printable, printable_line
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from missionlink.handlers.permission_reading import parse_permission_request
-from missionlink.handlers.policies import Permissions
+from missionlink.handlers.permissions.policy import Permissions
+from missionlink.handlers.permissions.requests import parse_permission_request
 
 if TYPE_CHECKING:
     from pathlib import Path

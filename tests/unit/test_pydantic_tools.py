@@ -22,7 +22,7 @@ from pydantic import Field
 
 from missionlink import ToolContext, tool
 from missionlink.errors import InvalidOption
-from missionlink.session.output import OutputForm
+from missionlink.session.structured_output import OutputForm
 
 T = TypeVar("T")
 
@@ -349,7 +349,7 @@ def test_pydantic_is_imported_for_those_who_use_it_only() -> None:
         "import sys, dataclasses\n"
         "from typing import Annotated\n"
         "from missionlink import tool\n"
-        "from missionlink.session.output import OutputForm\n"
+        "from missionlink.session.structured_output import OutputForm\n"
         "@dataclasses.dataclass\n"
         "class D: x: int\n"
         "@dataclasses.dataclass\n"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from missionlink.errors import InvalidOption
-from missionlink.handlers.decisions import Allow, Decision
-from missionlink.handlers.questions import Answer, FormAnswer, PlanAnswer
+from missionlink.handlers.permissions.decisions import Allow, Decision
+from missionlink.handlers.user_requests import Answer, FormAnswer, PlanAnswer
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from missionlink.protocol.envelope import Event, decode_event, lost_marker
-from missionlink.session.dispatch import Dispatcher
-from missionlink.session.pieces import TextPieces
-from missionlink.session.repeats import IDS_OF_A_PART, Repeats
+from missionlink.session.deduplication import IDS_OF_A_PART, Repeats
+from missionlink.session.dispatcher import Dispatcher
+from missionlink.session.text_deltas import TextPieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,9 +9,8 @@ import msgspec
 import pytest
 
 from missionlink._wire.calls import Call
-from missionlink._wire.held_limits import HeldLimits
-from missionlink._wire.known_ids import KnownIds
-from missionlink._wire.routes import Routes
+from missionlink._wire.pending_limits import HeldLimits
+from missionlink._wire.routing import KnownIds, Routes
 from missionlink.errors import InvalidOption, LocalProtocolError
 from missionlink.protocol.envelope import Event
 from missionlink.protocol.messages import Request

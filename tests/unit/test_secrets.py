@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from missionlink._wire.secrets import MOST_SECRETS, Secrets
+from missionlink._wire.redaction import MOST_SECRETS, Secrets
 from missionlink.errors import ConnectionLost, RemoteProtocolError, RequestRejected
-from missionlink.protocol.veils import secrets_of, veiled
+from missionlink.protocol.sensitive import secrets_of, veiled
 
 TOKEN = "ghp_0123456789"
 

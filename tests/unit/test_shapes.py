@@ -10,7 +10,7 @@ import pytest
 
 from missionlink import PENDING, ClientOptions, Command, Hooks, Permissions, SessionOptions, nonblocking
 from missionlink.errors import InvalidOption
-from missionlink.handlers.hooks import HOOK_KINDS
+from missionlink.handlers.hooks.registration import HOOK_KINDS
 from missionlink.options.session import HANDLERS
 
 

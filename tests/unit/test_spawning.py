@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from missionlink._io.spawning import spawning
+from missionlink._io.process.spawn import spawning
 
 
 async def test_what_the_making_waits_for_may_fail() -> None:

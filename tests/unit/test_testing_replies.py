@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from missionlink.errors import InvalidOption
 from missionlink.testing import ModelRequest, call, fail, say, think
-from missionlink.testing.model_wire import DONE, ChatStream, chat_body, last_prompt
+from missionlink.testing.scripted_model.wire import DONE, ChatStream, chat_body, last_prompt
 
 
 def _streamed(reply: Any, *, with_usage: bool = True) -> list[dict[str, Any]]:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from missionlink._wire.secrets import Secrets
+from missionlink._wire.redaction import Secrets
 from missionlink.errors import InvalidOption
 from missionlink.testing import Entry, Traffic
-from missionlink.testing.expect import Expectation, is_part_of
+from missionlink.testing.expectations import Expectation, is_part_of
+from missionlink.testing.recording import redact
 from missionlink.testing.script import parse_script
-from missionlink.testing.traffic import redact
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -12,8 +12,8 @@ import pytest
 
 from missionlink import ToolContext as Context
 from missionlink.errors import InvalidOption
-from missionlink.handlers.tool_results import result_to_wire
-from missionlink.handlers.tools import Tool, tool
+from missionlink.handlers.tools.results import result_to_wire
+from missionlink.handlers.tools.tool import Tool, tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as OnlyForCheckers

@@ -16,9 +16,9 @@ import pytest
 
 from missionlink import SessionOptions
 from missionlink.errors import InvalidOption
-from missionlink.handlers.docstrings import parse_docstring
-from missionlink.handlers.tool_results import Binary, ToolResult, result_to_wire
-from missionlink.handlers.tools import Tool, ToolContext, tool, tools_by_name
+from missionlink.handlers.tools.results import Binary, ToolResult, result_to_wire
+from missionlink.handlers.tools.schema import parse_docstring
+from missionlink.handlers.tools.tool import Tool, ToolContext, tool, tools_by_name
 
 PNG = b"\x89PNG\r\n\x1a\nrest"
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from missionlink.protocol.envelope import PIECES, Event
 
 if TYPE_CHECKING:
-    from missionlink._io.inbound import Taker
-    from missionlink._io.outlet import Outlet
-    from missionlink._io.waiter import Waiter
+    from missionlink._io.interfaces import Taker
+    from missionlink._io.pending_requests import Waiter
+    from missionlink._io.writer import Outlet
     from missionlink._wire.calls import Call, Calls
 
 __all__ = ("SMALL_READ_BYTES", "Coalescer")

@@ -12,28 +12,26 @@ from asyncio import get_running_loop
 from typing import TYPE_CHECKING
 
 from missionlink._io.coalescing import Coalescer
-from missionlink._io.deadlines import Deadlines
 from missionlink._io.forks import close_in_forks
-from missionlink._io.inbound import Counts
-from missionlink._io.intake import Intake
-from missionlink._io.loops import check_loop, inherited_error, note_inherited
-from missionlink._io.outlet import Gate, Outlet
-from missionlink._io.waiter import Waiter
+from missionlink._io.interfaces import Counts
+from missionlink._io.pending_requests import Deadlines, Waiter
+from missionlink._io.reader import Intake
+from missionlink._io.tasks import check_loop, inherited_error, note_inherited
+from missionlink._io.writer import Gate, Outlet
 from missionlink._wire.calls import Calls
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES, FrameDecoder
-from missionlink._wire.secrets import Secrets
+from missionlink._wire.redaction import Secrets
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RequestRejected
 from missionlink.protocol.messages import INTERNAL_ERROR, encode_notification
-from missionlink.protocol.veils import veiled
+from missionlink.protocol.sensitive import veiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import msgspec
 
-    from missionlink._io.head_start import HeadStart
-    from missionlink._io.inbound import Inbound
-    from missionlink._io.transport import Transport
+    from missionlink._io.interfaces import Inbound, Transport
+    from missionlink._io.preopen import HeadStart
     from missionlink._wire.calls import Call
 
 __all__ = ("Connection",)

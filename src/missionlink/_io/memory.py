@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from missionlink.errors import ConnectionLost
 
 if TYPE_CHECKING:
-    from missionlink._io.transport import Receiver
+    from missionlink._io.interfaces import Receiver
 
 __all__ = ("MemoryTransport", "memory_pair")
 

@@ -11,12 +11,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from missionlink._io.inbound import Taker
+from missionlink._io.interfaces import Taker
 from missionlink._wire.calls import Call
-from missionlink._wire.held_limits import HeldLimits
-from missionlink._wire.routes import HELD_ENDED, HELD_OVERFLOW, Routes
-from missionlink.protocol.client_requests import is_of_session
+from missionlink._wire.pending_limits import HeldLimits
+from missionlink._wire.routing import HELD_ENDED, HELD_OVERFLOW, Routes
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, session_id_of
+from missionlink.protocol.method_traits import is_of_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

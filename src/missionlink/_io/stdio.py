@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from missionlink._io.process import ChildProcess
+from missionlink._io.process.child import ChildProcess
 from missionlink.errors import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from missionlink._io.transport import Receiver
+    from missionlink._io.interfaces import Receiver
 
 __all__ = ("StdioTransport",)
 

@@ -8,14 +8,14 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from missionlink._io.forks import close_in_forks
-from missionlink._io.output_pipe import READ_BYTES
-from missionlink._io.process import ChildProcess
+from missionlink._io.process.child import ChildProcess
+from missionlink._io.process.stdout import READ_BYTES
 from missionlink.errors import ConnectionLost, RuntimeStartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from missionlink._io.transport import Receiver
+    from missionlink._io.interfaces import Receiver
     from missionlink.errors import MissionlinkError
 
 __all__ = ("TcpServerTransport", "TcpTransport")

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
+from missionlink._client.context import report_failure
 from missionlink.blocking.delivery import Delivery
 from missionlink.blocking.portal import Portal
 from missionlink.blocking.sessions import Sessions
@@ -14,11 +15,9 @@ from missionlink.blocking.streams import LifecycleStream
 from missionlink.client import AsyncClient, ClientState
 from missionlink.errors import ConnectionClosed
 from missionlink.options.hiding import hides_arguments
-from missionlink.session.link import report_failure
 
 if TYPE_CHECKING:
-    from missionlink._io.inbound import Counts
-    from missionlink._io.transport import Transport
+    from missionlink._io.interfaces import Counts, Transport
     from missionlink.blocking.rpc import ClientRpc
     from missionlink.errors import MissionlinkError
     from missionlink.options.client import ClientOptions

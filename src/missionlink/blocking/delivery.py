@@ -13,9 +13,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from missionlink._wire.inbox import Inbox
+from missionlink._wire.bounded_queue import Inbox
 from missionlink.blocking.portal import run_in_loop
-from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
+from missionlink.session.subscribers import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator

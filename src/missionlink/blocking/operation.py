@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from missionlink.errors import ConnectionClosed
-from missionlink.handlers.jobs import nested_call
+from missionlink.handlers.thread_jobs import nested_call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ import msgspec
 
 from missionlink.blocking.prompts import Prompts
 from missionlink.blocking.streams import EventStream
-from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
+from missionlink.session.subscribers import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
 if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from missionlink.blocking.portal import Portal
-    from missionlink.handlers.kinds import KindName
     from missionlink.handlers.pending import Pending as AsyncPending
     from missionlink.handlers.pending import Reachable as AsyncReachable
+    from missionlink.handlers.request_kinds import KindName
 
 __all__ = ("Pending", "PendingQuestion", "Reachable")
 

@@ -16,7 +16,7 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from missionlink._io.loops import inherited_error
+from missionlink._io.tasks import inherited_error
 from missionlink.blocking.operation import Operation
 from missionlink.blocking.thread import LoopThread
 from missionlink.errors import ConnectionClosed, WouldDeadlock

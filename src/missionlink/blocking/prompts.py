@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 from missionlink.blocking.queue import Queue
 from missionlink.blocking.turn import Turn, check_unasked
 from missionlink.errors import MissionlinkError
-from missionlink.protocol.veils import veiled
-from missionlink.session.sending import hidden
+from missionlink.protocol.sensitive import veiled
+from missionlink.session.send import hidden
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from missionlink.blocking.delivery import Deliveries
     from missionlink.blocking.shared import Shared
     from missionlink.options.attachments import Attachment
-    from missionlink.session.conduct import LogLevel, SessionMode
     from missionlink.session.output_types import OutputAdapter
-    from missionlink.session.prompts import AgentMode, SendOptions, TurnEnd
+    from missionlink.session.session import AgentMode, LogLevel, SendOptions, SessionMode, TurnEnd
     from missionlink.session.session import Session as AsyncSession
     from missionlink.session.turn import TurnResult
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from missionlink.blocking.portal import Portal
-    from missionlink.session.queue import Queue as AsyncQueue
-    from missionlink.session.queue import QueuedPrompt
+    from missionlink.session.prompt_queue import Queue as AsyncQueue
+    from missionlink.session.prompt_queue import QueuedPrompt
 
 __all__ = ("Queue",)
 

@@ -13,16 +13,16 @@ from missionlink.blocking.streams import EventStream, Subscription
 from missionlink.blocking.ui import Ui
 from missionlink.errors import InvalidOption
 from missionlink.handlers.invoke import is_nonblocking
-from missionlink.handlers.shapes import check_shape
+from missionlink.handlers.signatures import check_shape
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 from missionlink.session.callback import taken_by_callback
-from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
+from missionlink.session.subscribers import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, wire_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from missionlink.blocking.rpc import SessionRpc
-    from missionlink.handlers.tools import Tool
+    from missionlink.handlers.tools.tool import Tool
     from missionlink.protocol.envelope import Event
     from missionlink.rpc import Timeout
     from missionlink.session.callback import Subscription as AsyncSubscription

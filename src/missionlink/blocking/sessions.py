@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from missionlink.blocking.session import Session
 from missionlink.handlers.invoke import is_nonblocking
-from missionlink.handlers.shapes import check_shape
+from missionlink.handlers.signatures import check_shape
 from missionlink.options.hiding import forget, hides_arguments
 from missionlink.options.session import HANDLERS, SessionOptions
 from missionlink.protocol.timeouts import DEFAULT, Timeout
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeForm
 
+    from missionlink._client.lifecycle import SessionInfo
     from missionlink.blocking.delivery import Deliveries
     from missionlink.blocking.shared import Shared
     from missionlink.client import AsyncClient
-    from missionlink.lifecycle import SessionInfo
     from missionlink.options.attachments import Attachment
     from missionlink.options.client import ClientOptions
     from missionlink.options.cloud import CloudOptions, Repository

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from missionlink.lifecycle import LifecycleEvent
+from missionlink._client.lifecycle import LifecycleEvent
 from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar as TypingTypeVar
 
+    from missionlink._client.lifecycle import LifecycleStream as AsyncLifecycleStream
     from missionlink.blocking.portal import Portal
-    from missionlink.lifecycle import LifecycleStream as AsyncLifecycleStream
     from missionlink.session.callback import Subscription as AsyncSubscription
     from missionlink.session.stream import EventStream as AsyncEventStream
 

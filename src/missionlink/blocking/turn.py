@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from missionlink.blocking.streams import Following
-from missionlink.handlers.jobs import is_waited_for_by, waits_for_itself
+from missionlink.handlers.thread_jobs import is_waited_for_by, waits_for_itself
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

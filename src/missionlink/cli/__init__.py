@@ -1,5 +1,5 @@
 """The command ``missionlink``. ``main`` is its entry point; the commands are in ``commands``, one file each."""
 
-from missionlink.cli.entry import main
+from missionlink.cli.main import main
 
 __all__ = ("main",)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from missionlink import __version__
-from missionlink.cli.log_lines import log_shown_by
+from missionlink.cli.logging import log_shown_by
 from missionlink.cli.outcome import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, exit_code, text_of
 from missionlink.cli.output import dimmed
 from missionlink.errors import MissionlinkError

@@ -17,14 +17,14 @@ import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import InvalidOption
-from missionlink.handlers.shapes import check_shape
-from missionlink.handlers.tools import ToolError
-from missionlink.protocol.reader import read_loosely
-from missionlink.protocol.shown import redacted
+from missionlink.handlers.signatures import check_shape
+from missionlink.handlers.tools.tool import ToolError
+from missionlink.protocol.decoding import read_loosely
+from missionlink.protocol.json_repr import redacted
 
 if TYPE_CHECKING:
-    from missionlink.handlers.desk import Desk
-    from missionlink.handlers.jobs import Entry
+    from missionlink.handlers.context import Desk
+    from missionlink.handlers.thread_jobs import Entry
     from missionlink.protocol.envelope import Event
 
 __all__ = ("Command", "CommandCall", "checked_commands", "execute")

@@ -1,11 +1,8 @@
-"""Questions that wait for an answer: minutes later, from another task, another process, or another client.
-
-A question gets here when ``PENDING`` stands in the place of its handler, or when a handler returns ``PENDING``; and
-so does the call of a tool that has no function.
-"""
+"""Open requests of the runtime that the program answers later, from anywhere."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,18 +10,83 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from missionlink.errors import InvalidOption, RequestRefused
-from missionlink.handlers.kinds import BY_NAME, Kind, KindName
-from missionlink.protocol.json_text import encode_json
-from missionlink.protocol.reader import convert, read
-from missionlink.protocol.results import Success, read_result
+from missionlink.handlers.request_kinds import BY_NAME, Kind, KindName
+from missionlink.protocol.decoding import Success, convert, read, read_result
+from missionlink.protocol.json import encode_json
 
 if TYPE_CHECKING:
-    from missionlink.handlers.pending_book import PendingBook
-    from missionlink.handlers.ports import Answers
+    from missionlink.handlers.context import Answers
 
-__all__ = ("Pending", "PendingQuestion", "Reachable")
+__all__ = ("Pending", "PendingBook", "PendingQuestion", "Reachable")
 
 _ANSWER_TIMEOUT_SECONDS = 60.0
+
+
+class PendingBook:
+    """The open questions of one session, for those who put them in and take them out."""
+
+    __slots__ = ("_changed", "_numbers", "_outcomes", "_questions", "is_closed")
+
+    def __init__(self) -> None:
+        self._questions: dict[str, tuple[int, PendingQuestion]] = {}
+        self._outcomes: dict[str, asyncio.Future[msgspec.Raw | None]] = {}
+        self._numbers = 0
+        self._changed: asyncio.Event | None = None
+        self.is_closed: bool = False
+
+    def open(self) -> list[tuple[int, PendingQuestion]]:
+        """Return the questions with their numbers, oldest first."""
+        return list(self._questions.values())
+
+    def find(self, request_id: str) -> PendingQuestion | None:
+        """Return one question, or ``None``."""
+        found = self._questions.get(request_id)
+        return found[1] if found else None
+
+    async def hold(self, question: PendingQuestion) -> msgspec.Raw | None:
+        """Keep a question until it is settled; return what the runtime said of that, if it did."""
+        key = question.request_id
+        self._numbers += 1
+        self._questions[key] = (self._numbers, question)
+        outcome: asyncio.Future[msgspec.Raw | None] = asyncio.get_running_loop().create_future()
+        self._outcomes[key] = outcome
+        self._wake()
+        try:
+            return await outcome
+        finally:
+            # Otherwise the session was left, and the question is still open in the runtime.
+            question.is_settled = not self.is_closed
+            self._questions.pop(key, None)
+            self._outcomes.pop(key, None)
+
+    def settle(self, request_id: str, told: msgspec.Raw | None) -> bool:
+        """Let go of a question; say whether it was here."""
+        # Until `hold` has seen it, it counts as here: who settles it twice must not stop whoever holds it.
+        outcome = self._outcomes.get(request_id)
+        if outcome is None:
+            return False
+        number_and_question = self._questions.pop(request_id, None)
+        if number_and_question is not None:
+            number_and_question[1].is_settled = True
+        if not outcome.done():
+            outcome.set_result(told)
+        return True
+
+    async def changed(self) -> None:
+        """Wait until a question comes or no more can come."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        await self._changed.wait()
+
+    def close(self) -> None:
+        """Say that no more questions can come."""
+        self.is_closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
 
 class _Requests(Protocol):
@@ -182,7 +244,7 @@ def _kind(name: str) -> Kind:
     if name != "tool_call":
         return BY_NAME[name]
     # Imported here: most programs have no tools.
-    from missionlink.handlers.tool_calls import TOOL_CALL
+    from missionlink.handlers.tools.runner import TOOL_CALL
 
     return TOOL_CALL
 

@@ -19,7 +19,7 @@ from missionlink.storage.paths import SessionPaths
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from missionlink.handlers.desk import Desk
+    from missionlink.handlers.context import Desk
     from missionlink.storage.kinds import FileStat, SessionFS
 
 __all__ = ("NOT_THERE", "RETRY_SECONDS", "SessionFiles")

@@ -18,9 +18,9 @@ import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.handlers.session_files import NOT_THERE, RETRY_SECONDS, SessionFiles
+from missionlink.protocol.decoding import read
 from missionlink.protocol.generated import client_session_fs as wire
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
-from missionlink.protocol.reader import read
 from missionlink.storage.databases import run_on_bytes
 from missionlink.storage.kinds import FileStat, SqlResult, SqlSessionFS, SqlStatement
 from missionlink.storage.paths import STATE_PATH
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from missionlink._wire.calls import Call
-    from missionlink.handlers.desk import Desk
+    from missionlink.handlers.context import Desk
     from missionlink.storage.kinds import DirEntry, SessionFS
 
 __all__ = ("StorageCalls", "provider_params")

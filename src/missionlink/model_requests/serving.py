@@ -19,11 +19,11 @@ import msgspec
 
 from missionlink.errors import MissionlinkError
 from missionlink.model_requests.exchange import HttpRequest, HttpResponse
+from missionlink.protocol.decoding import read
 from missionlink.protocol.generated.client_llm_inference import (
     LlmInferenceHttpRequestChunkParams,
     LlmInferenceHttpRequestStartParams,
 )
-from missionlink.protocol.reader import read
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine

@@ -16,11 +16,11 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from missionlink.errors import InvalidOption, UnsupportedByRuntime
-from missionlink.handlers.tool_results import image_type
+from missionlink.handlers.tools.results import image_type
 from missionlink.options.checks import absolute_path, check_content, check_text
 from missionlink.options.hiding import hides_arguments
-from missionlink.protocol.veils import shown_address
-from missionlink.protocol.versions import is_older
+from missionlink.protocol.compat import is_older
+from missionlink.protocol.sensitive import shown_address
 
 __all__ = ("Attachment", "attachments_to_wire")
 

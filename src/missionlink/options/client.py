@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES
-from missionlink._wire.held_limits import HeldLimits
+from missionlink._wire.pending_limits import HeldLimits
 from missionlink.errors import HandlerFailed, InvalidOption
-from missionlink.handlers.ports import RequestHandler
+from missionlink.handlers.context import RequestHandler
 from missionlink.options.checks import (
     absolute_path,
     can_be_named,
@@ -174,7 +174,7 @@ class ClientOptions:
 
     def _check_methods(self) -> None:
         """Refuse functions that would never be called, or would do the work of another option."""
-        from missionlink.protocol.client_requests import NOTIFICATIONS, SERVED_BY_OPTIONS, is_of_session
+        from missionlink.protocol.method_traits import NOTIFICATIONS, SERVED_BY_OPTIONS, is_of_session
 
         for method in self.on_request:
             option = f"on_request[{method!r}]"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from missionlink.errors import InvalidOption, UnsupportedByRuntime
-from missionlink.protocol.versions import is_older
+from missionlink.protocol.compat import is_older
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

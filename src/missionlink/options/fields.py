@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Literal
 
-    from missionlink._wire.held_limits import HeldLimits
+    from missionlink._wire.pending_limits import HeldLimits
     from missionlink.handlers.commands import Command, CommandCall
-    from missionlink.handlers.hooks import Hooks
-    from missionlink.handlers.permissions import PermissionHandler
-    from missionlink.handlers.ports import RequestHandler
-    from missionlink.handlers.questions import (
+    from missionlink.handlers.context import RequestHandler
+    from missionlink.handlers.hooks.registration import Hooks
+    from missionlink.handlers.permissions.requests import PermissionHandler
+    from missionlink.handlers.tools.tool import Tool
+    from missionlink.handlers.user_requests import (
         AutoModeSwitchHandler,
         ElicitationHandler,
         ExitPlanHandler,
         UserInputHandler,
     )
-    from missionlink.handlers.tools import Tool
     from missionlink.model_requests import ModelRequestHandler
     from missionlink.options.client import ErrorHandler
     from missionlink.options.model import Provider, SystemMessage

@@ -6,8 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from missionlink.errors import InvalidOption
-from missionlink.protocol.secret_text import Secret
-from missionlink.protocol.veils import veiled, veiled_env
+from missionlink.protocol.sensitive import Secret, veiled, veiled_env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

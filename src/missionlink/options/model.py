@@ -19,7 +19,7 @@ from missionlink.options.checks import (
     check_word,
     named_fields,
 )
-from missionlink.protocol.veils import shown_address
+from missionlink.protocol.sensitive import shown_address
 
 __all__ = ("Provider", "SystemMessage")
 

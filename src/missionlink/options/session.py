@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from missionlink.errors import InvalidOption
-from missionlink.handlers.permissions import PermissionHandler
-from missionlink.handlers.ports import RequestHandler
-from missionlink.handlers.questions import (
+from missionlink.handlers.context import RequestHandler
+from missionlink.handlers.permissions.requests import PermissionHandler
+from missionlink.handlers.user_requests import (
     AutoModeSwitchHandler,
     ElicitationHandler,
     ExitPlanHandler,
@@ -35,8 +35,8 @@ from missionlink.protocol.envelope import Event
 
 if TYPE_CHECKING:
     from missionlink.handlers.commands import Command, CommandCall
-    from missionlink.handlers.hooks import Hooks
-    from missionlink.handlers.tools import Tool
+    from missionlink.handlers.hooks.registration import Hooks
+    from missionlink.handlers.tools.tool import Tool
     from missionlink.options.fields import SessionFields
     from missionlink.options.model import Provider, SystemMessage
     from missionlink.storage import SessionFS
@@ -159,7 +159,7 @@ class SessionOptions:
     def _check_functions(self) -> None:
         # Imported here: what a program does not use costs it nothing.
         if self.tools != ():
-            from missionlink.handlers.tools import tools_by_name
+            from missionlink.handlers.tools.tool import tools_by_name
 
             freeze(self, "tools", tuple(tools_by_name("tools", self.tools).values()))
         if self.commands != {}:
@@ -167,15 +167,15 @@ class SessionOptions:
 
             freeze(self, "commands", checked_commands("commands", self.commands))
         if self.hooks is not None:
-            from missionlink.handlers.hooks import Hooks
+            from missionlink.handlers.hooks.registration import Hooks
 
             if not isinstance(self.hooks, Hooks):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidOption("hooks", f"must be Hooks, not {type(self.hooks).__name__}")
 
     def _check_requests(self) -> None:
         """Refuse handlers of requests that would never be called."""
-        from missionlink.handlers.kinds import ASKING, BY_METHOD
-        from missionlink.protocol.client_requests import CLIENT_REQUESTS, NOTIFICATIONS
+        from missionlink.handlers.request_kinds import ASKING, BY_METHOD
+        from missionlink.protocol.method_traits import CLIENT_REQUESTS, NOTIFICATIONS
 
         for method in self.on_request:
             option = f"on_request[{method!r}]"

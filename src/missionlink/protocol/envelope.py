@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 import msgspec
 
 from missionlink.protocol import index
-from missionlink.protocol.reader import Reader
+from missionlink.protocol.decoding import Reader
 
 __all__ = (
     "NO_JSON",
@@ -61,7 +61,7 @@ class UnknownEvent(msgspec.Struct, frozen=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the same for rich, and for what else prints with it."""
-        from missionlink.protocol.shown import Shown, shown_json
+        from missionlink.protocol.json_repr import Shown, shown_json
 
         members: list[tuple[str, Any]] = [("type", self.type), ("raw", Shown(shown_json(self.raw)))]
         return [*members, ("problem", self.problem)] if self.problem else members
@@ -222,7 +222,7 @@ class Event(msgspec.Struct, Generic[_Data_co], rename="camel", gc=False, eq=Fals
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the same for rich, and for what else prints with it."""
-        from missionlink.protocol.shown import Shown, shown_json
+        from missionlink.protocol.json_repr import Shown, shown_json
 
         members: list[tuple[str, Any]] = [("type", self.type), ("id", self.id)]
         if self.agent_id:
@@ -333,7 +333,7 @@ def _decode_first(event: Event) -> object:
 
 def _decode_long(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw) -> Any:
     # Imported here: few programs ever see such a message.
-    from missionlink.protocol.long_text import decode_long
+    from missionlink.protocol.large_strings import decode_long
 
     return decode_long(decoder, raw)
 

@@ -73,7 +73,7 @@ def salvaged_payload(event_type: str, raw: bytes | msgspec.Raw) -> msgspec.Struc
     required one that is missing or null has the empty value of its type; one that is of another type is too much.
     """
     # Imported here: nearly everything fits.
-    from missionlink.protocol.lenient import mended
+    from missionlink.protocol.lenient_decoding import mended
 
     decoder, kind = payload_decoder(event_type), payload_class(event_type)
     if decoder is None or kind is None:
@@ -90,9 +90,9 @@ def odd_members(event_type: str, raw: bytes | msgspec.Raw) -> tuple[str, ...]:
     kind = payload_class(event_type)
     if kind is None or bytes(raw) in (b"", b"null"):
         return ()
-    from missionlink.protocol import lenient
+    from missionlink.protocol import lenient_decoding
 
-    return lenient.odd_members(raw, kind)
+    return lenient_decoding.odd_members(raw, kind)
 
 
 def client_request_types(method: str) -> tuple[type[msgspec.Struct], Any] | None:

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import msgspec
 
-from missionlink.protocol.broken import fish_session_id, read_head, without_lone_surrogates
+from missionlink.protocol.decoding import Reader
 from missionlink.protocol.envelope import NO_JSON, EventNotification
-from missionlink.protocol.json_text import encode_json
-from missionlink.protocol.reader import Reader
-from missionlink.protocol.secret_text import plain
+from missionlink.protocol.json import encode_json
+from missionlink.protocol.recovery import fish_session_id, read_head, without_lone_surrogates
+from missionlink.protocol.sensitive import plain
 
 __all__ = (
     "EVENT_PREFIX",

@@ -28,9 +28,9 @@ from typing import (
 import msgspec
 from msgspec import Raw
 
-from missionlink.protocol import json_text
-from missionlink.protocol.broken import without_lone_surrogates
-from missionlink.protocol.reader import Reader, read
+from missionlink.protocol import json
+from missionlink.protocol.decoding import Reader, read
+from missionlink.protocol.recovery import without_lone_surrogates
 
 __all__ = (
     "JsonObject",
@@ -105,7 +105,7 @@ def _plain(value: object) -> Any:
 def _shown(value: object) -> object:
     """Return what shows a value in a ``repr``: opaque JSON as data."""
     if isinstance(value, Raw):
-        from missionlink.protocol.shown import Shown, shown_json
+        from missionlink.protocol.json_repr import Shown, shown_json
 
         return Shown(shown_json(value))
     if isinstance(value, list):
@@ -230,7 +230,7 @@ def encode_json(value: object) -> Raw:
     Raises:
         TypeError: The value holds what JSON cannot carry.
     """
-    return Raw(json_text.encode_json(value))
+    return Raw(json.encode_json(value))
 
 
 # Metadata of opaque JSON whose null is None.

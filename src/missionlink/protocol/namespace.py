@@ -17,10 +17,9 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from missionlink.errors import InvalidOption, RequestRefused, UnexpectedResult
-from missionlink.protocol.json_values import check_json, check_object
+from missionlink.protocol.decoding import Reader, read_result
+from missionlink.protocol.json import check_json, check_object
 from missionlink.protocol.model import JsonResult, OpenJsonResult, decode_json, decoder_for
-from missionlink.protocol.reader import Reader
-from missionlink.protocol.results import read_result
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
 __all__ = ("Caller", "Namespace", "RootNamespace")

@@ -1,10 +1,4 @@
-"""Install a tested release into our cache with npm: pinned, checked by checksum, placed in one step or not at all.
-
-npm fetches and unpacks; we write its ``package.json`` and lock file from the table in ``releases``, watch what it
-says, compare every file with a checksum of our own, start the result once and move it into place. npm makes mistakes
-that are caught here: it leaves out an *optional* package whose checksum is wrong (so every package is a direct
-dependency), it ignores the lock's checksums under some settings, and it reports success on a full disk.
-"""
+"""Installs a tested release into the cache with npm: pinned, checked by checksum, placed atomically."""
 
 from __future__ import annotations
 
@@ -12,15 +6,16 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from missionlink._io.ownership import ownership_here
+from missionlink._io.process.ownership import ownership_here
 from missionlink.errors import MissingExtra, RuntimeInstallFailed, RuntimeStartFailed
 from missionlink.runtime.cache import cache_root, program_files, release_folder
 from missionlink.runtime.integrity import check_genuine, is_noted, note_genuine
-from missionlink.runtime.interrupts import ended_in_order
 from missionlink.runtime.location import placed
 from missionlink.runtime.node import Tool, find_npm
 from missionlink.runtime.npm import fault_of, run_npm
@@ -28,19 +23,61 @@ from missionlink.runtime.program import RuntimeProgram, ask_version
 from missionlink.runtime.releases import RELEASES, find_release, platform_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
+    from types import FrameType
 
     from filelock import BaseFileLock
 
     from missionlink.runtime.releases import Package, Release
 
-__all__ = ("install", "npm_lock")
+__all__ = ("ended_in_order", "install", "npm_lock")
 
 INSTALL_TIMEOUT_S = 900.0
+
+
 """90 MB over a slow line, or the wait for another process that installs the same release."""
 
+
 SPARE_MB = 300
+
+
 """Room beside the release itself: its first start, for the check, unpacks about 240 MB for a moment."""
+
+
+class _Terminated(BaseException):
+    """Unwinds the block; nobody catches it."""
+
+
+@contextlib.contextmanager
+def ended_in_order() -> Generator[None, None, None]:
+    """Let TERM and HUP unwind the block as Ctrl-C does; afterwards they end the process as they would have.
+
+    Signals that the program handles or ignores itself stay as they are, and so do all in other threads than the main
+    one, where Python has no signal handlers.
+    """
+    received: list[int] = []
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        # A second one must not disturb the cleaning.
+        if len(received) == 1:
+            raise _Terminated
+
+    former = {number: signal.signal(number, unwind) for number in _unhandled()}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        if received:
+            os.kill(os.getpid(), received[0])
+
+
+def _unhandled() -> list[int]:
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
 
 
 def install(

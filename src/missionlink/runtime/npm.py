@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from missionlink._io.ownership import Ownership
+    from missionlink._io.process.ownership import Ownership
     from missionlink.runtime.node import Tool
 
 __all__ = ("fault_of", "run_npm")

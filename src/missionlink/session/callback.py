@@ -8,10 +8,10 @@ import inspect
 from typing import TYPE_CHECKING, Any, Self
 
 from missionlink._io.tasks import is_being_cancelled
-from missionlink._wire.inbox import Inbox
+from missionlink._wire.bounded_queue import Inbox
 from missionlink.handlers.invoke import Way, way_of
 from missionlink.protocol.envelope import Event, lost_marker
-from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
+from missionlink.session.subscribers import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
 if TYPE_CHECKING:
     import contextvars
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from missionlink._io.tasks import Tasks
     from missionlink.errors import MissionlinkError
-    from missionlink.session.consumer import Classes
-    from missionlink.session.dispatch import Dispatcher
+    from missionlink.session.dispatcher import Dispatcher
+    from missionlink.session.subscribers import Classes
 
 __all__ = ("Callback", "Subscription", "taken_by_callback")
 

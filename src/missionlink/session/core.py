@@ -10,7 +10,7 @@ import contextvars
 import logging
 from typing import TYPE_CHECKING, Any
 
-from missionlink._io.contexts import are_alike
+from missionlink._io.tasks import are_alike
 from missionlink.errors import (
     CloudNotReady,
     MissionlinkError,
@@ -19,35 +19,34 @@ from missionlink.errors import (
     SessionClosed,
     SessionError,
 )
-from missionlink.handlers.desk import Desk
-from missionlink.handlers.kinds import ACTED_ON
-from missionlink.handlers.registry import Handlers
-from missionlink.handlers.running import Running
+from missionlink.handlers.context import Desk, Running
+from missionlink.handlers.request_kinds import ACTED_ON
+from missionlink.handlers.requests import Handlers
 from missionlink.protocol.messages import INTERNAL_ERROR
-from missionlink.protocol.naming import is_missing
+from missionlink.protocol.method_traits import is_missing
 from missionlink.protocol.timeouts import check_seconds
 from missionlink.session.callback import Callback
-from missionlink.session.consumer import Classes, WaitingFor, wire_types
-from missionlink.session.dispatch import Dispatcher
-from missionlink.session.facts import TELLING, Facts
+from missionlink.session.closing import leave
+from missionlink.session.dispatcher import Dispatcher
+from missionlink.session.dropped_prompts import LeftOver
 from missionlink.session.history import decode_history, merge, open_questions
-from missionlink.session.leaving import leave
-from missionlink.session.leftover import LeftOver
 from missionlink.session.outbox import Outbox
-from missionlink.session.tracker import TurnTracker
+from missionlink.session.state import TELLING, Facts
+from missionlink.session.subscribers import Classes, WaitingFor, wire_types
+from missionlink.session.turn_tracker import TurnTracker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     import msgspec
 
+    from missionlink._client.context import Link
     from missionlink._wire.calls import Call
-    from missionlink.handlers.jobs import Entry
+    from missionlink.handlers.thread_jobs import Entry
     from missionlink.options.cloud import CloudOptions
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.envelope import Event
     from missionlink.rpc import SessionRpc
-    from missionlink.session.link import Link
     from missionlink.storage import SessionFS
 
 __all__ = ("SessionCore",)

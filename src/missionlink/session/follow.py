@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from missionlink.errors import InvalidOption
 from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
-from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 from missionlink.session.history import check_place, events_after, merge
 from missionlink.session.stream import EventQueue, Overflow
+from missionlink.session.subscribers import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from missionlink.session.consumer import ReadingGate
+    from missionlink.session.subscribers import ReadingGate
 
 __all__ = ("FollowingQueue",)
 

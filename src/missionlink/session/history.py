@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from missionlink.errors import InvalidOption, ProtocolError
+from missionlink.protocol.decoding import read
 from missionlink.protocol.envelope import Event, decode_event
-from missionlink.protocol.reader import read
 
 __all__ = ("check_place", "decode_history", "events_after", "merge", "open_questions")
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected, RequestTimeout, SessionBusy
-from missionlink.protocol.results import read_result
-from missionlink.session.cloud_work import CloudWork
+from missionlink.protocol.decoding import read_result
+from missionlink.session.cloud_attribution import CloudWork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from missionlink.session.core import SessionCore
-    from missionlink.session.tracker import TurnTracker
     from missionlink.session.turn_state import TurnState
+    from missionlink.session.turn_tracker import TurnTracker
 
 __all__ = ("Outbox",)
 

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     import contextvars
     from collections.abc import Sequence
 
-    from missionlink.session.cloud_work import CloudWork
-    from missionlink.session.local_work import LocalWork
+    from missionlink.session.cloud_attribution import CloudWork
+    from missionlink.session.local_attribution import LocalWork
     from missionlink.session.turn_state import TurnState
 
 __all__ = ("Senders",)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self
 from missionlink.errors import ConsumerOverflow, InvalidOption, MissionlinkError
 from missionlink.options.checks import check_positive
 from missionlink.protocol.envelope import LOST_TYPE, Event, EventsLost, lost_marker
-from missionlink.session.consumer import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
+from missionlink.session.subscribers import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import TypeVar
 
-    from missionlink.session.consumer import Classes, ReadingGate
+    from missionlink.session.subscribers import Classes, ReadingGate
 
     _Data_co = TypeVar("_Data_co", covariant=True, default=Any)
 else:

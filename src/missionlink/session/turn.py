@@ -9,10 +9,10 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING, Any, Literal
 
-from missionlink._io.loops import check_loop
+from missionlink._io.tasks import check_loop
 from missionlink.errors import InvalidOption, TurnTimeout
 from missionlink.protocol.timeouts import check_seconds
-from missionlink.session.pieces import TextPieces
+from missionlink.session.text_deltas import TextPieces
 from missionlink.session.turn_state import TurnResult, TurnState, Usage
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from missionlink.options.attachments import Attachment
     from missionlink.protocol.envelope import Event
-    from missionlink.session.sending import TurnControl
+    from missionlink.session.send import TurnControl
     from missionlink.session.turn_state import Until
 
     Attachments = Sequence[Attachment | Mapping[str, Any]]

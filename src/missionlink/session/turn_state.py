@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, cast
 import msgspec
 
 from missionlink.errors import TurnFailed
-from missionlink.protocol.reader import read_loosely
+from missionlink.protocol.decoding import read_loosely
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

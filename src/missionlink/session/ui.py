@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 import msgspec
 
 from missionlink.errors import InvalidOption, UnexpectedResult, UnsupportedByRuntime
-from missionlink.protocol.json_text import encode_json, well_formed
-from missionlink.protocol.results import read_result
+from missionlink.protocol.decoding import read_result
+from missionlink.protocol.json import encode_json, well_formed
 
 if TYPE_CHECKING:
-    from missionlink.handlers.type_forms import Form
+    from missionlink.handlers.type_adapters import Form
     from missionlink.session.core import SessionCore
 
 __all__ = ("Ui",)
@@ -138,7 +138,7 @@ def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def _form_of(wanted: Any) -> Form:
     # Imported here: it is needed for forms of a type only.
-    from missionlink.handlers.type_forms import form_of
+    from missionlink.handlers.type_adapters import form_of
 
     try:
         return form_of(wanted)

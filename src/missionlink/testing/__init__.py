@@ -9,11 +9,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from missionlink.testing.calls import Answer, Asked, ReceivedCall
+    from missionlink.testing.agent import TurnRequest
     from missionlink.testing.clock import Gate, ManualClock, SystemClock
-    from missionlink.testing.expect import LATER, Expectation
+    from missionlink.testing.expectations import LATER, Expectation
     from missionlink.testing.fake import FakeRuntime
-    from missionlink.testing.model_replies import (
+    from missionlink.testing.recording import Entry, Traffic
+    from missionlink.testing.scripted_model.replies import (
         call,
         disconnect,
         fail,
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
         stall,
         think,
     )
-    from missionlink.testing.model_request import ModelRequest
-    from missionlink.testing.scripted_model import ModelServer, model_server
+    from missionlink.testing.scripted_model.requests import ModelRequest
+    from missionlink.testing.scripted_model.server import ModelServer, model_server
+    from missionlink.testing.sent_requests import Answer, Asked, ReceivedCall
     from missionlink.testing.storage_contract import SessionFSContract
-    from missionlink.testing.traffic import Entry, Traffic
-    from missionlink.testing.turns import TurnRequest
 
 __all__ = (
     "LATER",

@@ -53,11 +53,11 @@ def main(argv: list[str] | None = None) -> int:
             relay.run_tcp((host, int(port)), key, words, options.port)
     # Only now: a relay has to start fast, and needs none of it.
     from missionlink.errors import InvalidOption, ScriptMismatch
-    from missionlink.testing import program
+    from missionlink.testing import server_process
 
     token = os.environ.get("COPILOT_CONNECTION_TOKEN")
     try:
-        return program.run(
+        return server_process.run(
             options.script, family=options.family, port=None if options.stdio else options.port, token=token
         )
     except (OSError, OverflowError) as error:

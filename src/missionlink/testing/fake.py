@@ -22,24 +22,24 @@ from typing import TYPE_CHECKING, Any, Self
 
 from missionlink.errors import ConnectionClosed, ConnectionLost
 from missionlink.options.checks import check_callable, check_functions, check_text
-from missionlink.protocol.json_values import check_object
+from missionlink.protocol.json import check_object
+from missionlink.testing.agent import Agent, Turns
 from missionlink.testing.clock import Clock, ManualClock
-from missionlink.testing.expect import Expectation, Handler, Where
-from missionlink.testing.family import Family, family_of
+from missionlink.testing.expectations import Expectation, Handler, Where
 from missionlink.testing.faults import Faults
-from missionlink.testing.links import LinkServer, client_end
+from missionlink.testing.matching import Referee
 from missionlink.testing.peer import Link, Peer
-from missionlink.testing.referee import Referee
+from missionlink.testing.profiles import Family, family_of
 from missionlink.testing.script import Replay
 from missionlink.testing.sessions import SessionBook
-from missionlink.testing.turns import Agent, Turns
+from missionlink.testing.transports import LinkServer, client_end
 
 if TYPE_CHECKING:
     import os
 
-    from missionlink._io.transport import Transport
-    from missionlink.testing.calls import Asked
-    from missionlink.testing.traffic import Traffic
+    from missionlink._io.interfaces import Transport
+    from missionlink.testing.recording import Traffic
+    from missionlink.testing.sent_requests import Asked
 
 __all__ = ("FakeRuntime", "FakeScript")
 

@@ -26,9 +26,9 @@ from missionlink.protocol.messages import (
     encode_request,
     session_id_of,
 )
-from missionlink.testing.calls import Answer, Asked, ReceivedCall
-from missionlink.testing.outlet import Outlet
-from missionlink.testing.traffic import LONGEST_KEPT_BODY, Direction, Entry, Kind, Traffic
+from missionlink.testing.fault_writer import Outlet
+from missionlink.testing.recording import LONGEST_KEPT_BODY, Direction, Entry, Kind, Traffic
+from missionlink.testing.sent_requests import Answer, Asked, ReceivedCall
 
 if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError

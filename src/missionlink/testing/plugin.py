@@ -51,7 +51,7 @@ def fake_runtime(request: pytest.FixtureRequest) -> Generator[FakeRuntime]:
 @pytest.fixture
 def model_server(request: pytest.FixtureRequest) -> Generator[ModelServer]:
     """A scripted model that listens on loopback, in a thread of its own; it is checked after the test."""
-    from missionlink.testing.scripted_model import serve_in_thread
+    from missionlink.testing.scripted_model.server import serve_in_thread
 
     with serve_in_thread(**_options(request, "model_server")) as server:
         yield server

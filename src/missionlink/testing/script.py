@@ -31,8 +31,8 @@ from missionlink.errors import InvalidOption
 from missionlink.protocol.messages import INTERNAL_ERROR
 
 if TYPE_CHECKING:
-    from missionlink.testing.calls import Asked, ReceivedCall
     from missionlink.testing.fake import FakeRuntime
+    from missionlink.testing.sent_requests import Asked, ReceivedCall
 
 __all__ = ("Line", "Replay", "parse_script")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from missionlink.testing.clock import Clock, iso_time
 
 if TYPE_CHECKING:
-    from missionlink.testing.calls import ReceivedCall
     from missionlink.testing.peer import Peer
+    from missionlink.testing.sent_requests import ReceivedCall
 
 __all__ = ("FakeSession", "Pending", "SessionBook", "WaitingPrompt")
 

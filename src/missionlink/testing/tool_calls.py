@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from missionlink.testing.calls import Asked
     from missionlink.testing.fake import FakeRuntime
-    from missionlink.testing.model_replies import Call
+    from missionlink.testing.scripted_model.replies import Call
+    from missionlink.testing.sent_requests import Asked
     from missionlink.testing.sessions import FakeSession, Pending
 
 __all__ = ("perform", "settle")

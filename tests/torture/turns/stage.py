@@ -19,8 +19,8 @@ from .wire import tapped
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from missionlink.testing.model_replies import Reply
-    from missionlink.testing.model_request import ModelRequest
+    from missionlink.testing.scripted_model.replies import Reply
+    from missionlink.testing.scripted_model.requests import ModelRequest
 
     from .wire import Wire
 

@@ -6,14 +6,14 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from missionlink import launch
+from missionlink._client import launch
 from missionlink._wire.framing import FrameDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from missionlink import ClientOptions
-    from missionlink._io.transport import Receiver, Transport
+    from missionlink._io.interfaces import Receiver, Transport
 
 
 class Wire:

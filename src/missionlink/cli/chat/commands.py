@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.text import Text
 
-from missionlink.cli.chat.picture import markdown, said
-from missionlink.cli.chat.words import printable
+from missionlink.cli.chat.format import printable
+from missionlink.cli.chat.renderer import markdown, said
 from missionlink.errors import MissionlinkError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from missionlink import AsyncClient, Event, Session
-    from missionlink.cli.chat.screen import Screen
+    from missionlink.cli.chat.terminal import Screen
 
 __all__ = ("HELP", "Commands")
 

@@ -15,10 +15,10 @@ import click
 
 from missionlink import Repository, SessionOptions
 from missionlink.cli.interrupts import run_interruptible
-from missionlink.cli.log_lines import log_shown_by
+from missionlink.cli.logging import log_shown_by
 from missionlink.cli.login import explaining
-from missionlink.cli.opening import Place, mcp_servers_of, provider_of
 from missionlink.cli.output import dimmed
+from missionlink.cli.session_source import Place, mcp_servers_of, provider_of
 from missionlink.errors import CloudNotStarted, MissingExtra
 
 if TYPE_CHECKING:
@@ -125,11 +125,11 @@ class _WayBack:
 async def _chat(place: Place, options: SessionOptions, way_back: _WayBack, *, allow_all: bool) -> None:
     from rich.text import Text
 
-    from missionlink.cli.chat.conversation import Conversation
-    from missionlink.cli.chat.picture import Picture
-    from missionlink.cli.chat.questions import Questions
-    from missionlink.cli.chat.screen import Screen
-    from missionlink.cli.chat.words import printable
+    from missionlink.cli.chat.app import Conversation
+    from missionlink.cli.chat.format import printable
+    from missionlink.cli.chat.renderer import Picture
+    from missionlink.cli.chat.request_prompts import Questions
+    from missionlink.cli.chat.terminal import Screen
 
     picture = Picture()
     screen = Screen(picture.live)

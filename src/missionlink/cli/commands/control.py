@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from missionlink.cli.interrupts import run_interruptible
-from missionlink.cli.printable import printable_line
+from missionlink.cli.sanitize import printable_line
 from missionlink.errors import InvalidOption, MissingExtra, MissionControlStartFailed, StoreRefused
 from missionlink.options.checks import check_token
 from missionlink.options.loopback import LOOPBACK_HOSTS

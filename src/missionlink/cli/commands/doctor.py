@@ -6,7 +6,7 @@ import os
 
 import click
 
-from missionlink.cli.diagnosis import examine
+from missionlink.cli.checks import examine
 from missionlink.cli.outcome import EXIT_FAILED, EXIT_OK
 from missionlink.cli.output import json_option, print_columns, print_json
 

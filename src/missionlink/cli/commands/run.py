@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from missionlink import Repository, Session, SessionOptions
-from missionlink.cli.answers import Answers
 from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.login import explaining
-from missionlink.cli.opening import Place, provider_of
+from missionlink.cli.noninteractive import Answers
 from missionlink.cli.outcome import EXIT_FAILED, EXIT_OK
-from missionlink.cli.transcript import Transcript, transcript_for
+from missionlink.cli.run_output import Transcript, transcript_for
+from missionlink.cli.session_source import Place, provider_of
 from missionlink.errors import InvalidOption, MissionlinkError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 from missionlink.protocol.generated.types_attachment import Attachment
 from missionlink.protocol.generated.types_rpc_shared import SendAgentMode, SendMode
 from missionlink.protocol.generated.types_shared import AbortReason, ShutdownType
-from missionlink.protocol.history import SessionEvent
+from missionlink.protocol.session_events import SessionEvent
 from missionlink.protocol.model import JsonObject, JsonResult, OpenJsonObject, OpenJsonResult
 from missionlink.protocol.namespace import RootNamespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout

@@ -15,7 +15,7 @@ from missionlink.protocol.generated.types_shared import (
     ManagedSettingsResolvedSource,
     PermissionDecisionSource,
 )
-from missionlink.protocol.history import SessionEvent
+from missionlink.protocol.session_events import SessionEvent
 from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonResult, open_union
 
 

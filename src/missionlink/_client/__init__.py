@@ -1,0 +1,3 @@
+"""Parts of a client: start-up, launch, shared context, inbound traffic and lifecycle notifications."""
+
+__all__ = ()

@@ -1,0 +1,3 @@
+"""The runtime as a child process: spawning, ownership, standard output, shutdown."""
+
+__all__ = ()

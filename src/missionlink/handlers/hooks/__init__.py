@@ -1,0 +1,3 @@
+"""Hooks: registration, inputs, outputs and execution."""
+
+__all__ = ()

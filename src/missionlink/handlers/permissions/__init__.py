@@ -1,0 +1,3 @@
+"""Permission requests, decisions, policies and the matching of their rules."""
+
+__all__ = ()

@@ -1,0 +1,3 @@
+"""Client tools: definition, schema, context, execution and results."""
+
+__all__ = ()

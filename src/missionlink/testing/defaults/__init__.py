@@ -1,0 +1,3 @@
+"""Default responses of the fake runtime."""
+
+__all__ = ()

@@ -1,0 +1,3 @@
+"""A model server that plays a script."""
+
+__all__ = ()
