@@ -11,7 +11,7 @@ import asyncio
 import sys
 import tempfile
 
-from missionlink import Allow, AsyncClient, ClientOptions, Decision, Event, PermissionRequest, Question
+from missionlink import Allow, AsyncClient, ClientOptions, Decision, Event, PermissionRequest, UserInputRequest
 from missionlink.events import AssistantMessageDelta
 from missionlink.mission_control import serve
 
@@ -27,7 +27,7 @@ def decide(request: PermissionRequest) -> Decision:
     return Allow.once()
 
 
-async def answer(question: Question) -> str:
+async def answer(question: UserInputRequest) -> str:
     line("question", f"{question.question} -> {question.choices[-1]}")
     return question.choices[-1]
 

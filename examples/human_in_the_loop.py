@@ -9,7 +9,7 @@ other events go on meanwhile. The runtime has to be installed, and a login or a 
 import asyncio
 import sys
 
-from missionlink import Allow, AsyncClient, Decision, Deny, PermissionRequest, Question
+from missionlink import Allow, AsyncClient, Decision, Deny, PermissionRequest, UserInputRequest
 from missionlink.errors import TurnFailed
 from missionlink.events import ToolExecutionStart
 
@@ -25,7 +25,7 @@ def decide(request: PermissionRequest) -> Decision:
             return Deny("The user does not want this. Find another way, or ask.")
 
 
-def answer(question: Question) -> str:
+def answer(question: UserInputRequest) -> str:
     print(question.question)
     for number, choice in enumerate(question.choices, 1):
         print(f"  {number}  {choice}")

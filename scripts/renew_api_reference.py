@@ -19,14 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "api.md"
 
 GROUPS: dict[str, str] = {
-    "Clients": "AsyncClient Client Opening SessionInfo LifecycleEvent",
+    "Clients": "AsyncClient Client SessionOpening SessionInfo LifecycleEvent",
     "Sessions": "Session Subscription EventStream",
     "Turns": "Turn TurnResult Attachment QueuedPrompt",
-    "Options": "SessionOptions ClientOptions CloudOptions Repository Provider SystemMessage HeldLimits",
+    "Options": "SessionOptions ClientOptions CloudOptions Repository Provider SystemMessage PendingLimits",
     "Events": "Event UnknownEvent EventsLost",
     "Permissions": "Permissions Allow Deny Decision PermissionRequest ShellPermission WritePermission ReadPermission "
     "UrlPermission McpPermission ToolPermission MemoryPermission HookPermission",
-    "Questions": "Question Answer Form FormAnswer Plan PlanAnswer AutoModeSwitch PENDING PendingQuestion",
+    "Requests to the user": "UserInputRequest UserInputResponse ElicitationRequest ElicitationResult ExitPlanRequest "
+    "ExitPlanResponse AutoModeSwitch PENDING PendingRequest",
     "Tools and commands": "tool Tool ToolContext ToolResult ToolError Binary Command CommandCall nonblocking",
     "Hooks": "Hooks",
 }

@@ -17,7 +17,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "compatibility.md"
 TITLE = "## Features"
-FAMILIES = (("newer", "1.0.102"), ("older", "1.0.60"))
+PROFILES = (("newer", "1.0.102"), ("older", "1.0.60"))
 PLACES = ("local", "cloud")
 
 _HEAD = """\
@@ -58,12 +58,12 @@ def render(marks: list[Shown]) -> str:
     cells: dict[str, dict[tuple[str, str], str]] = {}
     for shown in marks:
         row = cells.setdefault(shown.name, {})
-        for family, _ in FAMILIES:
+        for family, _ in PROFILES:
             said = getattr(shown, family)
             if row.setdefault((shown.place, family), said) != said:
                 raise ValueError(f"{shown.test} says {said!r} for {shown.name!r}, another test something else")
-    columns = [(place, family) for place in PLACES for family, _ in FAMILIES]
-    titles = [f"{place}, {version}" for place in PLACES for _, version in FAMILIES]
+    columns = [(place, family) for place in PLACES for family, _ in PROFILES]
+    titles = [f"{place}, {version}" for place in PLACES for _, version in PROFILES]
     lines = [_row(["feature", *titles]), _row(["---"] * (len(titles) + 1))]
     # Rows of one group stand together, in the order of the tests.
     names = sorted(cells, key=lambda name: name.partition(":")[0])

@@ -10,7 +10,17 @@ from typing import Any
 import msgspec
 
 from benchmarks.sides.interface import Launch, Tally, Wishes
-from missionlink import AsyncClient, ClientOptions, Event, HeldLimits, Hooks, Provider, Question, Session, nonblocking
+from missionlink import (
+    AsyncClient,
+    ClientOptions,
+    Event,
+    Hooks,
+    PendingLimits,
+    Provider,
+    Session,
+    UserInputRequest,
+    nonblocking,
+)
 from missionlink.hooks import PreToolUseInput, PreToolUseOutput
 from missionlink.protocol.envelope import UnknownEvent, decode_event
 
@@ -18,7 +28,7 @@ __all__ = ("Missionlink", "decode")
 
 
 @nonblocking
-def _answer(question: Question) -> str:
+def _answer(question: UserInputRequest) -> str:
     return "blue"
 
 
@@ -31,7 +41,7 @@ async def _read_file(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"content": "# plan"}
 
 
-async def _answer_later(question: Question) -> str:
+async def _answer_later(question: UserInputRequest) -> str:
     return "blue"
 
 
@@ -58,7 +68,7 @@ class Missionlink:
                 base_directory=launch.state_dir,
                 working_directory=launch.state_dir,
                 # The default holds 128 items for a cloud session; the cases of early traffic send more.
-                held=HeldLimits(items_per_session=2000),
+                pending_limits=PendingLimits(items_per_session=2000),
             )
         )
 

@@ -15,7 +15,7 @@ RENAMED_TYPES: Final = {
 RENAMED_PARAMETERS: Final = {("session.shell.exec", "timeout"): "timeout_ms"}
 
 # Results with a member ``success`` or ``ok`` where a false one is an answer and not a failure. All other methods
-# with such a result raise ``RequestRefused``; the generator refuses to guess for names that are in neither place.
+# with such a result raise ``OperationFailed``; the generator refuses to guess for names that are in neither place.
 _RACE: Final = "false says that somebody else answered first or that the request is over, which is normal"
 _CONTENT: Final = "the member describes the thing asked about, not the call"
 ANSWERS: Final = {

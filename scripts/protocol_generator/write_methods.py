@@ -205,7 +205,7 @@ def notes_of(method: Method, versions: tuple[str, ...]) -> list[str]:
         notes.append("Deprecated by the runtime.")
     notes += age_of(method.versions, versions)
     if method.wire in FAILURES:
-        notes.append("Raises ``RequestRefused`` if the result says that it failed.")
+        notes.append("Raises ``OperationFailed`` if the result says that it failed.")
     if method.wire in UNLIMITED:
         notes.append("No time limit by default.")
     return notes

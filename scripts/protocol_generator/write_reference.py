@@ -84,7 +84,7 @@ def method_reference(protocol: Protocol, layout: Layout, texts: Descriptions) ->
         "  that are gone; `+` marks newer arguments. Runtimes between the two were not compared.",
         "- **Standing**: `internal` methods serve the runtime's own programs. All methods of the schemas are",
         "  experimental, so this is not repeated; the classic ones, for example `session.create`, are stable.",
-        "- `Raises` marks methods whose result raises `RequestRefused` if it says `success: false`. Elsewhere such a",
+        "- `Raises` marks methods whose result raises `OperationFailed` if it says `success: false`. Elsewhere such a",
         "  result is an answer.",
         "",
     ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from missionlink.handlers.hooks.registration import Hooks as Hooks
     from missionlink.handlers.invoke import PENDING as PENDING
     from missionlink.handlers.invoke import nonblocking as nonblocking
-    from missionlink.handlers.pending import PendingQuestion as PendingQuestion
+    from missionlink.handlers.pending import PendingRequest as PendingRequest
     from missionlink.handlers.permissions.decisions import Allow as Allow
     from missionlink.handlers.permissions.decisions import Decision as Decision
     from missionlink.handlers.permissions.decisions import Deny as Deny
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from missionlink.handlers.tools.tool import ToolContext as ToolContext
     from missionlink.handlers.tools.tool import ToolError as ToolError
     from missionlink.handlers.tools.tool import tool as tool
-    from missionlink.handlers.user_requests import Answer as Answer
     from missionlink.handlers.user_requests import AutoModeSwitch as AutoModeSwitch
-    from missionlink.handlers.user_requests import Form as Form
-    from missionlink.handlers.user_requests import FormAnswer as FormAnswer
-    from missionlink.handlers.user_requests import Plan as Plan
-    from missionlink.handlers.user_requests import PlanAnswer as PlanAnswer
-    from missionlink.handlers.user_requests import Question as Question
+    from missionlink.handlers.user_requests import ElicitationRequest as ElicitationRequest
+    from missionlink.handlers.user_requests import ElicitationResult as ElicitationResult
+    from missionlink.handlers.user_requests import ExitPlanRequest as ExitPlanRequest
+    from missionlink.handlers.user_requests import ExitPlanResponse as ExitPlanResponse
+    from missionlink.handlers.user_requests import UserInputRequest as UserInputRequest
+    from missionlink.handlers.user_requests import UserInputResponse as UserInputResponse
     from missionlink.options.attachments import Attachment as Attachment
     from missionlink.options.client import ClientOptions as ClientOptions
-    from missionlink.options.client import HeldLimits as HeldLimits
+    from missionlink.options.client import PendingLimits as PendingLimits
     from missionlink.options.cloud import CloudOptions as CloudOptions
     from missionlink.options.cloud import Repository as Repository
     from missionlink.options.model import Provider as Provider
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import EventsLost as EventsLost
     from missionlink.protocol.envelope import UnknownEvent as UnknownEvent
     from missionlink.session.callback import Subscription as Subscription
-    from missionlink.session.opening import Opening as Opening
+    from missionlink.session.opening import SessionOpening as SessionOpening
     from missionlink.session.prompt_queue import QueuedPrompt as QueuedPrompt
     from missionlink.session.session import Session as Session
     from missionlink.session.stream import EventStream as EventStream
@@ -69,7 +69,7 @@ __version__ = "0.1.0"
 # Name to the module that has it; a test compares this with the imports above.
 _MODULES = {
     "Allow": "handlers.permissions.decisions",
-    "Answer": "handlers.user_requests",
+    "UserInputResponse": "handlers.user_requests",
     "AsyncClient": "client",
     "Attachment": "options.attachments",
     "AutoModeSwitch": "handlers.user_requests",
@@ -84,24 +84,24 @@ _MODULES = {
     "Event": "protocol.envelope",
     "EventStream": "session.stream",
     "EventsLost": "protocol.envelope",
-    "Form": "handlers.user_requests",
-    "FormAnswer": "handlers.user_requests",
-    "HeldLimits": "options.client",
+    "ElicitationRequest": "handlers.user_requests",
+    "ElicitationResult": "handlers.user_requests",
+    "PendingLimits": "options.client",
     "HookPermission": "handlers.permissions.requests",
     "Hooks": "handlers.hooks.registration",
     "LifecycleEvent": "_client.lifecycle",
     "McpPermission": "handlers.permissions.requests",
     "MemoryPermission": "handlers.permissions.requests",
     "MissionlinkError": "errors",
-    "Opening": "session.opening",
+    "SessionOpening": "session.opening",
     "PENDING": "handlers.invoke",
-    "PendingQuestion": "handlers.pending",
+    "PendingRequest": "handlers.pending",
     "PermissionRequest": "handlers.permissions.requests",
     "Permissions": "handlers.permissions.policy",
-    "Plan": "handlers.user_requests",
-    "PlanAnswer": "handlers.user_requests",
+    "ExitPlanRequest": "handlers.user_requests",
+    "ExitPlanResponse": "handlers.user_requests",
     "Provider": "options.model",
-    "Question": "handlers.user_requests",
+    "UserInputRequest": "handlers.user_requests",
     "QueuedPrompt": "session.prompt_queue",
     "ReadPermission": "handlers.permissions.requests",
     "Repository": "options.cloud",

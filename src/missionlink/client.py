@@ -8,7 +8,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack, cast, overload
 
-from missionlink._client.bootstrap import establish, release
+from missionlink._client.bootstrap import connect, shutdown
 from missionlink._io.tasks import check_asyncio, inherited_error, is_being_cancelled
 from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError
 from missionlink.options.checks import check_content, check_positive, with_fields
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeForm
 
-    from missionlink._client.context import Link
+    from missionlink._client.context import ClientContext
     from missionlink._client.lifecycle import LifecycleStream, SessionInfo
-    from missionlink._io.interfaces import Counts, Transport
+    from missionlink._io.interfaces import ConnectionStats, Transport
     from missionlink.options.attachments import Attachment
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.fields import ClientFields, SessionFields
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.compat import Compat, Handshake
     from missionlink.rpc import ClientRpc
-    from missionlink.session.opening import Opening
+    from missionlink.session.opening import SessionOpening
     from missionlink.session.output_types import OutputAdapter
     from missionlink.session.turn import TurnResult
     from missionlink.session.turn_state import Until
@@ -107,8 +107,8 @@ class AsyncClient:
         self._is_entered = False  # whether somebody has learned of a start that succeeded
         self._closing: asyncio.Task[None] | None = None
         self._releasing: asyncio.Task[None] | None = None
-        self._link: Link | None = None
-        self._former: Link | None = None  # while it is restarted
+        self._link: ClientContext | None = None
+        self._former: ClientContext | None = None  # while it is restarted
         self._is_restarted = False  # then whoever has it closes it
         self._handshake: Handshake | None = None
         self._rpc: ClientRpc | None = None
@@ -162,7 +162,7 @@ class AsyncClient:
         return self._handshake.runtime_version if self._handshake else None
 
     @property
-    def counts(self) -> Counts:
+    def stats(self) -> ConnectionStats:
         """What went past on the connection: malformed messages, lost events and the like."""
         return self._running_link().connection.counts
 
@@ -191,7 +191,7 @@ class AsyncClient:
         Raises:
             RuntimeNotFound, RuntimeStartFailed, RuntimeIncompatible: There is no runtime that can be used.
             AuthenticationFailed: The connection token is missing or wrong.
-            ConnectionFailed, RequestRejected, RemoteProtocolError: It ended meanwhile, or what answers is no runtime.
+            ConnectionFailed, RpcError, RemoteProtocolError: It ended meanwhile, or what answers is no runtime.
             WrongEventLoop: No event loop of asyncio runs here, or it cannot start processes.
         """
         if self._is_inherited:
@@ -234,7 +234,7 @@ class AsyncClient:
             self._waiting_for_start -= 1
 
     async def _start(self) -> None:
-        self._link, self._handshake = await establish(self.options, self._given_transport, self._connection_ended)
+        self._link, self._handshake = await connect(self.options, self._given_transport, self._connection_ended)
         if self._former is not None:
             self._link.unanswered |= self._former.unanswered
         self._former = None
@@ -269,7 +269,7 @@ class AsyncClient:
     async def _release(self) -> None:
         """End the connection that there is; one task does it, whoever asks and whoever is cancelled meanwhile."""
         if self._releasing is None and self._link is not None:
-            self._releasing = asyncio.create_task(release(self._link))
+            self._releasing = asyncio.create_task(shutdown(self._link))
         if self._releasing is not None:
             await asyncio.shield(self._releasing)
 
@@ -347,12 +347,12 @@ class AsyncClient:
         if self._state == "running":
             self._state = "lost" if not isinstance(error, ConnectionClosed) else self._state
 
-    def _running_link(self) -> Link:
+    def _running_link(self) -> ClientContext:
         link = self._open_link()
         link.connection.check_loop()
         return link
 
-    def _open_link(self) -> Link:
+    def _open_link(self) -> ClientContext:
         """Return the link; what is called on it checks the event loop."""
         if self._state == "running" and self._link is not None:
             return self._link
@@ -376,7 +376,7 @@ class AsyncClient:
         session_id: str | None = None,
         timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
-    ) -> Opening:
+    ) -> SessionOpening:
         """Open a new local session: ``await`` it, or enter it with ``async with``.
 
         Args:
@@ -390,13 +390,15 @@ class AsyncClient:
         """
         if "cloud" in fields:
             raise InvalidOption("cloud", "a cloud session is created by create_cloud_session()")
-        from missionlink.session.open_local import LocalCreation
-        from missionlink.session.opening import Opening, new_session_id
+        from missionlink.session.open_local import CreateSession
+        from missionlink.session.opening import SessionOpening, new_session_id
 
         wanted = self._wanted(options, fields, ("session_id", "timeout"))
         name = checked_id(session_id) if session_id is not None else new_session_id()
         limit = self._limit(timeout)
-        return Opening("create_session", self._running_link, lambda link: LocalCreation(link, wanted, name), limit)
+        return SessionOpening(
+            "create_session", self._running_link, lambda link: CreateSession(link, wanted, name), limit
+        )
 
     @hides_arguments
     def resume_session(
@@ -408,7 +410,7 @@ class AsyncClient:
         quiet: bool = False,
         timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
-    ) -> Opening:
+    ) -> SessionOpening:
         """Open a stored local session again; handlers and providers are not stored and must be given again.
 
         Args:
@@ -419,18 +421,18 @@ class AsyncClient:
             timeout: Seconds for opening; the client's ``create_timeout`` if not given.
             fields: Any field of ``SessionOptions``.
         """
-        from missionlink.session.open_local import Resumption
-        from missionlink.session.opening import Opening
+        from missionlink.session.open_local import ResumeSession
+        from missionlink.session.opening import SessionOpening
 
         wanted, name = (
             self._wanted(options, fields, ("continue_pending", "quiet", "timeout")),
             checked_id(session_id),
         )
 
-        def make(link: Link) -> Resumption:
-            return Resumption(link, wanted, name, continue_pending=continue_pending, quiet=quiet)
+        def make(link: ClientContext) -> ResumeSession:
+            return ResumeSession(link, wanted, name, continue_pending=continue_pending, quiet=quiet)
 
-        return Opening("resume_session", self._running_link, make, self._limit(timeout))
+        return SessionOpening("resume_session", self._running_link, make, self._limit(timeout))
 
     @hides_arguments
     def create_cloud_session(
@@ -441,7 +443,7 @@ class AsyncClient:
         cloud: CloudOptions | None = None,
         timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
-    ) -> Opening:
+    ) -> SessionOpening:
         """Open a new session on compute that Mission Control reserves; the runtime assigns its id.
 
         Args:
@@ -459,8 +461,8 @@ class AsyncClient:
         wanted = self._wanted(options, fields, ("repository", "cloud", "timeout"))
         from missionlink.options.cloud import CloudOptions, Repository
         from missionlink.options.encode import check_cloud
-        from missionlink.session.open_cloud import CloudCreation
-        from missionlink.session.opening import Opening
+        from missionlink.session.open_cloud import CreateCloudSession
+        from missionlink.session.opening import SessionOpening
 
         check_cloud(wanted)
         place = Repository.parse(repository) if isinstance(repository, str) else repository
@@ -468,10 +470,10 @@ class AsyncClient:
             raise InvalidOption("repository", f"must be a Repository or str, not {type(place).__name__}")
         settings = options_of(CloudOptions, cloud)
 
-        def make(link: Link) -> CloudCreation:
-            return CloudCreation(link, wanted, place, settings)
+        def make(link: ClientContext) -> CreateCloudSession:
+            return CreateCloudSession(link, wanted, place, settings)
 
-        return Opening("create_cloud_session", self._running_link, make, self._limit(timeout))
+        return SessionOpening("create_cloud_session", self._running_link, make, self._limit(timeout))
 
     @hides_arguments
     def resume_cloud_session(
@@ -483,7 +485,7 @@ class AsyncClient:
         history: bool = False,
         timeout: Timeout = DEFAULT,
         **fields: Unpack[SessionFields],
-    ) -> Opening:
+    ) -> SessionOpening:
         """Come back to a cloud session, after a disconnect, a timed-out creation or from a new process.
 
         Questions of a kind without a handler are left to other clients; nobody else denies them.
@@ -498,17 +500,17 @@ class AsyncClient:
         """
         from missionlink.options.cloud import CloudOptions
         from missionlink.options.encode import check_cloud
-        from missionlink.session.open_cloud import CloudResumption
-        from missionlink.session.opening import Opening
+        from missionlink.session.open_cloud import ConnectCloudSession
+        from missionlink.session.opening import SessionOpening
 
         wanted, name = self._wanted(options, fields, ("cloud", "history", "timeout")), checked_id(session_id)
         check_cloud(wanted)
         settings = options_of(CloudOptions, cloud)
 
-        def make(link: Link) -> CloudResumption:
-            return CloudResumption(link, wanted, name, settings, history=history)
+        def make(link: ClientContext) -> ConnectCloudSession:
+            return ConnectCloudSession(link, wanted, name, settings, history=history)
 
-        return Opening("resume_cloud_session", self._running_link, make, self._limit(timeout))
+        return SessionOpening("resume_cloud_session", self._running_link, make, self._limit(timeout))
 
     @overload
     async def run(

@@ -16,7 +16,7 @@ from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from missionlink._client.context import Link
+    from missionlink._client.context import ClientContext
     from missionlink._wire.calls import Call
     from missionlink.model_requests.serving import ModelRequests
     from missionlink.options.client import ClientOptions
@@ -45,7 +45,7 @@ class ClientHandlers:
         self._waiting: deque[tuple[Callable[..., Any], Notification]] = deque()
         self._delivery: asyncio.Task[None] | None = None
 
-    def join(self, link: Link) -> None:
+    def join(self, link: ClientContext) -> None:
         """Take the client's parts, before anything can come."""
         self._link = link
         if self._options.model_requests is not None:
@@ -67,11 +67,11 @@ class ClientHandlers:
             if call.method in self._model_methods and self._models is not None:
                 # Parts of one request must not overtake each other: they are taken here and now.
                 self._models.take(call.method, call.params)
-                connection.answer(call, {})
+                connection.send_result(call, {})
                 return
             params = _plain.decode(call.params) if bytes(call.params) else {}
         except (ValueError, RecursionError) as error:
-            connection.refuse(call, INVALID_PARAMS, f"the parameters of {call.method} cannot be read: {error}")
+            connection.send_error(call, INVALID_PARAMS, f"the parameters of {call.method} cannot be read: {error}")
             return
         call.work = self._link.tasks.start(self._answer(call, params))
 
@@ -84,14 +84,14 @@ class ClientHandlers:
             else:
                 assert self._options.token_provider is not None
                 result = await token_result(self._link.pool.call, self._options.token_provider, params)
-            connection.answer(call, result)
+            connection.send_result(call, result)
         except asyncio.CancelledError:
-            connection.refuse(call, INTERNAL_ERROR, f"the handler for {call.method} was cancelled")
+            connection.send_error(call, INTERNAL_ERROR, f"the handler for {call.method} was cancelled")
             if is_being_cancelled():
                 raise
         except BaseException as error:  # the program's code: its failure is answered and reported
             # The exception's own text may hold secrets of the program; it goes to the log only.
-            connection.refuse(call, INTERNAL_ERROR, f"the handler for {call.method} failed")
+            connection.send_error(call, INTERNAL_ERROR, f"the handler for {call.method} failed")
             self._link.report(call.method, None, error)
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -133,7 +133,7 @@ class ClientHandlers:
 class _Ports:
     """The client as far as requests to models need it."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: ClientContext) -> None:
         self._link = link
 
     async def send(self, method: str, params: dict[str, Any]) -> msgspec.Raw:

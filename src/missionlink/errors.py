@@ -21,10 +21,10 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  ├─ LocalProtocolError
     │  └─ UnexpectedResult
     ├─ RequestFailed
-    │  ├─ RequestRejected
+    │  ├─ RpcError
     │  │  ├─ AuthenticationFailed
     │  │  └─ UnsupportedByRuntime
-    │  ├─ RequestRefused
+    │  ├─ OperationFailed
     │  └─ RequestTimeout (also TimeoutError)
     ├─ SessionError
     │  ├─ SessionNotFound
@@ -35,7 +35,7 @@ The branches follow what a caller does next: mend the call, mend the machine, re
     │  ├─ CloudSessionFailed
     │  │  ├─ CloudPolicyRefused
     │  │  ├─ CloudValidationFailed
-    │  │  ├─ CloudNotAuthorised
+    │  │  ├─ CloudUnauthorized
     │  │  ├─ CloudNotStarted
     │  │  ├─ CloudUnreachable
     │  │  ├─ CloudNotReady (also TimeoutError)
@@ -78,7 +78,6 @@ __all__ = (
     "CloudConnectionClosed",
     "CloudConnectionLost",
     "CloudIdMismatch",
-    "CloudNotAuthorised",
     "CloudNotReady",
     "CloudNotStarted",
     "CloudPolicyRefused",
@@ -86,6 +85,7 @@ __all__ = (
     "CloudSessionFailed",
     "CloudSessionNotFound",
     "CloudTimeout",
+    "CloudUnauthorized",
     "CloudUnreachable",
     "CloudUnsupported",
     "CloudValidationFailed",
@@ -100,14 +100,14 @@ __all__ = (
     "MissionControlError",
     "MissionControlStartFailed",
     "MissionlinkError",
+    "OperationFailed",
     "OutputInvalid",
     "ProtocolError",
     "RemoteProtocolError",
     "RequestFailed",
     "RequestMisdirected",
-    "RequestRefused",
-    "RequestRejected",
     "RequestTimeout",
+    "RpcError",
     "RuntimeIncompatible",
     "RuntimeInstallFailed",
     "RuntimeNotFound",
@@ -140,7 +140,7 @@ _NO_END = ": \t\r\n"
 
 
 # Statuses of a model that may answer later: it took too long, or was asked too often.
-_PASSING = (408, 429)
+_TRANSIENT = (408, 429)
 
 
 _SERVER_ERROR = 500
@@ -424,7 +424,7 @@ class RequestFailed(MissionlinkError):
     """Name of the method that was called."""
 
 
-class RequestRejected(RequestFailed):
+class RpcError(RequestFailed):
     """The runtime answered a request with an error."""
 
     def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
@@ -440,11 +440,11 @@ class RequestRejected(RequestFailed):
         """The error's ``data`` member as plain Python values, or ``None``."""
 
 
-class AuthenticationFailed(RequestRejected):
+class AuthenticationFailed(RpcError):
     """The runtime refused the connection token or the user's credentials."""
 
 
-class UnsupportedByRuntime(RequestRejected):
+class UnsupportedByRuntime(RpcError):
     """The connected runtime cannot do what was asked for."""
 
     def __init__(self, method: str, runtime_version: str | None, *, options: Sequence[str] = ()) -> None:
@@ -458,7 +458,7 @@ class UnsupportedByRuntime(RequestRejected):
         """Names of the options that cannot be served; empty when the whole method is unknown."""
 
 
-class RequestRefused(RequestFailed):
+class OperationFailed(RequestFailed):
     """The runtime answered a request, and its result says that nothing was done."""
 
     def __init__(self, method: str, reason: str, result: object) -> None:
@@ -554,7 +554,7 @@ class CloudValidationFailed(CloudSessionFailed):
     """Mission Control or the runtime found the request wrong."""
 
 
-class CloudNotAuthorised(CloudSessionFailed):
+class CloudUnauthorized(CloudSessionFailed):
     """The token was missing, wrong or without the rights."""
 
 
@@ -604,7 +604,7 @@ class TurnFailed(SessionError):
         """The runtime's error type, for example ``"query"``, ``"authentication"`` or ``"rate_limit"``."""
         self.status_code = status_code
         """HTTP status of the model's answer, where the runtime names it."""
-        self.can_retry: bool = kind == "rate_limit" or status_code in _PASSING or (status_code or 0) >= _SERVER_ERROR
+        self.can_retry: bool = kind == "rate_limit" or status_code in _TRANSIENT or (status_code or 0) >= _SERVER_ERROR
 
 
 class TurnTimeout(TurnFailed, TimeoutError):

@@ -13,19 +13,19 @@ from missionlink.testing.agent import Agent
 
 if TYPE_CHECKING:
     from missionlink.testing import FakeRuntime, TurnRequest
-    from missionlink.testing.scripted_model.replies import Answer
+    from missionlink.testing.scripted_model.replies import AnyReply
 
 
 def play(fake: FakeRuntime) -> None:
     """Give the fake runtime this agent."""
 
-    async def answer(request: TurnRequest) -> Answer:
+    async def answer(request: TurnRequest) -> AnyReply:
         return await order(fake, request) if "order" in request.prompt.lower() else reply(request)
 
     fake.agent = Agent(answer)
 
 
-async def order(fake: FakeRuntime, request: TurnRequest) -> Answer:
+async def order(fake: FakeRuntime, request: TurnRequest) -> AnyReply:
     """Ask by form, as an MCP server does."""
     size = {"type": "string", "title": "Size", "enum": ["s", "l"], "enumNames": ["small", "large"]}
     fields = {"name": {"type": "string", "title": "Name", "minLength": 2}, "size": size}
@@ -38,7 +38,7 @@ async def order(fake: FakeRuntime, request: TurnRequest) -> Answer:
     return say(f"Done. {given['action']}: {', '.join(given.get('content', {}).values())}")
 
 
-def reply(request: TurnRequest) -> Answer:
+def reply(request: TurnRequest) -> AnyReply:
     prompt = request.prompt.lower()
     if request.round:
         return say("Done. " + " ".join(request.tool_results.values()))

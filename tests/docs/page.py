@@ -52,7 +52,7 @@ class Page:
             CodeBlockParser("python", self._run),
             CodeBlockParser("text", self._compare),
             CodeBlockParser("sh", self._check),
-            CodeBlockParser("console", self._converse),
+            CodeBlockParser("console", self._run_opener),
             self._directives,
         )
 
@@ -90,7 +90,7 @@ class Page:
         problems = [check_command(line) for line in commands_in(example.parsed)]
         return "\n".join(filter(None, problems)) or None
 
-    def _converse(self, example: Example) -> str | None:
+    def _run_opener(self, example: Example) -> str | None:
         for command, expected in conversation(example.parsed):
             if problem := check_command(command):
                 return problem

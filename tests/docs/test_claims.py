@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import missionlink
-from missionlink import ClientOptions, CloudOptions, HeldLimits, SessionOptions, errors
+from missionlink import ClientOptions, CloudOptions, PendingLimits, SessionOptions, errors
 from missionlink.mission_control import MissionControl
 from missionlink.mission_control.directives import DIRECTIVES
 from missionlink.protocol.index import public_names
@@ -103,10 +103,10 @@ def test_the_limits_are_those_of_the_options() -> None:
 
 def test_the_bounds_of_what_waits_are_the_defaults() -> None:
     cloud, events, turns = (text_of(f"docs/{name}.md") for name in ("cloud-sessions", "events", "turns"))
-    held = HeldLimits()
+    held = PendingLimits()
     assert f"At most {held.items_per_session} items for one id, {held.sessions} ids, and 16 MiB in all" in cloud
     assert held.total_bytes == 16 << 20
-    assert f"after {ClientOptions().adoption_patience:g} s (`adoption_patience`)" in cloud
+    assert f"after {ClientOptions().early_request_timeout:g} s (`early_request_timeout`)" in cloud
     assert f"CloudOptions(ready_timeout={CloudOptions().ready_timeout:g})" in cloud
     assert f"at most {SessionOptions().backlog_events} events or 1 MiB" in events
     assert SessionOptions().backlog_bytes == 1 << 20

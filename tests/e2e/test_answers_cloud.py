@@ -111,7 +111,7 @@ async def test_a_decision_comes_to_one_of_three_answers(client: AsyncClient) -> 
         (Allow.reading_for_session("/repository"), NO),
         (Deny("not on fridays"), NO),
         (Deny.and_stop(), NO),
-        (Deny.nobody_there(), NO),
+        (Deny.unavailable(), NO),
     ]
     answers = iter(decisions)
     async with client.create_cloud_session(PLACE, on_permission=lambda request: next(answers)[0]) as session, within():
@@ -159,7 +159,7 @@ async def test_a_prompt_that_waits_cannot_be_taken_back(client: AsyncClient) -> 
             await second.cancel()
         with pytest.raises(errors.TurnTimeout, match="aborting it failed"):
             await second.wait(timeout=0.01)
-        await question.answer("red")
+        await question.respond("red")
         assert (await first).text == "You answered: red"
         assert (await second).text == "You said: hello"
 
@@ -171,7 +171,7 @@ async def test_a_prompt_that_is_shown_early_takes_nothing_from_the_turn_under_wa
         first = await session.send("/ask Which?")
         question = await anext(aiter(session.pending))
         second, third = await session.send("hello"), await session.send("hello")
-        await question.answer("red")
+        await question.respond("red")
         assert [(await turn).text for turn in (first, second, third)] == [
             "You answered: red",
             "You said: hello",

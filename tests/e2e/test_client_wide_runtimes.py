@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from missionlink import AsyncClient, ToolResult, tool
-from missionlink.errors import RequestRejected, TurnFailed, UnsupportedByRuntime
+from missionlink.errors import RpcError, TurnFailed, UnsupportedByRuntime
 from missionlink.model_requests import Forward, HttpRequest, HttpResponse, Record, Replay
 from missionlink.testing import call, forever, model_server, pause, say
 from missionlink.tokens import GitHubToken, TokenRequest
@@ -219,7 +219,7 @@ async def test_a_token_that_is_not_brought_fails_the_opening(newer: RealRuntime,
     async with model_server() as model:
         options = newer.options(tmp_path, env=model.environment(), token_provider=bring)
         async with AsyncClient(options) as client:
-            with pytest.raises(RequestRejected, match=r"(?i)token"):
+            with pytest.raises(RpcError, match=r"(?i)token"):
                 await client.create_session()
 
 

@@ -16,9 +16,9 @@ from missionlink import (
     ClientOptions,
     CloudOptions,
     Deny,
+    ElicitationResult,
     Event,
-    FormAnswer,
-    PlanAnswer,
+    ExitPlanResponse,
     Repository,
     SessionOptions,
     errors,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from missionlink import Form, PermissionRequest, Plan, Question, Session
+    from missionlink import ElicitationRequest, ExitPlanRequest, PermissionRequest, Session, UserInputRequest
     from missionlink.mission_control import ClaimedTask
 
     from .real_runtime import RealRuntime
@@ -282,17 +282,17 @@ async def test_permissions_are_decided_by_the_handler(rig: Rig) -> None:
 async def test_questions_are_answered_by_the_handlers(rig: Rig) -> None:
     asked: list[Any] = []
 
-    async def answer(question: Question) -> str:
+    async def answer(question: UserInputRequest) -> str:
         asked.append((question.question, question.choices))
         return question.choices[-1]
 
-    def fill_in(form: Form) -> FormAnswer:
+    def fill_in(form: ElicitationRequest) -> ElicitationResult:
         asked.append((form.message, list(form.requested_schema["properties"])))
-        return FormAnswer("accept", {"name": "Bob"})
+        return ElicitationResult("accept", {"name": "Bob"})
 
-    async def approve(plan: Plan) -> PlanAnswer:
+    async def approve(plan: ExitPlanRequest) -> ExitPlanResponse:
         asked.append((plan.plan_content, plan.recommended_action))
-        return PlanAnswer(True, "interactive")
+        return ExitPlanResponse(True, "interactive")
 
     handlers = {"on_user_input": answer, "on_elicitation": fill_in, "on_exit_plan": approve}
     assert await rig.answers("/ask Which? [red|blue]", "/elicit Who?", "/plan Dig.", **handlers) == [
@@ -464,7 +464,7 @@ async def test_an_unknown_session_is_not_found(rig: Rig) -> None:
     [
         (403, "Cloud sessions are disabled by a policy of octo", errors.CloudPolicyRefused, False),
         (403, None, errors.CloudSessionFailed, False),
-        (401, "Bad credentials", errors.CloudNotAuthorised, False),
+        (401, "Bad credentials", errors.CloudUnauthorized, False),
         (422, "Validation failed: repositories[0] is invalid", errors.CloudValidationFailed, False),
         (422, None, errors.CloudValidationFailed, False),
         (500, "Internal server error", errors.CloudUnreachable, True),
@@ -504,10 +504,10 @@ async def test_a_wrong_token_and_a_dead_mission_control_are_told_apart(runtime: 
     async with serve(token="right") as control:
         client = AsyncClient(runtime.options(tmp_path, env=control.environment(), github_token="wrong-token"))
         await client.start()
-        with pytest.raises(errors.CloudNotAuthorised) as failed:
+        with pytest.raises(errors.CloudUnauthorized) as failed:
             await client.create_cloud_session(PLACE)
         assert "wrong-token" not in f"{failed.value} {failed.value.runtime_text} {client!r} {client.options!r}"
-        with pytest.raises(errors.CloudNotAuthorised):
+        with pytest.raises(errors.CloudUnauthorized):
             await client.resume_cloud_session("11111111-1111-4111-8111-111111111111")
         assert await control.tasks.all() == []
     async with client:
@@ -541,7 +541,7 @@ async def test_a_creation_that_is_given_up_leaves_no_session_behind(rig: Rig, wa
     rig.control.delay_start(0)
     async with rig.create() as beside:
         await rig.traffic.until_polled_no_more(task_id, beside.id)
-    with pytest.raises(errors.RequestRejected):
+    with pytest.raises(errors.RpcError):
         await rig.client.rpc.call("session.getMessages", {"sessionId": task_id})
 
 
@@ -593,7 +593,7 @@ async def test_sessions_that_are_left_while_others_are_created_harm_no_creation(
     waits = asyncio.Event()
 
     async def create(number: int) -> Session:
-        async def answer(question: Question) -> str:
+        async def answer(question: UserInputRequest) -> str:
             asked.append((number, question.question))
             ready.set()
             await waits.wait()
@@ -631,7 +631,7 @@ async def test_two_clients_of_one_runtime_create_sessions_side_by_side(runtime: 
             async with AsyncClient(shared) as second:
 
                 async def live(client: AsyncClient, number: int) -> str:
-                    def answer(question: Question) -> str:
+                    def answer(question: UserInputRequest) -> str:
                         return "red" if question.question == f"Number {number}?" else "misdirected"
 
                     async with client.create_cloud_session(PLACE, on_user_input=answer) as session:

@@ -15,8 +15,8 @@ from missionlink import (
     Allow,
     AsyncClient,
     CommandCall,
-    Form,
-    FormAnswer,
+    ElicitationRequest,
+    ElicitationResult,
     Hooks,
     PermissionRequest,
     Permissions,
@@ -171,7 +171,7 @@ async def test_a_side_question_is_answered_while_a_turn_runs(client: AsyncClient
         await session.run("which?")
         turn = await session.send("and now?")
         await model.wait_for_requests(2)
-        assert await session.ask_aside("what was that?") == "you asked of blue"
+        assert await session.ephemeral_query("what was that?") == "you asked of blue"
         gate.open()
         assert (await turn).text == "the answer"
         history = await session.history()
@@ -439,12 +439,12 @@ async def test_an_mcp_server_asks_by_form_and_by_web_page(
     servers = {
         "shop": {"type": "local", "command": sys.executable, "args": [str(tmp_path / "shop.py")], "tools": ["*"]}
     }
-    forms: list[Form] = []
+    forms: list[ElicitationRequest] = []
 
-    def fill(form: Form) -> Any:
+    def fill(form: ElicitationRequest) -> Any:
         forms.append(form)
         if form.mode == "url":
-            return FormAnswer("accept") if len(forms) == 2 else None
+            return ElicitationResult("accept") if len(forms) == 2 else None
         return {"name": "Bob"}
 
     model.then(call("shop-order", {}), call("shop-pay", {}), call("shop-pay", {}), say("done"))

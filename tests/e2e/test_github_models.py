@@ -129,7 +129,7 @@ async def test_the_offer_waits_until_somebody_answers(client: AsyncClient, model
         turn = await session.send("hello")
         question = await anext(aiter(session.pending))
         assert (question.kind, question.question.error_code) == ("auto_mode_switch", "rate_limited")
-        await question.answer("yes")
+        await question.respond("yes")
         with pytest.raises(errors.TurnFailed):
             await turn
         assert len(session.pending) == 0

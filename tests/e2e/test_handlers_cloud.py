@@ -12,10 +12,10 @@ from missionlink import (
     Allow,
     AsyncClient,
     Attachment,
+    ExitPlanResponse,
     Hooks,
-    PendingQuestion,
+    PendingRequest,
     Permissions,
-    PlanAnswer,
     QueuedPrompt,
     errors,
     hooks,
@@ -69,7 +69,7 @@ async def test_questions_wait_until_somebody_answers(client: AsyncClient) -> Non
         "permission": ("/permission ls", Allow.once(), "Permission to run 'ls' was given."),
         "user_input": ("/ask Which? [red|blue]", "blue", "You answered: blue"),
         "elicitation": ("/elicit Who?", {"name": "Bob"}, "The form was answered with accept: {'name': 'Bob'}"),
-        "exit_plan": ("/plan Dig.", PlanAnswer(True), "The plan was approved."),
+        "exit_plan": ("/plan Dig.", ExitPlanResponse(True), "The plan was approved."),
     }
     waiting: Any = {f"on_{name}": PENDING for name in answers}
     async with client.create_cloud_session(PLACE, **waiting) as session, within():
@@ -78,7 +78,7 @@ async def test_questions_wait_until_somebody_answers(client: AsyncClient) -> Non
             turn = await session.send(prompt)
             question = await anext(questions)
             assert (question.kind, question.session_id) == (kind, session.id)
-            await PendingQuestion.from_json(question.to_json()).answer(answer, via=client)
+            await PendingRequest.from_json(question.to_json()).respond(answer, via=client)
             assert (await turn).text == told
         assert len(session.pending) == 0
 
@@ -93,7 +93,7 @@ async def test_a_question_without_choices_reaches_its_handler_and_waits_as_well(
     async with client.create_cloud_session(PLACE, on_user_input=PENDING) as session, within():
         turn = await session.send("/ask What is your name?")
         question = await anext(aiter(session.pending))
-        await question.answer("Bob")
+        await question.respond("Bob")
         assert (await turn).text == "You answered: Bob"
 
 
@@ -176,7 +176,7 @@ async def test_what_goes_beside_the_prompts_is_noted_or_refused_by_name(client: 
                     assert note.data.message == "a note"
                     break
         assert await session.read_plan() is None
-        for attempt in (session.write_plan("# plan"), session.ask_aside("what?")):
+        for attempt in (session.write_plan("# plan"), session.ephemeral_query("what?")):
             with pytest.raises(errors.UnsupportedByRuntime, match="cloud"):
                 await attempt
         for option, value in {"display_prompt": "x", "request_headers": {"X": "1"}}.items():

@@ -18,12 +18,12 @@ from missionlink import (
     Binary,
     ClientOptions,
     Deny,
-    Form,
+    ElicitationRequest,
+    ExitPlanResponse,
     Hooks,
-    PendingQuestion,
+    PendingRequest,
     PermissionRequest,
     Permissions,
-    PlanAnswer,
     Tool,
     ToolError,
     ToolResult,
@@ -304,7 +304,7 @@ async def test_every_kind_of_permission_is_asked_for_and_typed(
 
 @pytest.mark.feature("Permissions: once, for the session, refused with and without a reason, nobody there")
 async def test_every_decision_does_what_it_says(client: AsyncClient, model: ModelServer, tmp_path: Path) -> None:
-    decisions = [Allow.once(), Allow.for_session(), Deny("not this one"), Deny.nobody_there(), Deny.and_stop()]
+    decisions = [Allow.once(), Allow.for_session(), Deny("not this one"), Deny.unavailable(), Deny.and_stop()]
     asked: list[str | None] = []
 
     def decide(request: PermissionRequest) -> Any:
@@ -343,13 +343,13 @@ async def test_a_permission_waits_and_is_answered_through_another_client(
             session = await first.create_session(**using(model, on_permission=PENDING))
             turn = await session.send("make it")
             kept = (await anext(aiter(session.pending))).to_json()
-            question = PendingQuestion.from_json(kept)
+            question = PendingRequest.from_json(kept)
             assert question.question.command == f"touch {tmp_path}/made"
-            await question.answer(Allow.once(), via=second)
+            await question.respond(Allow.once(), via=second)
             assert (await turn).text == "done"
             assert list(session.pending) == []
-            with pytest.raises(errors.RequestRefused):
-                await question.answer(Allow.once(), via=second)
+            with pytest.raises(errors.OperationFailed):
+                await question.respond(Allow.once(), via=second)
     assert (tmp_path / "made").exists()
 
 
@@ -367,13 +367,13 @@ async def test_questions_wait_until_somebody_answers(client: AsyncClient, model:
         call("exit_plan_mode", plan),
         say("done"),
     )
-    answers: dict[str, Any] = {"user_input": "blue", "exit_plan": PlanAnswer(True, "interactive")}
+    answers: dict[str, Any] = {"user_input": "blue", "exit_plan": ExitPlanResponse(True, "interactive")}
     async with client.create_session(**using(model, on_user_input=PENDING, on_exit_plan=PENDING)) as session:
         await session.set_mode("plan")
         turn = await session.send("ask me")
         async with within():
             async for question in session.pending:
-                await question.answer(answers.pop(question.kind))
+                await question.respond(answers.pop(question.kind))
                 if not answers:
                     break
             assert (await turn).text == "done"
@@ -389,7 +389,7 @@ async def test_a_question_without_choices_waits_as_well(client: AsyncClient, mod
         turn = await session.send("ask me")
         question = await anext(aiter(session.pending))
         assert (question.question.choices, question.question.allow_freeform) == ([], True)
-        await question.answer("Bob")
+        await question.respond("Bob")
         assert (await turn).text == "done"
     assert "Bob" in results(model)[0]
 
@@ -402,7 +402,7 @@ async def test_a_form_reaches_the_client_that_answers_forms_until_it_has_left(
     changes: asyncio.Queue[bool] = asyncio.Queue()
     forms: list[str] = []
 
-    def fill(form: Form) -> dict[str, Any]:
+    def fill(form: ElicitationRequest) -> dict[str, Any]:
         forms.append(form.message)
         return {"answer": True}
 
@@ -426,10 +426,10 @@ async def test_a_form_reaches_the_client_that_answers_forms_until_it_has_left(
 
 @pytest.mark.feature("Questions: forms of this program's own (session.ui)")
 async def test_a_program_asks_by_forms_of_its_own(client: AsyncClient, model: ModelServer) -> None:
-    forms: list[Form] = []
+    forms: list[ElicitationRequest] = []
     answers: list[Any] = [{"answer": True}, {"answer": "blue"}, {"answer": "Bob"}, {"city": "Oslo", "degrees": 3}, None]
 
-    def fill(form: Form) -> Any:
+    def fill(form: ElicitationRequest) -> Any:
         forms.append(form)
         return answers.pop(0)
 

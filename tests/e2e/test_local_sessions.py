@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink import Allow, AsyncClient, ClientOptions, Deny, Event, PlanAnswer, errors
+from missionlink import Allow, AsyncClient, ClientOptions, Deny, Event, ExitPlanResponse, errors
 from missionlink.testing import call, fail, forever, model_server, say
 
 from .real_runtime import WAIT_S, within
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from missionlink import LifecycleEvent, PermissionRequest, Question, Session
+    from missionlink import LifecycleEvent, PermissionRequest, Session, UserInputRequest
     from missionlink.events import AssistantMessage
     from missionlink.testing import ModelRequest, ModelServer
 
@@ -227,9 +227,9 @@ async def test_permissions_are_decided_by_the_handler(client: AsyncClient, model
 
 @pytest.mark.feature("Questions: user input")
 async def test_questions_are_answered_by_the_handler(client: AsyncClient, model: ModelServer) -> None:
-    asked: list[Question] = []
+    asked: list[UserInputRequest] = []
 
-    def answer(question: Question) -> str:
+    def answer(question: UserInputRequest) -> str:
         asked.append(question)
         return "mauve"
 
@@ -253,9 +253,9 @@ async def test_questions_are_answered_by_the_handler(client: AsyncClient, model:
 async def test_a_plan_is_approved_by_the_handler(client: AsyncClient, model: ModelServer) -> None:
     plans: list[Any] = []
 
-    async def approve(plan: Any) -> PlanAnswer:
+    async def approve(plan: Any) -> ExitPlanResponse:
         plans.append(plan)
-        return PlanAnswer(True, "interactive")
+        return ExitPlanResponse(True, "interactive")
 
     arguments = {"summary": "dig", "actions": ["interactive", "exit_only"], "recommendedAction": "interactive"}
     model.then(call("exit_plan_mode", arguments), say("digging"))
@@ -385,7 +385,7 @@ async def test_methods_are_called_by_name_and_answer_typed(
         await client.rpc.call("no.such.method")
     assert unsupported.value.runtime_version == client.runtime_version
     assert client.compat.supports("session.detach") is runtime.is_newer
-    with pytest.raises(errors.RequestRejected):
+    with pytest.raises(errors.RpcError):
         # Asks GitHub, and there are no credentials.
         await client.rpc.models.list()
 

@@ -74,7 +74,7 @@ async def outcome(method: Any) -> Any:
     """Return the result, or the error that a runtime without credentials answers with."""
     try:
         return await method()
-    except errors.RequestRejected as error:
+    except errors.RpcError as error:
         return error
 
 
@@ -86,7 +86,7 @@ async def test_what_only_looks_answers_typed(
     methods = looks(client.rpc if side == "client" else session.rpc)
     async with within():
         results = dict(zip(methods, await asyncio.gather(*map(outcome, methods.values())), strict=True))
-    refused = {name: result for name, result in results.items() if isinstance(result, errors.RequestRejected)}
+    refused = {name: result for name, result in results.items() if isinstance(result, errors.RpcError)}
     answered = results.keys() - refused.keys()
     namespaces = {name.rpartition(".")[0] for name in answered}
     assert len(namespaces) >= (20 if side == "session" or runtime.is_newer else 9), namespaces
@@ -114,11 +114,11 @@ async def test_a_failure_in_a_result_is_raised_where_it_is_one(
     client: AsyncClient, session: Session, runtime: RealRuntime
 ) -> None:
     """protocol.md 4.4 and trap 10."""
-    with pytest.raises(errors.RequestRefused, match=r"session\.delete") as refused:
+    with pytest.raises(errors.OperationFailed, match=r"session\.delete") as refused:
         await client.rpc.session.delete(session_id=NOWHERE)
     assert NOWHERE in refused.value.reason
     assert refused.value.result["success"] is False
-    with pytest.raises(errors.RequestRefused, match=r"session\.setForeground"):
+    with pytest.raises(errors.OperationFailed, match=r"session\.setForeground"):
         await client.rpc.session.set_foreground(session_id=session.id)
     # The older family says that it has ended what was never there.
     gone = client.rpc.call("session.destroy", {"sessionId": NOWHERE})

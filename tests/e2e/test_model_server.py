@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from missionlink import AsyncClient, Deny, PlanAnswer, errors
+from missionlink import AsyncClient, Deny, ExitPlanResponse, errors
 from missionlink.testing import Gate, call, disconnect, fail, forever, hold, model_server, say, stall, think
 
 from .real_runtime import WAIT_S
@@ -110,9 +110,9 @@ async def test_without_a_handler_what_needs_permission_is_denied(client: AsyncCl
 async def test_a_plan_is_approved(client: AsyncClient) -> None:
     plans: list[Any] = []
 
-    def approve(plan: Any) -> PlanAnswer:
+    def approve(plan: Any) -> ExitPlanResponse:
         plans.append(plan)
-        return PlanAnswer(True, "interactive")
+        return ExitPlanResponse(True, "interactive")
 
     arguments = {"summary": "do it", "actions": ["interactive", "exit_only"], "recommendedAction": "interactive"}
     async with model_server([call("exit_plan_mode", arguments), say("on my way")]) as model:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from missionlink import AsyncClient, FormAnswer, PlanAnswer, errors
+from missionlink import AsyncClient, ElicitationResult, ExitPlanResponse, errors
 from missionlink.events import PermissionRequested
 from missionlink.mission_control import serve
 from missionlink.testing import call, fail, model_server, say, think
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 HANDLERS: dict[str, Any] = {
     "on_permission": lambda request: True,
     "on_user_input": lambda question: question.choices[0],
-    "on_exit_plan": lambda plan: PlanAnswer(True, "interactive"),
-    "on_elicitation": lambda form: FormAnswer("accept", {"name": "Bob"}),
+    "on_exit_plan": lambda plan: ExitPlanResponse(True, "interactive"),
+    "on_elicitation": lambda form: ElicitationResult("accept", {"name": "Bob"}),
 }
 # What the conversation is known to bring, so that a recorder that hears nothing is noticed.
 LOCAL = {

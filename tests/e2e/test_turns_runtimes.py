@@ -110,7 +110,7 @@ async def test_a_turn_is_steered_between_two_steps(client: AsyncClient, model: M
         await first.steer("rather so")
         gate.open()
         assert [(await turn).text for turn in (first, second)] == ["as you wish", "second"]
-        with pytest.raises(errors.RequestRefused):
+        with pytest.raises(errors.OperationFailed):
             await first.steer("too late")
     assert "rather so" in str(model.requests[1].messages)
 
@@ -157,7 +157,7 @@ async def test_what_waits_is_changed(client: AsyncClient, model: ModelServer, ru
         await session.queue.edit(three, "three, but better")
         await session.queue.remove(four)
         assert [prompt.turn_id for prompt in await session.queue.list()] == [turns[2].id, turns[1].id]
-        with pytest.raises(errors.RequestRefused):
+        with pytest.raises(errors.OperationFailed):
             await session.queue.remove(four)
         await session.queue.pause()
         await session.queue.resume()

@@ -11,7 +11,7 @@ from missionlink.testing.agent import Agent
 
 if TYPE_CHECKING:
     from missionlink.testing import FakeRuntime, TurnRequest
-    from missionlink.testing.scripted_model.replies import Answer
+    from missionlink.testing.scripted_model.replies import AnyReply
 
 MARKDOWN = """Here is a **summary**:
 
@@ -44,7 +44,7 @@ ORDER = {
 def play(fake: FakeRuntime) -> None:
     """Give the fake runtime this agent."""
 
-    async def answer(request: TurnRequest) -> Answer:
+    async def answer(request: TurnRequest) -> AnyReply:
         match request.prompt:
             case "form":
                 return say(json.dumps(await ask(fake, request, "f1", {"requestedSchema": ORDER}), sort_keys=True))
@@ -60,7 +60,7 @@ def play(fake: FakeRuntime) -> None:
                 offer = {"errorCode": "user_weekly_rate_limited", "retryAfterSeconds": 5400}
                 fake.emit(request.session_id, "auto_mode_switch.requested", {"requestId": "m1", **offer})
                 asked = fake.ask("autoModeSwitch.request", {"sessionId": request.session_id, **offer})
-                return say(json.dumps((await asked.answer(timeout=None)).result))
+                return say(json.dumps((await asked.respond(timeout=None)).result))
             case "plan" if not request.round:
                 return call("exit_plan_mode", {"summary": "Do it all", "planContent": "1. do it"})
             case "two permissions" if not request.round:
@@ -87,7 +87,7 @@ async def ask(fake: FakeRuntime, request: TurnRequest, name: str, form: dict[str
     return await session.pending[name].answered
 
 
-def reply(request: TurnRequest) -> Answer:
+def reply(request: TurnRequest) -> AnyReply:
     if request.round:
         return say("Done. " + " ".join(request.tool_results.values()))
     match request.prompt:

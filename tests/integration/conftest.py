@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN = "loopback-token"
-FAMILIES = ("1.0.102", "1.0.60")
+PROFILES = ("1.0.102", "1.0.60")
 
 
 class Connect(Protocol):
@@ -28,7 +28,7 @@ def wire(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=PROFILES)
 def family(request: pytest.FixtureRequest) -> str:
     """The generation of the runtime."""
     return request.param

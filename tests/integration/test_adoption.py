@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from missionlink import Allow, Hooks, errors
-from missionlink._wire.routing import HELD_ENDED
-from missionlink.testing import Answer, FakeRuntime
+from missionlink._wire.routing import PENDING_ENDED
+from missionlink.testing import FakeRuntime, SentResponse
 
 from .scenes import PATIENCE_S, TASK, created, creating, next_types, quiet, taken
 
 if TYPE_CHECKING:
     from missionlink.client import AsyncClient
-    from missionlink.testing import Asked
+    from missionlink.testing import SentRequest
 
     from .conftest import Connect
 
@@ -24,7 +24,7 @@ QUICK = 0.02
 QUESTION = {"question": "?", "allowFreeform": True}
 
 
-def ask(fake: FakeRuntime, session_id: str) -> Asked:
+def ask(fake: FakeRuntime, session_id: str) -> SentRequest:
     return fake.ask("userInput.request", {"sessionId": session_id, **QUESTION})
 
 
@@ -37,7 +37,7 @@ async def past_patience(fake: FakeRuntime, client: AsyncClient, patience: float 
     await taken(fake, client)
 
 
-def said(answer: Answer) -> tuple[int | None, str]:
+def said(answer: SentResponse) -> tuple[int | None, str]:
     return answer.code, answer.error.message if answer.error else ""
 
 
@@ -54,7 +54,7 @@ async def test_a_question_for_a_session_that_was_left_is_refused_at_once(connect
     async with FakeRuntime() as fake:
         quiet(fake)
         fake.on("session.delete", lambda call: {"success": True})
-        client = await connect(fake, adoption_patience=QUICK)
+        client = await connect(fake, early_request_timeout=QUICK)
         called: list[object] = []
         if how == "delete by id":
             await client.delete_session("old")
@@ -76,14 +76,14 @@ async def test_a_question_for_a_session_that_was_left_is_refused_at_once(connect
         assert session.id == "new"
         assert called == []
         assert fake.traffic.calls("session.destroy") == [] or how == "delete"
-        assert client.counts.events_lost == 0
+        assert client.stats.events_lost == 0
 
 
 async def test_a_question_that_was_refused_before_the_creation_is_refused_again(connect: Connect) -> None:
     """P17 (b)."""
     async with FakeRuntime() as fake:
         quiet(fake)
-        client = await connect(fake, adoption_patience=QUICK)
+        client = await connect(fake, early_request_timeout=QUICK)
         assert (await ask(fake, "stranger")).code == -32602
         creation = fake.expect("session.create")
         task = creating(client, on_user_input=lambda question: "yes")
@@ -99,7 +99,7 @@ async def test_a_session_that_was_heard_of_before_the_creation_is_not_adopted(co
     """P17 (b): another client's session on a shared server; its question stays held until the creation is over."""
     async with FakeRuntime() as fake:
         quiet(fake)
-        client = await connect(fake, adoption_patience=QUICK)
+        client = await connect(fake, early_request_timeout=QUICK)
         if how == "listing":
             fake.on("session.list", lambda call: {"sessions": [{"sessionId": "foreign", "startTime": "x"}]})
             await client.list_sessions()
@@ -120,7 +120,7 @@ async def test_a_session_that_was_heard_of_before_the_creation_is_not_adopted(co
         assert asked.is_open
         call.reply(created())
         assert (await task).id == TASK
-        assert said(await asked) == (-32603, HELD_ENDED)
+        assert said(await asked) == (-32603, PENDING_ENDED)
         assert called == []
         assert fake.traffic.calls("session.destroy") == []
 
@@ -130,7 +130,7 @@ async def test_a_session_that_is_announced_after_the_creation_was_sent_is_adopte
     async with FakeRuntime(family="1.0.60") as fake:
         quiet(fake)
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=QUICK)
+        client = await connect(fake, early_request_timeout=QUICK)
         task = creating(client, on_user_input=lambda question: "yes")
         call = await creation
         fake.notify("session.lifecycle", {"type": "session.created", "sessionId": TASK})
@@ -145,7 +145,7 @@ async def test_with_the_patience_switched_off_nothing_is_adopted(connect: Connec
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=None)
+        client = await connect(fake, early_request_timeout=None)
         task = creating(client, on_user_input=lambda question: "yes")
         call = await creation
         asked = ask(fake, TASK)
@@ -164,7 +164,7 @@ async def test_the_session_that_the_response_names_is_the_session_whatever_was_a
         quiet(fake)
         creation = fake.expect("session.create")
         failures: list[errors.HandlerFailed] = []
-        client = await connect(fake, adoption_patience=QUICK, on_error=failures.append)
+        client = await connect(fake, early_request_timeout=QUICK, on_error=failures.append)
         thinking, stopped = asyncio.Event(), asyncio.Event()
 
         async def answer(question: Any) -> str:
@@ -191,7 +191,7 @@ async def test_the_session_that_the_response_names_is_the_session_whatever_was_a
                 call.reply(created())
                 session = await task
                 assert session.id == TASK
-                assert said(await open_still) == (-32603, HELD_ENDED)
+                assert said(await open_still) == (-32603, PENDING_ENDED)
                 assert (await mine).result == {"answer": "yes", "wasFreeform": True}
                 assert await next_types(session, 2) == ["test.first", "test.second"]
                 await stopped.wait()
@@ -214,7 +214,7 @@ async def test_gates_of_an_adopted_id_are_closed_until_the_response_confirms_it(
             lambda call: decided.append(call.params) or {"success": True},
         )
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=QUICK)
+        client = await connect(fake, early_request_timeout=QUICK)
         hooks = Hooks()
         asked: list[str] = []
 
@@ -230,7 +230,7 @@ async def test_gates_of_an_adopted_id_are_closed_until_the_response_confirms_it(
             asked.append("permission")
             return Allow.once()
 
-        def hook(kind: str) -> Asked:
+        def hook(kind: str) -> SentRequest:
             about = {"toolName": "bash", "toolArgs": "{}", "timestamp": 1, "cwd": "/"}
             return fake.ask("hooks.invoke", {"sessionId": TASK, "hookType": kind, "input": about})
 
@@ -265,7 +265,7 @@ async def test_a_gate_of_another_program_is_not_opened_by_a_creation_without_hoo
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=QUICK)
+        client = await connect(fake, early_request_timeout=QUICK)
         task = creating(client)
         call = await creation
         async with asyncio.timeout(PATIENCE_S):
@@ -283,7 +283,7 @@ async def test_what_an_adopted_session_asks_by_event_waits_for_the_response(conn
         told: list[dict[str, Any]] = []
         fake.on("session.ui.handlePendingUserInput", lambda call: told.append(call.params) or {"success": True})
         creation = fake.expect("session.create", times=2)
-        client = await connect(fake, adoption_patience=QUICK)
+        client = await connect(fake, early_request_timeout=QUICK)
         task = creating(client, on_user_input=lambda question: "yes")
         (await creation).refuse(-32601, "Unhandled method session.create")
         call = await creation
@@ -305,7 +305,7 @@ async def test_sessions_that_are_left_while_others_are_created_harm_no_creation(
     """P17: forty creations in a row, each with questions of the session before it."""
     async with FakeRuntime() as fake:
         quiet(fake)
-        client = await connect(fake, adoption_patience=0.001)
+        client = await connect(fake, early_request_timeout=0.001)
         before = await open_session(fake, client, "task-0")
         for number in range(1, 40):
             name = f"task-{number}"
@@ -334,7 +334,7 @@ async def test_what_an_abandoned_creation_names_late_is_answered_at_once_with_ot
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create", times=2)
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         gone = creating(client, timeout=0.05 if how == "timed out" else None)
         gone_call = await creation
         other = creating(client, on_user_input=lambda question: "yes")
@@ -350,7 +350,7 @@ async def test_what_an_abandoned_creation_names_late_is_answered_at_once_with_ot
         assert mine.is_open
         gone_call.reply(created("orphan"))
         async with asyncio.timeout(PATIENCE_S):
-            assert said(await orphan) == (-32603, HELD_ENDED)
+            assert said(await orphan) == (-32603, PENDING_ENDED)
             assert (await ask(fake, "orphan")).code is not None
             assert mine.is_open
             other_call.reply(created())
@@ -363,7 +363,7 @@ async def test_what_only_a_cancelled_creation_could_claim_is_answered_within_the
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create", times=2)
-        client = await connect(fake, adoption_patience=QUICK)
+        client = await connect(fake, early_request_timeout=QUICK)
         called: list[object] = []
         gone = creating(client, on_user_input=called.append)
         gone_call = await creation
@@ -375,7 +375,7 @@ async def test_what_only_a_cancelled_creation_could_claim_is_answered_within_the
         other = creating(client, on_user_input=called.append)
         other_call = await creation
         async with asyncio.timeout(PATIENCE_S):
-            assert said(await orphan) == (-32603, HELD_ENDED)
+            assert said(await orphan) == (-32603, PENDING_ENDED)
             other_call.reply(created())
             assert (await other).id == TASK
         assert called == []
@@ -387,7 +387,7 @@ async def test_what_a_failed_creation_names_is_answered_at_once_with_others_pend
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create", times=2)
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         failing, other = creating(client), creating(client)
         failing_call, other_call = await creation, await creation
         orphan = ask(fake, "orphan")
@@ -397,7 +397,7 @@ async def test_what_a_failed_creation_names_is_answered_at_once_with_others_pend
             await failing
         assert (failed.value.session_id, failed.value.code) == ("orphan", -32603)
         async with asyncio.timeout(PATIENCE_S):
-            assert said(await orphan) == (-32603, HELD_ENDED)
+            assert said(await orphan) == (-32603, PENDING_ENDED)
             other_call.reply(created())
             await other
 
@@ -407,7 +407,7 @@ async def test_what_a_broken_response_names_is_answered_when_that_session_has_be
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create", times=2)
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         failing, other = creating(client), creating(client)
         failing_call, other_call = await creation, await creation
         orphan = ask(fake, "orphan")
@@ -416,7 +416,7 @@ async def test_what_a_broken_response_names_is_answered_when_that_session_has_be
         with pytest.raises(errors.CloudResponseInvalid):
             await failing
         async with asyncio.timeout(PATIENCE_S):
-            assert said(await orphan) == (-32603, HELD_ENDED)
+            assert said(await orphan) == (-32603, PENDING_ENDED)
             assert fake.traffic.calls("session.destroy") == [{"sessionId": "orphan"}]
             other_call.reply(created())
             await other

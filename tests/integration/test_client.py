@@ -482,7 +482,7 @@ async def test_requests_and_notifications_during_the_handshake_are_answered_and_
     peer.event("s", "session.start")
     peer.answer(hello, HELLO)
     await within(starting)
-    assert client.counts.events_unclaimed == 1
+    assert client.stats.events_unrouted == 1
     await client.close()
 
 

@@ -136,7 +136,7 @@ async def test_a_slow_function_costs_old_notifications_and_no_memory() -> None:
         for number in range(2000):
             fake.notify("x.y", {"n": number})
         await within(client.ping())
-        lost = client.counts.events_lost
+        lost = client.stats.events_lost
         assert lost > 900
         gate.set()
         await until(lambda: len(seen) == 2000 - lost)

@@ -32,7 +32,7 @@ async def test_an_unusable_response_with_an_id_ends_that_session(connect: Connec
     async with FakeRuntime() as fake:
         creation = fake.expect("session.create")
         ended = fake.expect("session.destroy", {"sessionId": TASK})
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         task = creating(client)
         received = await creation
         early = fake.ask("userInput.request", {"sessionId": TASK, "question": "?"})
@@ -125,7 +125,7 @@ async def test_the_session_of_a_cancelled_creation_is_ended_when_its_response_co
     async with FakeRuntime() as fake:
         creation = fake.expect("session.create")
         ended = _ended(fake)
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         task = creating(client)
         received = await creation
         early = fake.ask("userInput.request", {"sessionId": TASK, "question": "?"})
@@ -319,7 +319,7 @@ async def test_an_unhandled_create_without_any_flag_is_not_repeated(connect: Con
     [
         ("Cloud sessions are disabled by policy", errors.CloudPolicyRefused, False),
         ("Repository octo/hello not found", errors.CloudValidationFailed, False),
-        ("Bad credentials", errors.CloudNotAuthorised, False),
+        ("Bad credentials", errors.CloudUnauthorized, False),
         ("No events found for task task-7", errors.CloudNotStarted, True),
         ("error sending request for url (http://127.0.0.1:9/)", errors.CloudUnreachable, True),
         ("TypeError: fetch failed", errors.CloudUnreachable, True),
@@ -457,7 +457,7 @@ async def test_the_death_of_the_runtime_round_the_response_ends_everything_at_on
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         task = creating(client)
         received = await creation
         early = fake.ask("userInput.request", {"sessionId": TASK, "question": "?"})

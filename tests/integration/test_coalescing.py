@@ -145,7 +145,7 @@ async def test_no_rest_begins_while_a_request_of_the_runtime_is_open():
         _stream(connection, transport)
         assert transport.pauses == 0
         (call,) = (item for item in sessions.items if isinstance(item, Call))
-        connection.answer(call, {})
+        connection.send_result(call, {})
         _stream(connection, transport)
         assert transport.pauses == 1
 

@@ -105,7 +105,7 @@ async def test_a_session_that_the_runtime_knows_no_longer_is_closed_and_its_turn
         turn = await session.send("never answered")
         for method in ("session.send", "session.abort", "session.mode.get", "session.plan.read"):
             fake.on(method, lambda call: call.refuse(-32603, f"{call.method}: Session not found for sessionId: s"))
-        kind: Any = errors.RequestRejected if by == "rpc" else errors.SessionClosed
+        kind: Any = errors.RpcError if by == "rpc" else errors.SessionClosed
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(kind):
                 if by == "send":
@@ -144,7 +144,7 @@ async def test_other_things_that_are_not_found_close_nothing(text: str) -> None:
     async with FakeRuntime() as fake, AsyncClient(transport=fake.transport()) as client:
         session = await client.create_session(session_id="s")
         fake.on("session.plan.read", lambda call: call.refuse(-32603, text))
-        with pytest.raises(errors.RequestRejected):
+        with pytest.raises(errors.RpcError):
             await session.read_plan()
         assert not session.is_closed
 

@@ -16,11 +16,11 @@ ASIDE = "session.ui.ephemeralQuery"
 async def test_a_side_question_is_answered():
     async with open_session() as (session, peer):
         peer.on[ASIDE] = lambda params: {"answer": "blue"}
-        assert await within(session.ask_aside("Which?")) == "blue"
+        assert await within(session.ephemeral_query("Which?")) == "blue"
         assert peer.requests(ASIDE)[0]["params"] == {"sessionId": "s", "question": "Which?"}
         peer.on[ASIDE] = lambda params: {}
         with pytest.raises(UnexpectedResult):
-            await within(session.ask_aside("Which?"))
+            await within(session.ephemeral_query("Which?"))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ async def test_what_no_cloud_session_can_do_is_refused_by_name():
         started = event("s", "session.start", id="start")["params"]["event"]
         peer.on["session.getMessages"] = lambda params: {"events": [started]}
         async with client.create_cloud_session("octo/hello") as session:
-            for attempt in (session.ask_aside("x"), session.write_plan("x")):
+            for attempt in (session.ephemeral_query("x"), session.write_plan("x")):
                 with pytest.raises(UnsupportedByRuntime, match="cloud"):
                     await within(attempt)
             for named in ({"display_prompt": "x"}, {"request_headers": {"X": "1"}}):

@@ -23,8 +23,8 @@ from missionlink.errors import (
     MissionlinkError,
     ProtocolError,
     RemoteProtocolError,
-    RequestRejected,
     RequestTimeout,
+    RpcError,
 )
 from missionlink.protocol.envelope import Event
 from missionlink.protocol.messages import Notification
@@ -178,7 +178,7 @@ async def test_an_odd_error_ends_its_own_request_only(error: bytes, kind: str):
         asked = asyncio.ensure_future(connection.request("m"))
         identity = (await peer.request("m"))["id"]
         peer.send_body(b'{"jsonrpc":"2.0","id":%d,"error":%b}' % (identity, error))
-        with pytest.raises(RequestRejected) as caught:
+        with pytest.raises(RpcError) as caught:
             await within(asked)
         assert caught.value.method == "m"
         peer.event("s", "t")
@@ -290,12 +290,12 @@ async def test_requests_that_can_no_longer_be_answered_are_reported():
         peer.ask("one", {})
         peer.ask("two", {})
         await until(lambda: len(recorder.calls) == 2)
-        connection.answer(recorder.calls[0], 1)
+        connection.send_result(recorder.calls[0], 1)
         await peer.end.close()
         await within(connection.wait_ended())
         assert recorder.ends[0][1] == [recorder.calls[1]]
-        connection.answer(recorder.calls[1], 1)
-        connection.refuse(recorder.calls[1], -1, "late")
+        connection.send_result(recorder.calls[1], 1)
+        connection.send_error(recorder.calls[1], -1, "late")
         connection.notify("late")
 
 
@@ -424,7 +424,7 @@ async def test_answers_pass_requests_that_wait_for_their_turn(kind: str):
     async with joined(kind) as (connection, recorder, peer):
         peer.on["m"] = lambda params: 1
         asked = [asyncio.ensure_future(connection.request("m", {"x": "y" * MIB})) for _ in range(30)]
-        recorder.on_call = lambda call: connection.answer(call, "at once")
+        recorder.on_call = lambda call: connection.send_result(call, "at once")
         assert (await peer.asked("q"))["result"] == "at once"
         await within(asyncio.gather(*asked))
 
@@ -461,7 +461,7 @@ async def test_a_peer_that_asks_on_without_reading_its_answers_gets_no_more_room
     """C3: reading pauses, so that the peer feels it."""
     async with joined() as (connection, recorder, peer):
         result = "x" * (4 * MIB)
-        recorder.on_call = lambda call: connection.answer(call, result)
+        recorder.on_call = lambda call: connection.send_result(call, result)
         peer.end.pause_reading()
         for number in range(60):
             peer.ask("q", {}, number)
@@ -512,7 +512,7 @@ async def test_a_cancel_request_stops_the_work_and_is_the_answer():
         peer.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 5}})
         assert (await peer.response(identity))["error"]["code"] == -32800
         await within(stopped.wait())
-        connection.answer(recorder.calls[0], "late")
+        connection.send_result(recorder.calls[0], "late")
         await rounds()
         assert len(peer.responses(5)) == 1
 
@@ -525,7 +525,7 @@ async def test_a_cancel_request_for_nothing_is_nothing(params: Any):
         message = {"jsonrpc": "2.0", "method": "$/cancelRequest"}
         peer.send(message if params is None else {**message, "params": params})
         await rounds()
-        connection.answer(recorder.calls[0], 1)
+        connection.send_result(recorder.calls[0], 1)
         assert (await peer.response(5))["result"] == 1
         assert connection.counts.malformed == 0
 
@@ -533,7 +533,7 @@ async def test_a_cancel_request_for_nothing_is_nothing(params: Any):
 async def test_a_thousand_requests_in_one_write_are_answered_once_each():
     """C3, P8, reliability 12."""
     async with joined() as (connection, recorder, peer):
-        recorder.on_call = lambda call: connection.answer(call, 1)
+        recorder.on_call = lambda call: connection.send_result(call, 1)
         peer.send(*({"id": number, "method": "q"} for number in range(1000)))
         await until(lambda: len(peer.messages) >= 1000)
         assert [message["id"] for message in peer.messages] == list(range(1000))

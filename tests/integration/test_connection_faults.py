@@ -83,15 +83,15 @@ async def test_the_messages_of_a_batch_are_settled_one_by_one(connect: Connect) 
                 event % "test.second",
                 f'{{"jsonrpc":"2.0","id":{second.id},"error":{{"code":-32603,"message":"no"}}}}',
             ]
-            before = client.counts.malformed
+            before = client.stats.malformed
             fake.faults.send_body(f" [{', '.join(members)}]".encode())
             async with asyncio.timeout(PATIENCE_S):
                 assert await waiting[0] >= 0
-                with pytest.raises(errors.RequestRejected, match="no"):
+                with pytest.raises(errors.RpcError, match="no"):
                     await waiting[1]
             assert [(await next_event(events)).type for _ in range(2)] == ["test.first", "test.second"]
             await taken(fake, client)
-            assert client.counts.malformed == before + 1
+            assert client.stats.malformed == before + 1
             sent = [str(entry) for entry in fake.traffic if "-32601" in str(entry)]
             assert any('"q"' in entry or "#q" in entry for entry in sent)
 
@@ -113,7 +113,7 @@ async def test_text_between_messages_is_skipped_and_reported(
                 fake.faults.send_bytes(text)
                 fake.emit("s", "test.behind")
             assert [(await next_event(events)).type for _ in range(2)] == ["test.before", "test.behind"]
-            assert client.counts.skipped_bytes == len(text)
+            assert client.stats.skipped_bytes == len(text)
             assert f"{len(text)} bytes" in caplog.text
             assert await client.ping() >= 0
 
@@ -121,12 +121,12 @@ async def test_text_between_messages_is_skipped_and_reported(
 @pytest.mark.parametrize(
     ("members", "error"),
     [
-        (b'"error":"just a text"', errors.RequestRejected),
+        (b'"error":"just a text"', errors.RpcError),
         (b'"error":{"code":-32001}', errors.AuthenticationFailed),
-        (b'"error":{}', errors.RequestRejected),
+        (b'"error":{}', errors.RpcError),
         (b'"result":{},"error":{"code":1,"message":"x"}', errors.ProtocolError),
         (b'"nothing":1', errors.ProtocolError),
-        (b'"result":null,"error":{"code":1,"message":"x"}', errors.RequestRejected),
+        (b'"result":null,"error":{"code":1,"message":"x"}', errors.RpcError),
         (b'"result":{"message":"pong"},"error":null', None),
     ],
 )
@@ -254,7 +254,7 @@ async def test_a_call_without_an_answer_times_out_and_its_late_answer_harms_nobo
         assert failed.value.method == "ping"
         (await ping).reply({"message": "pong"})
         assert (await client.status())["protocolVersion"] == 3
-        assert client.counts.late_responses == 1
+        assert client.stats.late_responses == 1
 
 
 async def test_a_cancelled_call_is_forgotten(connect: Connect) -> None:

@@ -192,7 +192,7 @@ async def test_a_session_that_is_served_before_its_creation_is_answered_waits_fo
     """P6, P15, P17: the response may wait for the answer, and the history for the response."""
     log = Log()
     log.gate.set()
-    async with open_client(adoption_patience=0.001) as (client, peer):
+    async with open_client(early_request_timeout=0.001) as (client, peer):
         peer.on["session.create"] = lambda params: ...
         peer.on["session.getMessages"] = lambda params: ...
         opening = client.create_cloud_session("octo/hello", on_user_input=log.answer, on_event=log.event)
@@ -215,7 +215,7 @@ async def test_a_session_that_is_served_before_its_creation_is_answered_waits_fo
 async def test_after_a_flood_that_did_not_wait_for_it_the_history_is_left_alone():
     """P15: nothing comes twice, and what is remembered of the wire is bounded."""
     log = Log()
-    async with open_client(adoption_patience=0.001) as (client, peer):
+    async with open_client(early_request_timeout=0.001) as (client, peer):
         peer.on["session.create"] = lambda params: ...
         peer.on["session.getMessages"] = lambda params: ...
         opening = client.create_cloud_session("octo/hello", on_user_input=lambda question: "a", on_event=log.event)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink._wire.pending_limits import HeldLimits
-from missionlink._wire.routing import HELD_ENDED, HELD_OVERFLOW
+from missionlink._wire.pending_limits import PendingLimits
+from missionlink._wire.routing import PENDING_ENDED, PENDING_OVERFLOW
 from missionlink.errors import CloudSessionFailed
 from missionlink.protocol.envelope import EventsLost
-from missionlink.testing import Asked, FakeRuntime
+from missionlink.testing import FakeRuntime, SentRequest
 
 from .scenes import PATIENCE_S, TASK, created, creating, next_event, next_types, quiet, taken
 
@@ -61,7 +61,7 @@ async def test_early_events_and_every_kind_of_request_come_out_in_order_and_are_
     async with FakeRuntime(family="1.0.60") as fake:
         quiet(fake)
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         task = creating(
             client,
             on_event=lambda event: seen.append(event.type),
@@ -71,7 +71,7 @@ async def test_early_events_and_every_kind_of_request_come_out_in_order_and_are_
             on_request={name: note(name) for name in ("hooks.invoke", "systemMessage.transform", "canvas.open")},
         )
         call = await creation
-        asked: list[Asked] = []
+        asked: list[SentRequest] = []
         wanted: list[str] = []
         for number, (method, params) in enumerate(EARLY_REQUESTS.items()):
             fake.emit(TASK, f"test.event_{number}")
@@ -178,7 +178,7 @@ async def test_the_oldest_item_falls_out_at_128_and_a_request_among_them_is_answ
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         task = creating(client, backlog_events=1000)
         call = await creation
         fake.emit(TASK, "test.lost")
@@ -191,7 +191,7 @@ async def test_the_oldest_item_falls_out_at_128_and_a_request_among_them_is_answ
         fake.emit(TASK, "test.kept_127")
         answer = await asked
         assert answer.error is not None
-        assert (answer.code, answer.error.message) == (-32603, HELD_OVERFLOW)
+        assert (answer.code, answer.error.message) == (-32603, PENDING_OVERFLOW)
         assert not task.done()
         call.reply(created())
         session = await task
@@ -201,7 +201,7 @@ async def test_the_oldest_item_falls_out_at_128_and_a_request_among_them_is_answ
         assert "before the first consumer" in first.data.reason
         assert first.data.count == 1
         assert [(await next_event(events)).type for _ in range(128)] == [f"test.kept_{n}" for n in range(128)]
-        assert client.counts.events_lost == 1
+        assert client.stats.events_lost == 1
         await session.disconnect()
 
 
@@ -211,11 +211,11 @@ async def test_ten_thousand_unknown_ids_take_a_bounded_place(connect: Connect) -
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         task = creating(client)
         call = await creation
         fake.emit(TASK, "test.mine")
-        asked: list[Asked] = []
+        asked: list[SentRequest] = []
         for number in range(count):
             if number % 100 == 0:
                 asked.append(fake.ask("hooks.invoke", {"sessionId": f"other-{number}", "hookType": "x", "input": {}}))
@@ -225,7 +225,7 @@ async def test_ten_thousand_unknown_ids_take_a_bounded_place(connect: Connect) -
         dropped = [question for question in asked if question.answers]
         assert len(dropped) >= len(asked) - 66
         assert {answer.code for question in dropped for answer in question.answers} == {-32603}
-        assert client.counts.events_lost == count - 65
+        assert client.stats.events_lost == count - 65
         call.reply(created())
         session = await task
         assert await next_types(session, 2) == ["test.mine", "test.mine_too"]
@@ -281,7 +281,7 @@ async def test_any_number_of_creations_at_once_loses_nothing_of_their_early_traf
             assert {(await question).code for question in asked} == {None}
         for session in sessions:
             assert await next_types(session, 2) == ["test.first", "test.second"]
-        assert client.counts.events_lost == 0
+        assert client.stats.events_lost == 0
 
 
 async def test_a_flood_for_one_stranger_costs_that_stranger_only(connect: Connect) -> None:
@@ -289,7 +289,7 @@ async def test_a_flood_for_one_stranger_costs_that_stranger_only(connect: Connec
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         task = creating(client, on_user_input=lambda question: "yes")
         call = await creation
         fake.emit(TASK, "test.mine")
@@ -298,7 +298,7 @@ async def test_a_flood_for_one_stranger_costs_that_stranger_only(connect: Connec
         await fake.peer.drained()
         await taken(fake, client)
         assert asked.is_open
-        assert client.counts.events_lost == 40 - 16
+        assert client.stats.events_lost == 40 - 16
         call.reply(created())
         session = await task
         assert await next_types(session, 1) == ["test.mine"]
@@ -332,7 +332,7 @@ async def test_the_bounds_can_be_set(connect: Connect) -> None:
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create")
-        limits = HeldLimits(items_per_session=2, sessions=1, total_bytes=1 << 20)
+        limits = PendingLimits(items_per_session=2, sessions=1, total_bytes=1 << 20)
         client = await connect(fake, held=limits)
         task = creating(client)
         call = await creation
@@ -354,7 +354,7 @@ async def test_requests_held_for_a_creation_that_fails_are_answered(
     """P7: each held request with -32603, each event in the log."""
     async with FakeRuntime() as fake:
         creation = fake.expect("session.create")
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         task = creating(client)
         call = await creation
         fake.emit(TASK, "test.orphan")
@@ -366,10 +366,10 @@ async def test_requests_held_for_a_creation_that_fails_are_answered(
                 await task
             answers = [await question for question in asked]
         assert {(answer.code, answer.error.message if answer.error else "") for answer in answers} == {
-            (-32603, HELD_ENDED)
+            (-32603, PENDING_ENDED)
         }
         assert "test.orphan" in caplog.text
-        assert client.counts.events_lost == 1
+        assert client.stats.events_lost == 1
 
 
 async def test_leftovers_of_a_failed_creation_outlive_it_only_as_long_as_older_creations(connect: Connect) -> None:
@@ -377,7 +377,7 @@ async def test_leftovers_of_a_failed_creation_outlive_it_only_as_long_as_older_c
     async with FakeRuntime() as fake:
         quiet(fake)
         creation = fake.expect("session.create", times=3)
-        client = await connect(fake, adoption_patience=60)
+        client = await connect(fake, early_request_timeout=60)
         first, second = creating(client), creating(client)
         first_call, second_call = await creation, await creation
         orphan = fake.ask("userInput.request", {"sessionId": "task-orphan", "question": "?"})
@@ -395,7 +395,7 @@ async def test_leftovers_of_a_failed_creation_outlive_it_only_as_long_as_older_c
         assert mine["type"] in await next_types(session, 1)
         # The third creation began after the request had come, so it cannot be its owner.
         answer = await orphan
-        assert (answer.code, answer.error.message if answer.error else "") == (-32603, HELD_ENDED)
+        assert (answer.code, answer.error.message if answer.error else "") == (-32603, PENDING_ENDED)
         third_call.reply(created("task-3"))
         await third
 
@@ -427,7 +427,7 @@ async def test_with_several_creations_pending_nothing_is_adopted(connect: Connec
     async with FakeRuntime(family="1.0.60") as fake:
         quiet(fake)
         creation = fake.expect("session.create", times=2)
-        client = await connect(fake, adoption_patience=0.02)
+        client = await connect(fake, early_request_timeout=0.02)
         tasks = [creating(client, on_user_input=lambda question: "yes") for _ in range(2)]
         calls = [await creation, await creation]
         asked = fake.ask("userInput.request", {"sessionId": "task-1", "question": "?", "allowFreeform": True})

@@ -95,7 +95,7 @@ async def test_queries_and_settings_have_plausible_answers(connect: Connect, fam
             assert await rpc("session.getLastId") == {"sessionId": "s"}
             assert (await rpc("models.list"))["models"]
             assert (await rpc("auth.getStatus"))["isAuthenticated"]
-            with pytest.raises(errors.RequestRejected):
+            with pytest.raises(errors.RpcError):
                 await rpc("session.mode.get", {"sessionId": "nobody"})
 
 
@@ -247,7 +247,7 @@ async def test_a_text_is_replayed(wire: str, connect: Connect) -> None:
         async with client.create_session(model="m", on_user_input=lambda question: "yes") as session:
             event = await next_event(session.events())
             assert (event.type, event.data.decode()) == ("test.first", {"s": session.id})
-            with pytest.raises(errors.RequestRejected, match="not today"):
+            with pytest.raises(errors.RpcError, match="not today"):
                 await client.ping()
 
 
@@ -314,7 +314,7 @@ async def test_a_handler_of_the_test_that_raises_fails_the_check_and_answers(con
     fake.on("status.get", worse)
     client = await connect(fake)
     for use in (client.ping, client.status):
-        with pytest.raises(errors.RequestRejected):
+        with pytest.raises(errors.RpcError):
             await use()
     with pytest.raises(errors.ScriptMismatch) as mismatch:
         fake.check()
@@ -470,13 +470,13 @@ async def test_the_queue_is_that_of_the_runtime(connect: Connect, family: str) -
             await queue.move(three, 0)
             await queue.edit(two, "two, but better")
             await queue.remove(four)
-            with pytest.raises(errors.RequestRefused):
+            with pytest.raises(errors.OperationFailed):
                 await queue.move(four, 0)
             await queue.pause()
             gate.open()
             assert (await running).text == "first"
             assert [prompt.text for prompt in await queue.list()] == ["three", "two, but better", "five"]
-            with pytest.raises(errors.RequestRefused):
+            with pytest.raises(errors.OperationFailed):
                 await queue.send_now(five)
             await queue.resume()
             expected = ["first", "third", "second", "", "fourth"]
@@ -525,9 +525,9 @@ async def test_side_questions_plans_and_notes(connect: Connect, family: str) -> 
     async with FakeRuntime(turns=[say("blue"), fail(500, "oops"), say("fine")], family=family) as fake:
         client = await connect(fake)
         async with client.create_session() as session:
-            assert await session.ask_aside("Which?") == "blue"
-            with pytest.raises(errors.RequestRejected, match="500 oops"):
-                await session.ask_aside("Which?")
+            assert await session.ephemeral_query("Which?") == "blue"
+            with pytest.raises(errors.RpcError, match="500 oops"):
+                await session.ephemeral_query("Which?")
             assert await session.read_plan() is None
             await session.write_plan("# plan")
             assert await session.read_plan() == "# plan"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from missionlink.errors import ConsumerOverflow, InvalidOption, RequestRejected, SessionClosed
+from missionlink.errors import ConsumerOverflow, InvalidOption, RpcError, SessionClosed
 from missionlink.protocol.envelope import Event
 
 from .raw_peer import Peer, event, open_session, within
@@ -116,7 +116,7 @@ async def test_a_history_that_is_refused_can_be_asked_for_again():
         stream = session.follow()
         first = asyncio.ensure_future(within(anext(stream)))
         peer.refuse(await _asked(peer), -32603, "not now")
-        with pytest.raises(RequestRejected, match="not now"):
+        with pytest.raises(RpcError, match="not now"):
             await first
         first = asyncio.ensure_future(within(anext(stream)))
         again = await _asked(peer, 1)

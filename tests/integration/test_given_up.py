@@ -22,7 +22,7 @@ async def test_a_question_that_is_being_answered_is_answered_at_once_when_its_cr
     async with FakeRuntime() as fake:
         creation = fake.expect("session.create")
         ended = fake.expect("session.destroy", {"sessionId": TASK}).replies({"success": True})
-        client = await connect(fake, adoption_patience=0.001)
+        client = await connect(fake, early_request_timeout=0.001)
         begun, stopped = asyncio.Event(), asyncio.Event()
 
         async def think(_: object) -> str:
@@ -52,7 +52,7 @@ async def test_a_question_that_comes_after_its_creation_was_cancelled_goes_to_no
     async with FakeRuntime() as fake:
         creation = fake.expect("session.create")
         ended = fake.expect("session.destroy", {"sessionId": TASK}).replies({"success": True})
-        client = await connect(fake, adoption_patience=0.001)
+        client = await connect(fake, early_request_timeout=0.001)
         called: list[object] = []
         task = creating(client, on_user_input=called.append, on_event=called.append, on_permission=called.append)
         received = await creation

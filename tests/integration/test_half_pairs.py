@@ -13,7 +13,7 @@ import pytest
 from missionlink import Hooks, ToolError, ToolResult
 from missionlink.errors import HandlerFailed
 from missionlink.handlers.hooks.outputs import UserPromptOutput
-from missionlink.handlers.user_requests import Answer, FormAnswer, PlanAnswer
+from missionlink.handlers.user_requests import ElicitationResult, ExitPlanResponse, UserInputResponse
 from missionlink.protocol.json import encode_json, well_formed
 
 from .raw_peer import Peer, open_client, open_session, until, within
@@ -118,8 +118,12 @@ async def test_a_result_that_cannot_be_sent_names_its_tool() -> None:
     ("method", "options", "answer"),
     [
         ("userInput.request", {"on_user_input": lambda asked: HALF}, {"answer": MENDED, "wasFreeform": True}),
-        ("userInput.request", {"on_user_input": lambda asked: Answer(HALF)}, {"answer": MENDED}),
-        ("exitPlanMode.request", {"on_exit_plan": lambda asked: PlanAnswer(True, feedback=HALF)}, {"feedback": MENDED}),
+        ("userInput.request", {"on_user_input": lambda asked: UserInputResponse(HALF)}, {"answer": MENDED}),
+        (
+            "exitPlanMode.request",
+            {"on_exit_plan": lambda asked: ExitPlanResponse(True, feedback=HALF)},
+            {"feedback": MENDED},
+        ),
         ("a.b", {"on_request": {"a.b": lambda params: {HALF: [HALF]}}}, {MENDED: [MENDED]}),
         (
             "systemMessage.transform",
@@ -136,7 +140,7 @@ async def test_an_answer_of_a_handler_arrives(method: str, options: dict[str, An
 
 
 async def test_an_answer_to_an_event_arrives() -> None:
-    async with open_session(on_elicitation=lambda form: FormAnswer("accept", {"a": HALF})) as (_, peer):
+    async with open_session(on_elicitation=lambda form: ElicitationResult("accept", {"a": HALF})) as (_, peer):
         peer.event("s", "elicitation.requested", {"requestId": "q1", "message": "?"})
         sent = await peer.request("session.ui.handlePendingElicitation")
         peer.answer(sent, {"success": True})

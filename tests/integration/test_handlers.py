@@ -20,7 +20,15 @@ from missionlink.handlers.invoke import nonblocking
 from missionlink.handlers.permissions.policy import Permissions
 from missionlink.handlers.permissions.requests import Allow, Decision, Deny, PermissionRequest
 from missionlink.handlers.tools.tool import ToolError
-from missionlink.handlers.user_requests import Answer, AutoModeSwitch, Form, FormAnswer, Plan, PlanAnswer, Question
+from missionlink.handlers.user_requests import (
+    AutoModeSwitch,
+    ElicitationRequest,
+    ElicitationResult,
+    ExitPlanRequest,
+    ExitPlanResponse,
+    UserInputRequest,
+    UserInputResponse,
+)
 
 from .raw_peer import PATIENCE_S, Peer, event, open_client, open_session, request, rounds, until, within
 
@@ -105,7 +113,7 @@ async def _decision(peer: Peer, number: int = 0) -> dict[str, Any]:
     return sent["params"]["result"]
 
 
-def _question(identity: Any = 1, **members: Any) -> dict[str, Any]:
+def _user_input(identity: Any = 1, **members: Any) -> dict[str, Any]:
     return request(identity, "userInput.request", {"sessionId": "s", "question": "?", **members})
 
 
@@ -137,7 +145,7 @@ async def test_without_a_handler_everything_is_denied_and_that_is_said_once(capl
         (Allow.permanently("x.test"), {"kind": "approve-permanently", "domain": "x.test"}),
         (Deny("not that"), {"kind": "reject", "feedback": "not that"}),
         (Deny.and_stop(), {"kind": "reject"}),
-        (Deny.nobody_there(), {"kind": "user-not-available"}),
+        (Deny.unavailable(), {"kind": "user-not-available"}),
     ],
 )
 @kinds
@@ -384,8 +392,8 @@ async def test_an_answer_that_the_runtime_does_not_take_harms_nobody():
     [
         ("free", {"answer": "free", "wasFreeform": True}),
         ("a", {"answer": "a", "wasFreeform": False}),
-        (Answer("b"), {"answer": "b", "wasFreeform": False}),
-        (Answer("x", was_freeform=True), {"answer": "x", "wasFreeform": True}),
+        (UserInputResponse("b"), {"answer": "b", "wasFreeform": False}),
+        (UserInputResponse("x", was_freeform=True), {"answer": "x", "wasFreeform": True}),
         ("", {"answer": "", "wasFreeform": True}),
     ],
 )
@@ -393,7 +401,7 @@ async def test_an_answer_that_the_runtime_does_not_take_harms_nobody():
 async def test_a_question_is_answered(answer: object, sent: dict[str, Any], kind: str):
     """P13."""
     async with open_session(on_user_input=_returning(lambda: answer, kind)) as (_, peer):
-        peer.send(_question(7, choices=["a", "b"]))
+        peer.send(_user_input(7, choices=["a", "b"]))
         assert (await peer.response(7))["result"] == sent
 
 
@@ -405,7 +413,7 @@ async def test_a_question_is_answered(answer: object, sent: dict[str, Any], kind
         (
             "exitPlanMode.request",
             "on_exit_plan",
-            PlanAnswer(False, feedback="no"),
+            ExitPlanResponse(False, feedback="no"),
             {"approved": False, "feedback": "no"},
         ),
         ("autoModeSwitch.request", "on_auto_mode_switch", True, {"response": "yes"}),
@@ -496,8 +504,8 @@ async def test_a_result_that_json_cannot_carry_is_answered_with_an_error(make: C
 @pytest.mark.parametrize(
     ("method", "options"),
     [
-        ("userInput.request", {"on_user_input": lambda asked: Answer(object())}),
-        ("exitPlanMode.request", {"on_exit_plan": lambda asked: PlanAnswer(True, feedback=object())}),
+        ("userInput.request", {"on_user_input": lambda asked: UserInputResponse(object())}),
+        ("exitPlanMode.request", {"on_exit_plan": lambda asked: ExitPlanResponse(True, feedback=object())}),
         ("exitPlanMode.request", {"on_exit_plan": lambda asked: "yes"}),
         ("autoModeSwitch.request", {"on_auto_mode_switch": lambda asked: "maybe"}),
     ],
@@ -542,13 +550,13 @@ async def test_requests_with_the_same_id_in_flight_are_answered_one_each():
     """P8, reliability 2."""
     gates = {name: asyncio.Event() for name in "abc"}
 
-    async def answer(asked: Question) -> str:
+    async def answer(asked: UserInputRequest) -> str:
         await gates[asked.question].wait()
         return asked.question
 
     async with open_session(on_user_input=answer) as (_, peer):
         for name in "abc":
-            peer.send(_question(5, question=name))
+            peer.send(_user_input(5, question=name))
         await peer.settled()
         for name in "cab":
             gates[name].set()
@@ -571,7 +579,7 @@ async def test_a_plain_function_runs_in_a_thread_of_ours_and_the_loop_goes_on():
 
     try:
         async with open_session(on_user_input=block) as (session, peer):
-            peer.send(_question(1))
+            peer.send(_user_input(1))
             await until(lambda: threads)
             stream = session.events()
             peer.event("s", "n")
@@ -602,7 +610,7 @@ async def test_no_more_plain_functions_run_at_once_than_there_are_threads():
 
     async with open_session({"handler_threads": 3}, on_user_input=count) as (_, peer):
         for number in range(10):
-            peer.send(_question(number))
+            peer.send(_user_input(number))
         await until(lambda: running == 3)
         await peer.settled()
         release.release(10)
@@ -620,7 +628,7 @@ async def test_a_quick_function_runs_in_the_event_loop():
         return "x"
 
     async with open_session(on_user_input=quick) as (_, peer):
-        peer.send(_question(1))
+        peer.send(_user_input(1))
         await peer.response(1)
         assert threads == [threading.current_thread()]
 
@@ -629,15 +637,15 @@ async def test_functions_of_every_make_are_called_rightly():
     """E3: method, async __call__, partial, lambda round a coroutine function, quick coroutine function."""
 
     class Answering:
-        async def method(self, asked: Question) -> str:
+        async def method(self, asked: UserInputRequest) -> str:
             await asyncio.sleep(0)
             return "method"
 
-        async def __call__(self, asked: Question) -> str:
+        async def __call__(self, asked: UserInputRequest) -> str:
             await asyncio.sleep(0)
             return "call"
 
-    async def partial(word: str, asked: Question) -> str:
+    async def partial(word: str, asked: UserInputRequest) -> str:
         await asyncio.sleep(0)
         return word
 
@@ -651,7 +659,7 @@ async def test_functions_of_every_make_are_called_rightly():
     }
     for word, function in functions.items():
         async with open_session(on_user_input=function) as (_, peer):
-            peer.send(_question(1))
+            peer.send(_user_input(1))
             assert (await peer.response(1))["result"]["answer"] == word
 
 
@@ -672,7 +680,7 @@ async def test_a_cancelled_request_is_answered_so_and_its_handler_stopped():
 
     reported: list[HandlerFailed] = []
     async with open_session({"on_error": reported.append}, on_user_input=wait) as (_, peer):
-        peer.send(_question(5))
+        peer.send(_user_input(5))
         await within(started.wait())
         peer.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 5}})
         assert (await peer.response(5))["error"]["code"] == -32800
@@ -693,7 +701,7 @@ async def test_the_late_answer_of_a_function_that_cannot_be_stopped_is_dropped()
         return "late"
 
     async with open_session(on_user_input=block) as (_, peer):
-        peer.send(_question(5))
+        peer.send(_user_input(5))
         await until(started.is_set)
         peer.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 5}})
         assert (await peer.response(5))["error"]["code"] == -32800
@@ -718,7 +726,7 @@ async def test_a_handler_that_answers_although_it_was_cancelled_is_not_heard(stu
         return "after all"
 
     async with open_session(on_user_input=wait) as (_, peer):
-        peer.send(_question(5))
+        peer.send(_user_input(5))
         await within(started.wait())
         peer.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 5}})
         await peer.response(5)
@@ -742,7 +750,7 @@ async def test_what_is_open_at_the_end_of_a_session_is_answered_and_its_handlers
     async with open_client() as (client, peer):
         peer.on["session.delete"] = lambda params: {"success": True}
         session = await within(client.create_session(session_id="s", on_user_input=wait))
-        peer.send(_question(1))
+        peer.send(_user_input(1))
         await within(started.wait())
         await within(getattr(session, way)() if way != "close" else client.close())
         assert (await peer.response(1))["error"]["code"] == -32603
@@ -756,7 +764,9 @@ async def test_a_request_behind_the_answer_to_a_goodbye_is_answered():
         peer.on["session.detach"] = lambda params: ...
         leaving = asyncio.ensure_future(session.disconnect())
         goodbye = await peer.request("session.detach")
-        peer.send({"jsonrpc": "2.0", "id": goodbye["id"], "result": {}}, _question(1), event("s", "n"), _question(2))
+        peer.send(
+            {"jsonrpc": "2.0", "id": goodbye["id"], "result": {}}, _user_input(1), event("s", "n"), _user_input(2)
+        )
         for identity in (1, 2):
             answer = await peer.response(identity)
             assert answer.get("error", {}).get("code") in (-32603, -32602)
@@ -776,7 +786,7 @@ async def test_a_lost_connection_stops_every_handler():
             running.discard(name)
 
     async with open_session(on_user_input=wait, on_permission=wait, on_elicitation=wait) as (_, peer):
-        peer.send(_question(1))
+        peer.send(_user_input(1))
         _ask_permission(peer)
         peer.event("s", "elicitation.requested", {"requestId": "e1", "message": "?"})
         await until(lambda: len(running) == 3)
@@ -794,7 +804,7 @@ async def test_a_handler_may_call_the_runtime():
         peer.on["session.send"] = lambda params: {"messageId": "m"}
         peer.on["session.abort"] = lambda params: {"success": True}
 
-        async def answer(asked: Question) -> str:
+        async def answer(asked: UserInputRequest) -> str:
             await client.rpc.call("models.list")
             turn = await session.send("more")
             await turn.cancel()
@@ -803,7 +813,7 @@ async def test_a_handler_may_call_the_runtime():
             return turn.id
 
         session = await within(client.create_session(session_id="s", on_user_input=answer))
-        peer.send(_question(1))
+        peer.send(_user_input(1))
         assert (await peer.response(1))["result"]["answer"] == "m"
 
 
@@ -812,12 +822,12 @@ async def test_a_handler_may_end_its_session_and_its_client(way: str):
     """E6, reliability 13: its own request is answered, and nobody hangs."""
     async with open_client() as (client, peer):
 
-        async def answer(asked: Question) -> str:
+        async def answer(asked: UserInputRequest) -> str:
             await (session.disconnect() if way == "disconnect" else client.close())
             return "x"
 
         session = await within(client.create_session(session_id="s", on_user_input=answer))
-        peer.send(_question(1))
+        peer.send(_user_input(1))
         assert "id" in await peer.response(1)
         await until(lambda: session.is_closed)
 
@@ -827,9 +837,9 @@ async def test_a_handler_may_end_its_session_and_its_client(way: str):
 
 async def test_a_form_is_filled_in():
     """P13: forms come as events in every kind of session."""
-    asked: list[Form] = []
+    asked: list[ElicitationRequest] = []
 
-    async def fill(form: Form) -> Mapping[str, Any]:
+    async def fill(form: ElicitationRequest) -> Mapping[str, Any]:
         asked.append(form)
         return {"name": "x"}
 
@@ -864,7 +874,7 @@ async def test_questions_of_a_cloud_session_are_always_answered(
 ):
     """P13, P8: the newer family of runtimes takes no handler flags, so questions come as events."""
 
-    async def handle(asked: Question | Plan | AutoModeSwitch | Form) -> object:
+    async def handle(asked: UserInputRequest | ExitPlanRequest | AutoModeSwitch | ElicitationRequest) -> object:
         if behaviour == "raises":
             raise SystemExit(1)
         if behaviour == "leaves":
@@ -873,10 +883,10 @@ async def test_questions_of_a_cloud_session_are_always_answered(
             return object()
         if behaviour == "cannot be sent":
             return {
-                "on_user_input": Answer(object()),
-                "on_exit_plan": PlanAnswer(True, feedback=object()),
+                "on_user_input": UserInputResponse(object()),
+                "on_exit_plan": ExitPlanResponse(True, feedback=object()),
                 "on_auto_mode_switch": object(),
-                "on_elicitation": FormAnswer("accept", {"a": object()}),
+                "on_elicitation": ElicitationResult("accept", {"a": object()}),
             }[option]
         return answer
 
@@ -906,13 +916,13 @@ async def test_a_local_session_does_not_answer_twice_what_comes_as_a_request_too
     """P8."""
     calls: list[object] = []
 
-    async def answer(asked: Question) -> str:
+    async def answer(asked: UserInputRequest) -> str:
         calls.append(asked)
         return "a"
 
     async with open_session(on_user_input=answer) as (_, peer):
         peer.event("s", "user_input.requested", {"requestId": "q1", "question": "?"})
-        peer.send(_question(1))
+        peer.send(_user_input(1))
         assert (await peer.response(1))["result"]["answer"] == "a"
         await rounds()
         assert len(calls) == 1

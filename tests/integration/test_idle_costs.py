@@ -7,9 +7,9 @@ import weakref
 
 import pytest
 
-from missionlink.handlers.request_kinds import ACTED_ON, ASKING, SETTLING
+from missionlink.handlers.request_kinds import ACTED_ON, COMPLETION_EVENTS, REQUEST_EVENTS
 from missionlink.options.merge import session_options
-from missionlink.session.state import TELLING
+from missionlink.session.state import STATE_EVENTS
 
 from .raw_peer import event, open_session, rounds, until, within
 
@@ -78,11 +78,11 @@ async def test_the_session_is_shown_every_event_that_it_acts_on():
     """P6, G1: what passes by the session's own eyes must be none of these."""
     async with open_session() as (session, _):
         concerns = session._core.concerns  # pyright: ignore[reportPrivateUsage]
-        assert concerns >= ASKING | SETTLING | TELLING | {"abort", "tool.execution_start"}
-        assert concerns == ACTED_ON | TELLING
+        assert concerns >= REQUEST_EVENTS | COMPLETION_EVENTS | STATE_EVENTS | {"abort", "tool.execution_start"}
+        assert concerns == ACTED_ON | STATE_EVENTS
 
 
-@pytest.mark.parametrize("kind", sorted(TELLING))
+@pytest.mark.parametrize("kind", sorted(STATE_EVENTS))
 async def test_what_events_tell_of_the_session_is_noted(kind: str):
     """P12: also where nobody listens."""
     async with open_session() as (session, peer):

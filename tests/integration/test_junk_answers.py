@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink import Answer, FormAnswer, Hooks, PlanAnswer, Provider
+from missionlink import ElicitationResult, ExitPlanResponse, Hooks, Provider, UserInputResponse
 from missionlink.errors import HandlerFailed, InvalidOption
 
 from .raw_peer import open_client, open_session, until, within
@@ -34,7 +34,7 @@ JUNK: dict[str, Callable[[], object]] = {
     "list": lambda: [1],
     "nested": lambda: {"answer": {"answer": "x"}},
     "bytes": lambda: b"yes",
-    "class": lambda: Answer,
+    "class": lambda: UserInputResponse,
     "exception": lambda: ValueError("returned, not raised"),
     "odd": Odd,
 }
@@ -180,18 +180,18 @@ async def test_a_huge_answer_goes_out_whole() -> None:
 @pytest.mark.parametrize(
     ("make", "field"),
     [
-        (lambda: Answer(5), "answer"),
-        (lambda: Answer(None), "answer"),
-        (lambda: Answer("x", was_freeform="no"), "was_freeform"),
-        (lambda: FormAnswer("maybe"), "action"),
-        (lambda: FormAnswer(True), "action"),
-        (lambda: FormAnswer("accept", ["x"]), "content"),
-        (lambda: PlanAnswer("no"), "approved"),
-        (lambda: PlanAnswer(None), "approved"),
-        (lambda: PlanAnswer(1), "approved"),
-        (lambda: PlanAnswer(True, 5), "selected_action"),
-        (lambda: PlanAnswer(True, feedback=b"x"), "feedback"),
-        (lambda: PlanAnswer(True, auto_approve_edits="no"), "auto_approve_edits"),
+        (lambda: UserInputResponse(5), "answer"),
+        (lambda: UserInputResponse(None), "answer"),
+        (lambda: UserInputResponse("x", was_freeform="no"), "was_freeform"),
+        (lambda: ElicitationResult("maybe"), "action"),
+        (lambda: ElicitationResult(True), "action"),
+        (lambda: ElicitationResult("accept", ["x"]), "content"),
+        (lambda: ExitPlanResponse("no"), "approved"),
+        (lambda: ExitPlanResponse(None), "approved"),
+        (lambda: ExitPlanResponse(1), "approved"),
+        (lambda: ExitPlanResponse(True, 5), "selected_action"),
+        (lambda: ExitPlanResponse(True, feedback=b"x"), "feedback"),
+        (lambda: ExitPlanResponse(True, auto_approve_edits="no"), "auto_approve_edits"),
     ],
 )
 def test_an_answer_of_the_wrong_kind_is_refused_where_it_is_made(make: Callable[[], object], field: str) -> None:

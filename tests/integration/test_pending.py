@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from missionlink.errors import InvalidOption, RequestFailed, RequestRefused
+from missionlink.errors import InvalidOption, OperationFailed, RequestFailed
 from missionlink.handlers.invoke import PENDING
-from missionlink.handlers.pending import PendingQuestion
+from missionlink.handlers.pending import PendingRequest
 from missionlink.handlers.permissions.requests import Allow
 from missionlink.handlers.tools.tool import Tool
 from missionlink.session.session import Session
@@ -40,7 +40,7 @@ def _permission(request_id: str) -> dict[str, Any]:
     return event("s", "permission.requested", data)
 
 
-async def _open_question(session: Session, peer: Peer, request_id: str = "r1") -> PendingQuestion:
+async def _open_question(session: Session, peer: Peer, request_id: str = "r1") -> PendingRequest:
     peer.send(_permission(request_id))
     await until(lambda: session.pending.get(request_id))
     question = session.pending.get(request_id)
@@ -53,12 +53,12 @@ async def test_a_question_is_answered_once_whatever_the_runtime_says_to_a_second
     async with open_session(on_permission=PENDING) as (session, peer):
         peer.on[PERMISSION_REPLY] = lambda params: {"success": True}
         question = await _open_question(session, peer)
-        several = [question.answer(Allow.once()) for _ in range(3)]
+        several = [question.respond(Allow.once()) for _ in range(3)]
         outcomes = await within(asyncio.gather(*several, return_exceptions=True))
-        assert [type(one) for one in outcomes] == [type(None), RequestRefused, RequestRefused]
+        assert [type(one) for one in outcomes] == [type(None), OperationFailed, OperationFailed]
         assert question.is_settled
-        with pytest.raises(RequestRefused, match="answered already"):
-            await question.answer(Allow.once())
+        with pytest.raises(OperationFailed, match="answered already"):
+            await question.respond(Allow.once())
         assert len(peer.requests(PERMISSION_REPLY)) == 1
 
 
@@ -90,7 +90,7 @@ async def test_null_members_cost_no_question(kind: str, reply: str, members: dic
         await until(lambda: session.pending.get("r1"))
         question = session.pending.get("r1")
         assert question is not None
-        await within(question.answer(answer))
+        await within(question.respond(answer))
         assert len(peer.requests(reply)) == 1
 
 
@@ -105,8 +105,8 @@ async def test_a_question_that_was_withdrawn_is_not_answered():
             question = await _open_question(session, peer, request_id)
             peer.send(end)
             await until(lambda: not len(session.pending))
-            with pytest.raises(RequestRefused):
-                await within(question.answer(Allow.once()))
+            with pytest.raises(OperationFailed):
+                await within(question.respond(Allow.once()))
         assert peer.requests(PERMISSION_REPLY) == []
 
 
@@ -115,13 +115,13 @@ async def test_an_answer_that_did_not_arrive_can_be_given_again():
     async with open_session(on_permission=PENDING) as (session, peer):
         question = await _open_question(session, peer)
         with pytest.raises(InvalidOption):
-            await question.answer("nonsense")
-        first = asyncio.ensure_future(question.answer(Allow.once()))
+            await question.respond("nonsense")
+        first = asyncio.ensure_future(question.respond(Allow.once()))
         peer.refuse(await peer.request(PERMISSION_REPLY), -32603)
         with pytest.raises(RequestFailed):
             await within(first)
         assert not question.is_settled
-        again = asyncio.ensure_future(question.answer(Allow.once()))
+        again = asyncio.ensure_future(question.respond(Allow.once()))
         peer.answer(await peer.request(PERMISSION_REPLY, 1), {"success": True})
         await within(again)
 
@@ -136,7 +136,7 @@ async def test_a_question_outlives_the_session_that_was_left():
         question = await _open_question(session, peer)
         await within(session.disconnect())
         assert not question.is_settled
-        await within(question.answer(Allow.once(), via=client))
+        await within(question.respond(Allow.once(), via=client))
         assert question.is_settled
 
 
@@ -150,7 +150,7 @@ async def test_the_request_beside_a_question_gets_its_answer(
         peer.send(event("s", f"{kind}.requested", {"requestId": "q", "choices": ["red"]}))
         identity = peer.ask(method, {"sessionId": "s", "choices": ["red"]})
         await until(lambda: len(session.pending))
-        answering = asyncio.ensure_future(session.pending.get("q").answer(said))  # type: ignore[union-attr]
+        answering = asyncio.ensure_future(session.pending.get("q").respond(said))  # type: ignore[union-attr]
         sent = await peer.request(reply)
         told = event("s", f"{kind}.completed", {"requestId": "q", **answer})
         peer.send({"jsonrpc": "2.0", "id": sent["id"], "result": {"success": True}}, *([told] if is_told else []))
@@ -173,7 +173,7 @@ async def test_each_of_many_questions_is_given_once_and_in_order():
             if len(seen) == 20:
                 following = session.pending.get("r20")
                 assert following is not None
-                await within(following.answer(Allow.once()))
+                await within(following.respond(Allow.once()))
             if question.request_id == "r59":
                 break
         assert seen == [f"r{number}" for number in range(60) if number != 20]

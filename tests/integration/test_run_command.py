@@ -19,7 +19,7 @@ from missionlink.testing import FakeRuntime, SystemClock, fail, forever, say, st
 
 if TYPE_CHECKING:
     from missionlink.testing import TurnRequest
-    from missionlink.testing.scripted_model.replies import Answer
+    from missionlink.testing.scripted_model.replies import AnyReply
 
 _WAIT_S = 240
 
@@ -115,7 +115,7 @@ async def test_json_lines_of_a_failed_turn_end_with_its_error(tmp_path: Path) ->
 
 
 async def test_json_lines_of_an_aborted_turn_end_with_that(tmp_path: Path) -> None:
-    def turns(request: TurnRequest) -> Answer:
+    def turns(request: TurnRequest) -> AnyReply:
         asyncio.get_running_loop().call_soon(fake_abort, request)
         return say("half") + stall()
 

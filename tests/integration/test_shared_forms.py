@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from missionlink import PENDING, FormAnswer
+from missionlink import PENDING, ElicitationResult
 
 from .raw_peer import Peer, event, open_client, open_session, within
 
@@ -45,7 +45,7 @@ async def test_a_form_is_left_to_the_client_that_offers_to_answer():
 
 
 async def test_a_form_has_its_handler_whoever_else_offers():
-    async with open_session(on_elicitation=lambda form: FormAnswer("accept", {})) as (_, peer):
+    async with open_session(on_elicitation=lambda form: ElicitationResult("accept", {})) as (_, peer):
         peer.on[REPLY] = lambda params: {"success": True}
         peer.send(offers(True), form("ours"))
         assert await answered(peer) == [("ours", "accept")]
@@ -84,7 +84,7 @@ async def test_a_form_in_pending_outlives_the_client_that_leaves():
         await within(session.disconnect())
         assert peer.requests(REPLY) == []
         assert len(peer.requests("session.resume")) == 1
-        await within(question.answer(FormAnswer("decline"), via=client))
+        await within(question.answer(ElicitationResult("decline"), via=client))
 
 
 async def test_a_session_that_answers_no_forms_is_left_with_one_request():

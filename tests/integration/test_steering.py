@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from missionlink import QueuedPrompt
-from missionlink.errors import InvalidOption, RequestRefused, UnsupportedByRuntime
+from missionlink.errors import InvalidOption, OperationFailed, UnsupportedByRuntime
 from missionlink.session import dropped_prompts
 
 from .raw_peer import Peer, open_client, open_session, rounds, within
@@ -100,7 +100,7 @@ async def test_a_turn_that_has_ended_cannot_be_steered():
                 await within(turn.steer(prompt))  # type: ignore[arg-type]
         agent.whole_turn("one", 1, "done")
         await within(turn)
-        with pytest.raises(RequestRefused, match="the turn has ended"):
+        with pytest.raises(OperationFailed, match="the turn has ended"):
             await within(turn.steer("more"))
         await within(turn.cancel())
         assert len(peer.requests("session.send")) == 1
@@ -255,12 +255,12 @@ async def test_a_prompt_that_waits_no_more_cannot_be_changed():
     async with open_session() as (session, peer):
         gone = QueuedPrompt(item_id="9", text="gone")
         peer.on["session.queue.removeAt"] = lambda params: {"removed": False}
-        with pytest.raises(RequestRefused, match="waits no more"):
+        with pytest.raises(OperationFailed, match="waits no more"):
             await within(session.queue.remove(gone))
         peer.on["session.queue.removeAt"] = lambda params: ...
         removing = asyncio.ensure_future(session.queue.remove(gone))
         peer.refuse(await peer.request("session.queue.removeAt", 1), -32602, "unknown queue item id")
-        with pytest.raises(RequestRefused, match="waits no more"):
+        with pytest.raises(OperationFailed, match="waits no more"):
             await within(removing)
         with pytest.raises(UnsupportedByRuntime):
             await within(session.queue.remove(QueuedPrompt(text="unnamed")))
@@ -308,7 +308,7 @@ async def test_a_mode_that_does_not_exist_or_is_not_taken_is_an_error():
                 await within(session.send("x", agent_mode="planned"))  # type: ignore[arg-type]
         assert peer.requests("session.mode.set") == peer.requests("session.send") == []
         peer.on["session.mode.set"] = lambda params: {"status": "refused", "modeApplied": False}
-        with pytest.raises(RequestRefused, match="plan"):
+        with pytest.raises(OperationFailed, match="plan"):
             await within(session.set_mode("plan"))
 
 

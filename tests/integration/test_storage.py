@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from missionlink import AsyncClient
-from missionlink.errors import HandlerFailed, InvalidOption, RequestRejected, SessionNotFound, UnsupportedByRuntime
+from missionlink.errors import HandlerFailed, InvalidOption, RpcError, SessionNotFound, UnsupportedByRuntime
 from missionlink.handlers.session_files import SessionFiles
 from missionlink.storage import MemoryFS
 from missionlink.testing import LATER, FakeRuntime
@@ -410,7 +410,7 @@ async def test_a_runtime_with_sessions_says_that_it_is_too_late() -> None:
             return LATER
 
         fake.on("sessionFs.setProvider", refuse)
-        with pytest.raises(RequestRejected, match="no client has a session yet"):
+        with pytest.raises(RpcError, match="no client has a session yet"):
             await AsyncClient(transport=fake.transport(), storage=MemoryFS()).start()
 
 

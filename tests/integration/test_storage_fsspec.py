@@ -65,10 +65,10 @@ async def test_a_session_in_an_object_store_is_read_by_another_client(s3: dict[s
         await client.create_session(session_id="s")
         for content in ("{}\n", "[]\n"):
             asked = {"sessionId": "s", "path": path, "content": content}
-            assert (await within(fake.ask("sessionFs.appendFile", asked).answer(None))).result is None
+            assert (await within(fake.ask("sessionFs.appendFile", asked).respond(None))).result is None
     async with FakeRuntime() as fake, AsyncClient(transport=fake.transport(), storage=FsspecFS(url, s3)) as client:
         await client.create_session(session_id="s")
-        found = await within(fake.ask("sessionFs.readFile", {"sessionId": "s", "path": path}).answer(None))
+        found = await within(fake.ask("sessionFs.readFile", {"sessionId": "s", "path": path}).respond(None))
         assert found.result == {"content": "{}\n[]\n"}
         await client.delete_session("s")
     assert FsspecFS(url, s3).list("") == []

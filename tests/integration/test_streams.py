@@ -794,7 +794,7 @@ async def test_events_of_other_sessions_are_counted_and_reach_nobody():
         stream = session.events()
         peer.send(event("other", "n", id="x"), event("s", "n", id="0"))
         assert await _take(stream, 1) == ["0"]
-        assert client.counts.events_unclaimed == 1
+        assert client.stats.events_unrouted == 1
 
 
 async def test_an_iterator_that_is_dropped_is_forgotten():

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from missionlink import Tool, ToolContext, ToolError, ToolResult, tool
-from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRuntime
+from missionlink.errors import HandlerFailed, RpcError, UnsupportedByRuntime
 
 from .raw_peer import PATIENCE_S, Peer, open_session, until, within
 
@@ -225,7 +225,7 @@ async def test_calls_of_tools_without_a_function_wait_for_an_answer() -> None:
         assert peer.requests(REPLY) == []
         first, second = session.pending
         assert (first.kind, first.question.tool_name, first.question.arguments) == ("tool_call", "declared", {"x": 1})
-        answering = asyncio.create_task(first.answer(ToolResult(text="by hand")))
+        answering = asyncio.create_task(first.respond(ToolResult(text="by hand")))
         assert (await result(peer))["textResultForLlm"] == "by hand"
         await within(answering)
         peer.event("s", "external_tool.completed", {"requestId": second.request_id})
@@ -261,7 +261,7 @@ async def test_a_refused_replacement_leaves_the_tools_as_they_were() -> None:
     async with open_session(tools=[tool(lambda: "old", name="one")]) as (session, peer):
         replacing = asyncio.create_task(session.set_tools([]))
         peer.refuse(await peer.request("session.tools.set"), -32603)
-        with pytest.raises(RequestRejected):
+        with pytest.raises(RpcError):
             await within(replacing)
         call(peer, "one", {})
         assert (await result(peer))["textResultForLlm"] == "old"

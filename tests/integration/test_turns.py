@@ -15,10 +15,10 @@ from missionlink.errors import (
     ConnectionLost,
     InvalidOption,
     MissionlinkError,
+    OperationFailed,
     ProtocolError,
-    RequestRefused,
-    RequestRejected,
     RequestTimeout,
+    RpcError,
     SessionClosed,
     TurnFailed,
     TurnTimeout,
@@ -388,7 +388,7 @@ async def test_a_prompt_that_was_not_accepted_leaves_no_turn_behind():
         peer.on["session.send"] = lambda params: ...
         sending = asyncio.ensure_future(session.send("one"))
         peer.refuse(await peer.request("session.send"), -32603, "Request session.send failed with message: no")
-        with pytest.raises(RequestRejected):
+        with pytest.raises(RpcError):
             await within(sending)
         peer.on["session.send"] = agent.accept
         turn = await within(session.send("two"))
@@ -945,7 +945,7 @@ async def test_a_turn_whose_abort_was_refused_is_not_called_aborted(is_rejected:
         request = await within(peer.request("session.abort"))
         if is_rejected:
             peer.refuse(request, -32603, "no")
-        with pytest.raises((RequestRefused, RequestRejected)):
+        with pytest.raises((OperationFailed, RpcError)):
             await within(aborting)
         agent.reply("done")
         agent.idle()

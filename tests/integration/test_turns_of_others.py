@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink.errors import ConnectionLost, RequestRefused, SessionBusy, SessionClosed, TurnFailed, TurnTimeout
+from missionlink.errors import ConnectionLost, OperationFailed, SessionBusy, SessionClosed, TurnFailed, TurnTimeout
 
 from .raw_peer import PATIENCE_S, Peer, event, open_client, open_session, rounds, within
 from .test_steering import Waiting
@@ -166,7 +166,7 @@ async def test_a_turn_that_waits_is_not_steered():
         _, second = [await within(session.send(prompt)) for prompt in ("one", "two")]
         agent.prompt("one", 1)
         await peer.settled()
-        with pytest.raises(RequestRefused, match="still waits"):
+        with pytest.raises(OperationFailed, match="still waits"):
             await within(second.steer("hurry"))
         assert len(peer.requests("session.send")) == 2
 

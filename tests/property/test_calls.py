@@ -63,14 +63,14 @@ class CallsMachine(RuleBasedStateMachine):
         assert isinstance(response, Response)
         waiter = self.calls.settle(response)
         assert waiter == self.waiting.pop(identity, None)
-        assert self.calls.was_ours(identity)
+        assert self.calls.was_issued(identity)
         if waiter is not None:
             self.woken.append(waiter)
 
     @rule(identity=st.sampled_from([b"0", b"-1", b'"1"', b"1.0", b"null", b"999999"]))
     def invented_response_comes(self, identity: bytes) -> None:
         assert self.calls.settle(Response(identity, msgspec.Raw(b"1"), None)) is None
-        assert not self.calls.was_ours(identity)
+        assert not self.calls.was_issued(identity)
 
     @rule(identity=sent)
     def give_up(self, identity: bytes) -> None:
@@ -107,7 +107,7 @@ class CallsMachine(RuleBasedStateMachine):
 
     @rule(call=consumes(taken))
     def refuse(self, call: Call) -> None:
-        self._settled(call, self.calls.refuse(call, -32603, "no"))
+        self._settled(call, self.calls.send_error(call, -32603, "no"))
 
     @rule(call=taken, result=st.sampled_from([object(), {object(): 1}, {(1, 2): 3}]))
     def answer_with_what_json_cannot_carry(self, call: Call, result: object) -> None:

@@ -65,12 +65,12 @@ async def delivered(history: list[Event], before: list[Event], after: list[Event
     """Return what a consumer gets of events before and after the moment at which the history has been read."""
     dispatcher, consumer = Dispatcher(Owner(), Gate(), Limits()), Consumer()
     dispatcher.attach(consumer)
-    dispatcher.keep_back()
+    dispatcher.hold()
     for number, event in enumerate(before):
         if is_released and number == len(before) // 2:
             dispatcher.release()
         dispatcher.take(event)
-    dispatcher.let_go(lambda wire: merge(history, wire), {event.id for event in history})
+    dispatcher.release_merged(lambda wire: merge(history, wire), {event.id for event in history})
     for event in after:
         dispatcher.take(event)
     await asyncio.sleep(0)

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from missionlink._wire.bounded_queue import Inbox
+from missionlink._wire.bounded_queue import BoundedQueue
 
 
 class InboxMachine(RuleBasedStateMachine):
@@ -14,7 +14,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @initialize(items=st.integers(1, 6), size=st.integers(1, 20))
     def begin(self, items: int, size: int) -> None:
-        self.inbox: Inbox[int] = Inbox(items, size)
+        self.inbox: BoundedQueue[int] = BoundedQueue(items, size)
         self.bounds = (items, size)
         self.held: list[tuple[int, int]] = []
         self.gone: list[int] = []

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from missionlink.errors import RequestRefused, UnexpectedResult
+from missionlink.errors import OperationFailed, UnexpectedResult
 from missionlink.protocol import index
 from missionlink.protocol.generated.methods import METHODS
 from missionlink.protocol.model import decoder_for
@@ -130,7 +130,7 @@ def test_a_result_is_read_without_loss(version: str, wire: str, data: st.DataObj
     recorder.answer = msgspec.json.encode(value)
     try:
         result = call(found[wire])
-    except RequestRefused as refused:
+    except OperationFailed as refused:
         assert refused.result == value
         assert False in (value.get("success"), value.get("ok"))
         return
@@ -149,7 +149,7 @@ def test_a_broken_result_is_read_or_raised_with_its_json(version: str, wire: str
     recorder.answer = msgspec.json.encode(value)
     try:
         call(found[wire])
-    except RequestRefused as refused:
+    except OperationFailed as refused:
         assert refused.result == value
     except UnexpectedResult as unexpected:
         assert unexpected.raw == recorder.answer

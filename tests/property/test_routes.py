@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from missionlink._wire.calls import Call
-from missionlink._wire.pending_limits import HeldLimits
-from missionlink._wire.routing import Routes
+from missionlink._wire.pending_limits import PendingLimits
+from missionlink._wire.routing import RoutingTable
 from missionlink.errors import LocalProtocolError
 from missionlink.protocol.envelope import Event
 from missionlink.protocol.messages import Request
@@ -53,8 +53,8 @@ class RoutesMachine(RuleBasedStateMachine):
 
     @initialize(items=st.integers(1, 4), sessions=st.integers(1, 3), total=st.integers(1, 60))
     def begin(self, items: int, sessions: int, total: int) -> None:
-        self.limits = HeldLimits(items_per_session=items, sessions=sessions, total_bytes=total)
-        self.routes: Routes[object] = Routes(self.limits)
+        self.limits = PendingLimits(items_per_session=items, sessions=sessions, total_bytes=total)
+        self.routes: RoutingTable[object] = RoutingTable(self.limits)
         self.now = 100.0
         self.guards: dict[int, Guard] = {}
         self.newest = 0
@@ -213,11 +213,11 @@ class RoutesMachine(RuleBasedStateMachine):
         if not self.guards:
             self.sent -= 1
             with pytest.raises(LocalProtocolError):
-                self.routes.hold(session_id, item, size, self.now)
+                self.routes.buffer(session_id, item, size, self.now)
             return
         alone = self.pending[0] if len(self.pending) == 1 else None
         expected = self._hold(Entry(session_id, item, size, frozenset(self.guards), self.now, alone))
-        fallen = self.routes.hold(session_id, item, size, self.now)
+        fallen = self.routes.buffer(session_id, item, size, self.now)
         assert fallen == expected
         self.reported += [one for _, one in fallen]
 
@@ -292,14 +292,14 @@ class RoutesMachine(RuleBasedStateMachine):
     def patience_is_over(self) -> None:
         unwanted = self._unwanted()
         first = min((entry.time for entry in unwanted), default=None)
-        assert self.routes.next_unwanted(PATIENCE) == (None if first is None else first + PATIENCE)
+        assert self.routes.next_expiry(PATIENCE) == (None if first is None else first + PATIENCE)
         over = [entry for entry in unwanted if self.now >= entry.time + PATIENCE]
         last = {entry.session_id: entry for entry in over}
         ended: list[Entry] = []
         for session_id, entry in last.items():
             mine = self._of(session_id)
             ended += mine[: mine.index(entry) + 1]
-        evicted = self.routes.unwanted_due(self.now, PATIENCE)
+        evicted = self.routes.expired(self.now, PATIENCE)
         assert {id(item) for _, item in evicted} == {id(entry.item) for entry in ended}
         self._end(ended)
         self.reported += [item for _, item in evicted]
@@ -325,7 +325,7 @@ class RoutesMachine(RuleBasedStateMachine):
     def bounds_hold(self) -> None:
         if not hasattr(self, "routes"):
             return
-        assert self.routes.held_bytes == sum(entry.size for entry in self.held) <= self.limits.total_bytes
+        assert self.routes.buffered_bytes == sum(entry.size for entry in self.held) <= self.limits.total_bytes
         assert all(len(self._of(one)) <= self.limits.items_per_session for one in self.first)
         assert all(self.routes.known.has_left(one) is (one in self.left) for one in ("a", "b", "c", "d", "e"))
 

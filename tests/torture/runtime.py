@@ -288,4 +288,4 @@ async def _seen(event: Any) -> None:
 
 def client_of(transport: Any, **options: Any) -> AsyncClient:
     # The runtime withholds its answer until an early question is answered.
-    return AsyncClient(ClientOptions(**{"adoption_patience": 0.001, **options}), transport=transport)
+    return AsyncClient(ClientOptions(**{"early_request_timeout": 0.001, **options}), transport=transport)

@@ -72,7 +72,7 @@ async def test_unknown_and_doubled_responses_change_nothing() -> None:
             peer.send(answered({"id": one["id"] + 1000}), answered(one, {}), answered(one, {"again": 1}))
             peer.send(answered({"id": str(one["id"])}), answered({"id": None}), answered({"id": 0}))
         await within(asyncio.gather(*asking), PATIENCE_S)
-        assert client.counts.unknown_responses >= 100
+        assert client.stats.unknown_responses >= 100
 
 
 async def test_an_event_under_the_name_of_our_own_marker_is_an_event() -> None:

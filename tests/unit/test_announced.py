@@ -8,7 +8,7 @@ import gc
 import pytest
 
 from missionlink.handlers import correlation
-from missionlink.handlers.correlation import Announced, Claims
+from missionlink.handlers.correlation import Claims, RequestCorrelator
 from missionlink.handlers.request_kinds import BY_EVENT
 
 KIND = BY_EVENT["user_input.requested"]
@@ -40,7 +40,7 @@ async def test_events_without_requests_leave_nothing_behind():
 
 async def test_requests_without_events_leave_nothing_behind():
     """C6."""
-    questions = Announced()
+    questions = RequestCorrelator()
     before = cancelled_futures()
     for _ in range(WAITS):
         with pytest.raises(TimeoutError):

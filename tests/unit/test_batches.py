@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from missionlink._io.reader import Batches
+from missionlink._io.reader import DeliveryBatches
 from missionlink.protocol.envelope import Event
 
 
@@ -27,7 +27,7 @@ class Session:
 async def test_a_chunk_is_handed_on_at_once():
     """P6: no round of the event loop later."""
     log: list[str] = []
-    batches, session = Batches(), Session(log)
+    batches, session = DeliveryBatches(), Session(log)
     batches.items += [(session, Event("1")), (session, Event("2"))]
     batches.chunk_ended()
     assert log == ["1", "2"]
@@ -36,7 +36,7 @@ async def test_a_chunk_is_handed_on_at_once():
 async def test_whoever_waits_for_an_answer_goes_on_between_the_items_before_and_behind_it():
     """P6: also when chunks follow before the event loop has gone round."""
     log: list[str] = []
-    batches, session = Batches(), Session(log)
+    batches, session = DeliveryBatches(), Session(log)
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def wait() -> None:
@@ -46,7 +46,7 @@ async def test_whoever_waits_for_an_answer_goes_on_between_the_items_before_and_
     waiting = asyncio.create_task(wait())
     await asyncio.sleep(0)
     batches.items.append((session, Event("before")))
-    batches.before_answer()
+    batches.before_response()
     answer.set_result(None)
     batches.items.append((session, Event("behind")))
     batches.chunk_ended()
@@ -61,7 +61,7 @@ async def test_whoever_waits_for_an_answer_goes_on_between_the_items_before_and_
 async def test_an_interrupt_out_of_a_callback_loses_only_its_own_event():
     """E3: a program that goes on after Ctrl-C gets the rest, before anything later."""
     log: list[str] = []
-    batches, session = Batches(), Session(log)
+    batches, session = DeliveryBatches(), Session(log)
     session.raises["2"] = KeyboardInterrupt()
     batches.items += [(session, Event(name)) for name in ("1", "2", "3", "4")]
     with pytest.raises(KeyboardInterrupt):

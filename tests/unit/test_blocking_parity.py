@@ -13,7 +13,7 @@ import missionlink
 from missionlink import blocking
 from missionlink._client.lifecycle import LifecycleStream
 from missionlink.client import AsyncClient
-from missionlink.handlers.pending import Pending, PendingQuestion
+from missionlink.handlers.pending import Pending, PendingRequest
 from missionlink.protocol.namespace import Namespace
 from missionlink.session.callback import Subscription
 from missionlink.session.prompt_queue import Queue
@@ -30,7 +30,7 @@ PAIRS: dict[type, type] = {
     LifecycleStream: blocking.LifecycleStream,
     Subscription: blocking.Subscription,
     Pending: blocking.Pending,
-    PendingQuestion: blocking.PendingQuestion,
+    PendingRequest: blocking.PendingQuestion,
     Ui: blocking.Ui,
     Queue: blocking.Queue,
 }

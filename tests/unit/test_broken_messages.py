@@ -9,8 +9,8 @@ import pytest
 from missionlink._wire.calls import Call
 from missionlink.protocol.envelope import Event, EventNotification
 from missionlink.protocol.messages import PARSE_ERROR, Malformed, Request, Response, decode_message
-from missionlink.protocol.recovery import fish_session_id, read_head, without_lone_surrogates
-from missionlink.session.catch_up import weave
+from missionlink.protocol.recovery import extract_session_id, read_head, without_lone_surrogates
+from missionlink.session.catch_up import interleave
 
 # Python 3.13 goes deeper than those before it.
 TOO_DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -111,7 +111,7 @@ def test_the_head_of_a_message_is_read_up_to_its_content():
     [(b'"sessionId": "a\\u0062"', "ab"), (b'{"sessionId":7}', None), (b'"sessionId":"\\ud800"', None), (b"", None)],
 )
 def test_a_session_id_is_fished_from_anything(json_bytes: bytes, fished: str | None):
-    assert fish_session_id(json_bytes) == fished
+    assert extract_session_id(json_bytes) == fished
 
 
 def test_requests_keep_their_places_when_the_history_fills_in():
@@ -119,8 +119,8 @@ def test_requests_keep_their_places_when_the_history_fills_in():
     e1, e2, old, marker = Event(id="1"), Event(id="2"), Event(id="0"), Event()
     first, second, third = (Call(Request(b"%d" % number, "m", b""), "s", 0) for number in range(3))  # type: ignore[arg-type]
     kept = [first, e1, second, marker, e2, third]
-    assert weave(kept, [old, e1, marker, e2]) == [first, old, e1, second, marker, e2, third]
+    assert interleave(kept, [old, e1, marker, e2]) == [first, old, e1, second, marker, e2, third]
     # An event that the history has replaced, or dropped.
-    assert weave([e1, second], [Event(id="1"), old])[1] is second
-    assert weave([e1, second, e2], [old, e2]) == [second, old, e2]
-    assert weave([e1, e2], [old, e1, e2]) == [old, e1, e2]
+    assert interleave([e1, second], [Event(id="1"), old])[1] is second
+    assert interleave([e1, second, e2], [old, e2]) == [second, old, e2]
+    assert interleave([e1, e2], [old, e1, e2]) == [old, e1, e2]

@@ -72,7 +72,7 @@ def test_a_late_response_finds_no_waiter_and_is_told_from_an_invented_one():
     assert calls.forget(identity) == "w"
     assert calls.forget(identity) is None
     assert calls.settle(_response(identity)) is None
-    assert calls.was_ours(identity)
+    assert calls.was_issued(identity)
 
 
 @pytest.mark.parametrize("identity", [b"2", b"0", b"-1", b'"1"', b"1.0", b"", b"9" * 5000])
@@ -80,7 +80,7 @@ def test_an_id_that_was_never_sent_is_not_ours(identity: bytes):
     """C2."""
     calls: Calls[str] = Calls()
     calls.request("m", None, "w")
-    assert not calls.was_ours(identity)
+    assert not calls.was_issued(identity)
 
 
 def test_parameters_that_json_cannot_carry_open_nothing():
@@ -99,7 +99,7 @@ def test_a_second_answer_to_one_request_is_nothing():
     call = _incoming(calls)
     assert calls.answer(call, {}) is not None
     assert calls.answer(call, {}) is None
-    assert calls.refuse(call, INTERNAL_ERROR, "x") is None
+    assert calls.send_error(call, INTERNAL_ERROR, "x") is None
     assert calls.cancel(b"1") == []
 
 
@@ -111,7 +111,7 @@ def test_a_result_that_cannot_be_encoded_leaves_the_request_open_for_an_error():
         calls.answer(call, object())
     assert call.is_open
     assert calls.open == 1
-    assert calls.refuse(call, INTERNAL_ERROR, "x") is not None
+    assert calls.send_error(call, INTERNAL_ERROR, "x") is not None
     assert calls.open == 0
 
 

@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from missionlink.cli.chat.renderer import Picture
+from missionlink.cli.chat.renderer import Renderer
 from missionlink.protocol.envelope import decode_event
 
 
@@ -19,7 +19,7 @@ def now():
 
 @pytest.fixture
 def picture(now):
-    return Picture(lambda: now[0])
+    return Renderer(lambda: now[0])
 
 
 def event(kind, agent=None, **data):

@@ -8,13 +8,13 @@ import pickle
 import pytest
 
 from missionlink.errors import (
-    CloudNotAuthorised,
     CloudNotStarted,
     CloudPolicyRefused,
     CloudSessionFailed,
+    CloudUnauthorized,
     CloudUnreachable,
     CloudValidationFailed,
-    RequestRejected,
+    RpcError,
 )
 from missionlink.session.cloud_errors import cloud_error
 
@@ -22,7 +22,7 @@ PREFIX = "Request session.create failed with message: "
 
 
 def _failed(detail: str, *, prefix: str = PREFIX) -> CloudSessionFailed:
-    return cloud_error(RequestRejected("session.create", -32603, prefix + detail))
+    return cloud_error(RpcError("session.create", -32603, prefix + detail))
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def _failed(detail: str, *, prefix: str = PREFIX) -> CloudSessionFailed:
         ("Cloud agents are disabled by policy for this organization", CloudPolicyRefused),
         ("policy_blocked", CloudPolicyRefused),
         ("Forbidden", CloudPolicyRefused),
-        ("Bad credentials", CloudNotAuthorised),
-        ("Requires authentication", CloudNotAuthorised),
-        ("Unauthorized", CloudNotAuthorised),
+        ("Bad credentials", CloudUnauthorized),
+        ("Requires authentication", CloudUnauthorized),
+        ("Unauthorized", CloudUnauthorized),
         ("Validation Failed", CloudValidationFailed),
         ("Unprocessable Entity", CloudValidationFailed),
         ("Cannot specify provider when creating a remote session in the cloud.", CloudValidationFailed),
@@ -92,7 +92,7 @@ def test_a_creation_that_did_not_start_names_the_session_for_a_rescue():
 
 def test_an_id_that_is_known_already_is_kept():
     """P16."""
-    rejected = RequestRejected("sessions.connect", -32603, "something new")
+    rejected = RpcError("sessions.connect", -32603, "something new")
     assert cloud_error(rejected, "known").session_id == "known"
 
 

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.pretty import Pretty
 
-from missionlink._wire.redaction import Secrets
+from missionlink._wire.redaction import Redactor
 from missionlink.protocol import index
 from missionlink.protocol.envelope import (
     LOST_TYPE,
@@ -202,8 +202,8 @@ def test_the_repr_of_an_event_is_bounded(read, data: object):
 )
 def test_the_repr_of_an_event_holds_no_secrets(read, data: object):
     """G2: by the names of members, by their form, and where a client was given them."""
-    secrets = Secrets()
-    secrets.learn(["known-SECRET-value"])
+    secrets = Redactor()
+    secrets.add(["known-SECRET-value"])
     event = read(b'{"type":"brand.new","id":"1","timestamp":"t","data":%b}' % msgspec.json.encode(data))
     console = Console(file=io.StringIO(), width=1000)
     with console.capture() as captured:

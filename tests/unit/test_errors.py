@@ -173,7 +173,7 @@ def test_an_error_that_quotes_an_error_without_a_text_has_an_end():
     assert str(errors.ConnectionClosed(f"closing failed: {TimeoutError()}")) == "closing failed"
     assert str(errors.TurnTimeout("", session_id="s")) == "the turn did not end within the time allowed"
     assert str(errors.TurnFailed("", kind="query", status_code=500)).endswith("error type 'query', status 500")
-    assert str(errors.RequestRejected("ping", -32603, "")) == "ping failed with code -32603"
+    assert str(errors.RpcError("ping", -32603, "")) == "ping failed with code -32603"
 
 
 STDERR = {

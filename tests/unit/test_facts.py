@@ -9,12 +9,12 @@ import pytest
 
 from missionlink import AsyncClient
 from missionlink.protocol.envelope import Event
-from missionlink.session.state import Facts, OpenedResult, frozen
+from missionlink.session.state import OpenedResult, SessionState, frozen
 from missionlink.testing import FakeRuntime
 
 
 def test_capabilities_cannot_be_changed_at_any_depth():
-    facts = Facts(is_ready=True)
+    facts = SessionState(is_ready=True)
     facts.opened(OpenedResult("s", capabilities={"ui": {"elicitation": True}, "list": [{"a": 1}]}))
     shown: Any = frozen(facts.capabilities)
     assert shown == {"ui": {"elicitation": True}, "list": ({"a": 1},)}
@@ -29,7 +29,7 @@ def test_capabilities_cannot_be_changed_at_any_depth():
 
 
 def test_capabilities_that_events_change_leave_what_was_read_before():
-    facts = Facts(is_ready=True)
+    facts = SessionState(is_ready=True)
     facts.opened(OpenedResult("s", capabilities={"ui": {"elicitation": True, "x": 1}}))
     before = frozen(facts.capabilities)
     data = msgspec.Raw(b'{"ui":{"elicitation":false}}')

@@ -18,7 +18,7 @@ from missionlink.errors import (
     ConnectionClosed,
     ConnectionLost,
     InvalidOption,
-    RequestRejected,
+    RpcError,
     ScriptMismatch,
     TurnFailed,
 )
@@ -133,7 +133,7 @@ async def test_a_script_of_the_agent_that_raises_fails_the_turn(kind: str):
 async def test_what_comes_behind_the_end_of_a_script_is_answered():
     fake = FakeRuntime('→ connect#1 {}\n← =#1 {"protocolVersion": 3}')
     async with AsyncClient(transport=fake.transport()) as client:
-        with pytest.raises(RequestRejected, match="does not foresee ping"):
+        with pytest.raises(RpcError, match="does not foresee ping"):
             await client.ping()
     with pytest.raises(ScriptMismatch, match="ping"):
         fake.check()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from missionlink._io.preopen import HeadStart
+from missionlink._io.preopen import PreopenedTransport
 from missionlink.errors import ConnectionLost, MissionlinkError, RuntimeStartFailed
 
 
@@ -59,8 +59,8 @@ class Ear:
 async def test_what_comes_before_the_receiver_is_heard_first_and_in_order():
     """Bytes and the end, whoever comes late."""
     transport, ear = Slow(), Ear()
-    head_start = HeadStart(transport)
-    await head_start.run()
+    head_start = PreopenedTransport(transport)
+    await head_start.open()
     shared = bytearray(b"one")
     head_start.data_received(memoryview(shared))
     shared[:] = b"two"
@@ -77,8 +77,8 @@ async def test_what_comes_before_the_receiver_is_heard_first_and_in_order():
 
 async def test_an_end_before_the_receiver_is_told_after_the_bytes():
     transport, ear = Slow(), Ear()
-    head_start = HeadStart(transport)
-    await head_start.run()
+    head_start = PreopenedTransport(transport)
+    await head_start.open()
     end = ConnectionLost("it ended")
     head_start.data_received(b"last words")
     head_start.transport_ended(end)
@@ -91,8 +91,8 @@ async def test_what_opening_raises_is_raised_to_whoever_completes():
     transport = Slow()
     transport.failure = RuntimeStartFailed("there is no such program")
     transport.opened.set()
-    head_start = HeadStart(transport)
-    await head_start.run()
+    head_start = PreopenedTransport(transport)
+    await head_start.open()
     with pytest.raises(RuntimeStartFailed, match="no such program"):
         await head_start.complete(Ear())
 
@@ -105,8 +105,8 @@ async def test_abandoned_it_leaves_nothing(state: str, caplog: pytest.LogCapture
         transport.opened.set()
     if state == "failed":
         transport.failure = RuntimeStartFailed("there is no such program")
-    head_start = HeadStart(transport)
-    await head_start.run()
+    head_start = PreopenedTransport(transport)
+    await head_start.open()
     await head_start.abandon(2.0)
     assert transport.closed_within == 2.0
     assert transport.was_cancelled is (state == "opening")

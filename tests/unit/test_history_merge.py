@@ -7,7 +7,7 @@ import pytest
 
 from missionlink.errors import InvalidOption, ProtocolError
 from missionlink.protocol.envelope import Event
-from missionlink.session.history import decode_history, events_after, merge, open_questions
+from missionlink.session.history import decode_history, events_after, merge, open_requests
 
 
 def _events(text: str) -> list[Event]:
@@ -92,13 +92,13 @@ def test_a_question_without_an_answer_in_the_history_is_still_open():
         _asking("permission.completed", "p1"),
         _asking("permission.requested", "p2"),
     ]
-    assert [event.id for event in open_questions(history)] == ["user_input.requested-u1", "permission.requested-p2"]
+    assert [event.id for event in open_requests(history)] == ["user_input.requested-u1", "permission.requested-p2"]
 
 
 def test_an_unreadable_question_is_passed_over():
     """E1."""
     odd = Event(type="permission.requested", data_raw=msgspec.Raw(b"[]"))
-    assert open_questions([odd, _asking("permission.requested", 7)]) == []
+    assert open_requests([odd, _asking("permission.requested", 7)]) == []
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from missionlink.events import (
     decode_json,
 )
 from missionlink.protocol.envelope import Event, decode_event
-from missionlink.protocol.lenient_decoding import mended
+from missionlink.protocol.lenient_decoding import repaired
 from missionlink.session.subscribers import Classes
 
 
@@ -132,9 +132,9 @@ def test_what_decides_is_never_read_with_a_member_left_out() -> None:
     class Gate(msgspec.Struct):
         commands: list[str] = []
 
-    assert mended(b'{"commands":null}', Gate) == b"{}"
-    assert mended(b'{"commands":"rm"}', Gate) is None
-    assert mended(b'{"commands":"rm"}', Gate, is_loose=True) == b"{}"
+    assert repaired(b'{"commands":null}', Gate) == b"{}"
+    assert repaired(b'{"commands":"rm"}', Gate) is None
+    assert repaired(b'{"commands":"rm"}', Gate, is_loose=True) == b"{}"
 
 
 def test_json_is_read_as_a_class_on_demand() -> None:
@@ -187,6 +187,6 @@ def test_a_repr_shows_opaque_data() -> None:
 
 def test_an_error_of_the_runtime_says_it_once() -> None:
     said = "Request session.send failed with message: no such model"
-    error = errors.RequestRejected("session.send", -32603, said)
+    error = errors.RpcError("session.send", -32603, said)
     assert str(error) == "session.send failed with code -32603: no such model"
     assert error.message == said

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from missionlink.errors import InvalidOption, ProtocolError, RequestFailed, RequestRefused, UnexpectedResult
+from missionlink.errors import InvalidOption, OperationFailed, ProtocolError, RequestFailed, UnexpectedResult
 from missionlink.events import SessionIdle
 from missionlink.protocol.generated.methods import UNLIMITED
 from missionlink.rpc import (
@@ -78,7 +78,7 @@ async def test_the_limit_is_the_same_for_a_method_called_by_its_name() -> None:
 async def test_a_failure_that_is_said_in_the_result_is_raised() -> None:
     """T3: Protocol: runtimes report a failed deletion only in ``success``."""
     recorder = Recorder(b'{"success":false,"error":"Session file not found for x"}')
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(OperationFailed) as caught:
         await ClientRpc(recorder, {}).session.delete(session_id="x")
     assert caught.value.method == "session.delete"
     assert caught.value.reason == "Session file not found for x"
@@ -89,7 +89,7 @@ async def test_a_failure_that_is_said_in_the_result_is_raised() -> None:
 async def test_a_failure_with_an_odd_reason_is_raised_too() -> None:
     """T3."""
     recorder = Recorder(b'{"success":false,"error":{"code":1}}')
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(OperationFailed) as caught:
         await SessionRpc(recorder, {"sessionId": "S"}).destroy()
     assert caught.value.reason == ""
     assert caught.value.result == {"success": False, "error": {"code": 1}}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from missionlink._wire.pending_limits import HeldLimits
+from missionlink._wire.pending_limits import PendingLimits
 from missionlink.errors import InvalidOption
 from missionlink.options.client import ClientOptions
 from missionlink.options.cloud import CloudOptions, Repository
@@ -21,7 +21,7 @@ KINDS: dict[type, dict[str, Any]] = {
     ClientOptions: {},
     SessionOptions: {},
     CloudOptions: {},
-    HeldLimits: {},
+    PendingLimits: {},
     Provider: {"base_url": "http://localhost"},
     SystemMessage: {"mode": "customize"},
     Repository: {"owner": "octo", "name": "hello"},
@@ -70,7 +70,7 @@ def sort_of(annotation: str) -> list[str]:
         return ["function"]
     if annotation.startswith("Literal"):
         return ["Literal"]
-    if annotation.startswith(("Provider", "SystemMessage", "Hooks", "HeldLimits", "SessionFS")):
+    if annotation.startswith(("Provider", "SystemMessage", "Hooks", "PendingLimits", "SessionFS")):
         return ["options"]
     return [annotation.removesuffix(" | None")]
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from missionlink._client.launch import environment
-from missionlink._wire.pending_limits import HeldLimits
+from missionlink._wire.pending_limits import PendingLimits
 from missionlink.blocking.client import Client
 from missionlink.client import AsyncClient
 from missionlink.errors import InvalidOption
 from missionlink.handlers.tools.tool import tool
 from missionlink.options.client import ClientOptions, parse_address
 from missionlink.options.cloud import CloudOptions, Repository
-from missionlink.options.encode import check_cloud, cloud_params, lean, session_params, unserved
+from missionlink.options.encode import check_cloud, cloud_params, session_params, strip_unsupported, unsupported_members
 from missionlink.options.fields import ClientFields, SessionFields
 from missionlink.options.model import Provider, SystemMessage
 from missionlink.options.session import SessionOptions
@@ -45,8 +45,8 @@ WRONG_CLIENT = [
     ("create_timeout", [0, -1, "5", True]),
     ("close_timeout", [0, -1, "5", None]),
     ("max_frame_bytes", [0, -1, 1.5, "5", None, True]),
-    ("held", [None, 5, {"sessions": 1}]),
-    ("adoption_patience", [0, -1, "5", True]),
+    ("pending_limits", [None, 5, {"sessions": 1}]),
+    ("early_request_timeout", [0, -1, "5", True]),
     ("handler_threads", [0, -1, 1.5, None, True]),
     ("handler_thread_timeout", [0, -1, None, True, "30"]),
     ("on_request", [3, [print]]),
@@ -456,7 +456,7 @@ def test_lean_parameters_hold_nothing_that_newer_runtimes_refuse():
     }
     options = _everything().replace(extra=dict.fromkeys(refused, True) | {"memory": {}})
     params = cloud_params(options, Repository("o", "n"), CloudOptions())
-    small = lean(params)
+    small = strip_unsupported(params)
     assert refused <= set(params)
     assert not refused & set(small)
     assert set(params) - refused == set(small)
@@ -467,14 +467,14 @@ def test_lean_parameters_hold_nothing_that_newer_runtimes_refuse():
 def test_lean_changes_nothing_where_there_is_nothing_to_leave_out():
     """P13: the client tells by this whether a repetition can help."""
     params = cloud_params(SessionOptions(model="m"), None, CloudOptions())
-    assert lean(params) == params
+    assert strip_unsupported(params) == params
 
 
 def test_what_cannot_be_served_from_events_is_named():
     """P13: hooks and client tools; the questions can."""
     options = _everything().replace(extra={"tools": [{"name": "t"}], "commands": [], "canvases": None})
-    assert unserved(session_params(options)) == ["hooks", "tools"]
-    assert unserved(session_params(SessionOptions(on_permission=lambda request: True))) == []
+    assert unsupported_members(session_params(options)) == ["hooks", "tools"]
+    assert unsupported_members(session_params(SessionOptions(on_permission=lambda request: True))) == []
 
 
 # Secrets.
@@ -555,9 +555,9 @@ def test_a_token_of_this_program_s_own_environment_is_looked_at_too(monkeypatch:
 
 def test_the_defaults_are_those_of_the_contract():
     """P4, C5."""
-    assert HeldLimits() == HeldLimits(items_per_session=128, sessions=64, total_bytes=16 * 1024 * 1024)
+    assert PendingLimits() == PendingLimits(items_per_session=128, sessions=64, total_bytes=16 * 1024 * 1024)
     assert ClientOptions().start_timeout == 30
-    assert ClientOptions().adoption_patience == 0.25
+    assert ClientOptions().early_request_timeout == 0.25
     assert ClientOptions().max_frame_bytes == 256 * 1024 * 1024
 
 

@@ -16,9 +16,9 @@ import pytest
 from missionlink._io.process import ownership
 from missionlink._io.process.child import ChildProcess
 from missionlink._io.process.ownership import (
-    Guardian,
-    PosixOwnership,
-    WindowsOwnership,
+    PosixProcessGroup,
+    Watchdog,
+    WindowsJob,
     descendants,
     marked,
     ownership_here,
@@ -72,8 +72,8 @@ class System:
         self.ran: list[Sequence[str]] = []
         self.events: list[tuple[int, int]] = []
 
-    def owner(self) -> WindowsOwnership:
-        return WindowsOwnership(
+    def owner(self) -> WindowsJob:
+        return WindowsJob(
             lambda: Job(self.kernel), run=self.ran.append, send_break=lambda *event: self.events.append(event)
         )
 
@@ -107,8 +107,8 @@ def test_on_windows_the_end_goes_from_a_console_event_to_the_end_of_the_job() ->
     owner.prepare("copilot.exe", {}, None)
     owner.started(4711)
     del system.kernel.calls[:]
-    owner.look()
-    owner.ask_to_end()
+    owner.snapshot_descendants()
+    owner.terminate()
     assert system.events == [(4711, 1)]
     owner.kill()
     owner.dismiss()
@@ -141,7 +141,7 @@ def test_on_windows_a_missing_folder_is_told_before_the_start() -> None:
 def test_on_windows_nothing_is_killed_before_there_is_a_child() -> None:
     system = System(Kernel())
     owner = system.owner()
-    owner.ask_to_end()
+    owner.terminate()
     owner.kill()
     owner.dismiss()
     assert (system.kernel.calls, system.ran, system.events) == ([], [], [])
@@ -154,7 +154,7 @@ def test_on_windows_nothing_is_killed_before_there_is_a_child() -> None:
 def test_elsewhere_a_child_leads_a_group_and_is_guarded(platform: str) -> None:
     """C4."""
     owner = ownership_here(platform)
-    assert isinstance(owner, PosixOwnership)
+    assert isinstance(owner, PosixProcessGroup)
     settings = owner.prepare(sys.executable, {"A": "b"}, None)
     assert settings["start_new_session"]
     assert settings["env"].items() >= {"A": "b"}.items()
@@ -166,13 +166,13 @@ def test_without_proc_a_child_bears_no_mark_and_its_group_is_ended(monkeypatch: 
     monkeypatch.setattr(ownership.os.path, "isdir", lambda path: False)
     assert with_mark({"A": "b"}, "mark") == {"A": "b"}
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-    watching = Guardian()
+    watching = Watchdog()
     watching.watch(child.pid)
     _lose(watching)
     assert child.wait(60) < 0
 
 
-def _lose(watching: Guardian) -> None:
+def _lose(watching: Watchdog) -> None:
     """End our side of the pipe as our end would, and wait until the guardian has done its work."""
     process, watching._process = watching._process, None
     assert process is not None
@@ -193,14 +193,14 @@ def test_the_number_of_a_child_that_has_ended_is_let_alone(
     stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C4: a client may be closed long after its runtime has died, and numbers come again."""
-    owner = PosixOwnership()
+    owner = PosixProcessGroup()
     owner.prepare(sys.executable, {}, None)
     owner.started(stranger.pid)
     with monkeypatch.context() as patch:
         patch.setattr(os, "killpg", lambda *of_the_child: None)
         owner.ended()
-    owner.look()
-    owner.ask_to_end()
+    owner.snapshot_descendants()
+    owner.terminate()
     owner.kill()
     owner.dismiss()
     with pytest.raises(subprocess.TimeoutExpired):
@@ -209,7 +209,7 @@ def test_the_number_of_a_child_that_has_ended_is_let_alone(
 
 def test_a_guardian_lets_the_number_of_a_child_that_has_ended_alone(stranger: subprocess.Popen[bytes]) -> None:
     """C4."""
-    watching = Guardian()
+    watching = Watchdog()
     watching.watch(stranger.pid)
     watching.forget_group()
     _lose(watching)

@@ -8,18 +8,18 @@ import pytest
 
 from missionlink.errors import InvalidOption
 from missionlink.handlers.permissions.decisions import Allow, Decision
-from missionlink.handlers.user_requests import Answer, FormAnswer, PlanAnswer
+from missionlink.handlers.user_requests import ElicitationResult, ExitPlanResponse, UserInputResponse
 
 
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: Answer(5), "answer: must be a str, not int"),
-        (lambda: Answer("yes", was_freeform=1), "was_freeform: must be a bool, not int"),
-        (lambda: FormAnswer("accept", ["a"]), "content: must be a dict or None, not list"),
-        (lambda: FormAnswer("yes"), "action: 'yes' is none of accept, decline, cancel"),
-        (lambda: PlanAnswer(None), "approved: must be a bool, not NoneType"),
-        (lambda: PlanAnswer(True, feedback=b"no"), "feedback: must be a str or None, not bytes"),
+        (lambda: UserInputResponse(5), "answer: must be a str, not int"),
+        (lambda: UserInputResponse("yes", was_freeform=1), "was_freeform: must be a bool, not int"),
+        (lambda: ElicitationResult("accept", ["a"]), "content: must be a dict or None, not list"),
+        (lambda: ElicitationResult("yes"), "action: 'yes' is none of accept, decline, cancel"),
+        (lambda: ExitPlanResponse(None), "approved: must be a bool, not NoneType"),
+        (lambda: ExitPlanResponse(True, feedback=b"no"), "feedback: must be a str or None, not bytes"),
         (lambda: Decision("reject", feedback=3), "feedback: must be a str or None, not int"),
         (lambda: Allow.for_session("all"), "approval: must be a Mapping or None, not str"),
     ],

@@ -13,7 +13,7 @@ import pytest
 from missionlink.protocol.envelope import Event, decode_event, lost_marker
 from missionlink.session.deduplication import IDS_OF_A_PART, Repeats
 from missionlink.session.dispatcher import Dispatcher
-from missionlink.session.text_deltas import TextPieces
+from missionlink.session.text_deltas import TextDeltas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -166,7 +166,7 @@ def streamed(text: str, words: Sequence[str], *, message: str = "m", sizes: bool
 
 
 def read(events: Iterable[Event]) -> list[str]:
-    taker = TextPieces()
+    taker = TextDeltas()
     return [text for text in map(taker.take, events) if text]
 
 

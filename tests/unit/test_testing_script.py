@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from missionlink._wire.redaction import Secrets
+from missionlink._wire.redaction import Redactor
 from missionlink.errors import InvalidOption
 from missionlink.testing import Entry, Traffic
 from missionlink.testing.expectations import Expectation, is_part_of
@@ -29,8 +29,8 @@ def _entry(direction: str, message: dict[str, object], **facts: str) -> Entry:
 
 @given(value=JSON)
 def test_what_is_printed_can_be_read_as_a_script(value: object) -> None:
-    known = Secrets()
-    known.learn_from(value)
+    known = Redactor()
+    known.add_from(value)
     # What looks like a secret is masked wherever it stands; other tests look at that.
     assume(repr(known) == "<Secrets 0>")
     traffic = Traffic()
@@ -84,7 +84,7 @@ def test_entries_are_selected_by_method_and_direction() -> None:
     assert traffic.calls("m") == [{"n": 1}]
     assert len(traffic.select("m")) == 2
     assert traffic.select("m", direction="→") == [call] == traffic[:1]
-    assert [(entry.result, entry.error_code) for entry in traffic.answers_to(call)] == [(5, None), (None, -3)]
+    assert [(entry.result, entry.error_code) for entry in traffic.responses_to(call)] == [(5, None), (None, -3)]
 
 
 @given(value=JSON)

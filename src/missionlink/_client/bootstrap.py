@@ -8,12 +8,12 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from missionlink._io.preopen import HeadStart
+from missionlink._io.preopen import PreopenedTransport
 from missionlink.errors import (
     AuthenticationFailed,
     ConnectionLost,
     MissionlinkError,
-    RequestRejected,
+    RpcError,
     RuntimeStartFailed,
     RuntimeStartTimeout,
     UnsupportedByRuntime,
@@ -23,14 +23,14 @@ from missionlink.protocol.sensitive import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from missionlink._client.context import Link
+    from missionlink._client.context import ClientContext
     from missionlink._io.connection import Connection
     from missionlink._io.interfaces import Transport
     from missionlink.client_handlers import ClientHandlers
     from missionlink.options.client import ClientOptions
     from missionlink.protocol.compat import Handshake
 
-__all__ = ("establish", "release")
+__all__ = ("connect", "shutdown")
 
 _EVENTS_OF_A_TURN = (
     "assistant.turn_start",
@@ -59,7 +59,7 @@ _MODULES_OF_A_SESSION = (
 _TYPES_OF_A_TURN = ("model", "generated.types_shared", "generated.types_events_shared")
 
 # An answer would have to wait for the module that is being loaded.
-_RUNTIME_TAKES_ITS_TIME_SECONDS = 0.1
+_SLOW_START_SECONDS = 0.1
 
 # Of the time for closing; the rest is for the end of the runtime's process.
 _SHARE_OF_LAST_HOOKS = 0.8
@@ -67,9 +67,9 @@ _SHARE_OF_LAST_HOOKS = 0.8
 _TASKS_END_SECONDS = 1.0
 
 
-async def establish(
+async def connect(
     options: ClientOptions, transport: Transport | None, on_end: Callable[[MissionlinkError], None]
-) -> tuple[Link, Handshake]:
+) -> tuple[ClientContext, Handshake]:
     """Start or reach the runtime and shake hands; what fails leaves nothing running.
 
     Args:
@@ -89,14 +89,14 @@ async def establish(
         from missionlink._client import launch
 
         transport, token = launch.transport_for(options)
-    head_start = HeadStart(transport) if is_ours else None
+    head_start = PreopenedTransport(transport) if is_ours else None
     try:
         if head_start is not None:
-            await head_start.run()
+            await head_start.open()
         link = _connect(transport, options, on_end)
     except BaseException:
         if head_start is not None:
-            await _undisturbed(head_start.abandon(options.close_timeout))
+            await _uncancellable(head_start.abandon(options.close_timeout))
         raise
     link.runs_here = is_ours
     connection = link.connection
@@ -105,10 +105,10 @@ async def establish(
     try:
         try:
             async with asyncio.timeout(timeout):
-                loading = link.tasks.start(_import_while_it_boots(with_events=is_ours), logged=False)
-                more = link.tasks.start(_import_while_there_is_time(loading)) if is_ours else None
+                loading = link.tasks.start(_preload_modules(with_events=is_ours), logged=False)
+                more = link.tasks.start(_preload_types(loading)) if is_ours else None
                 await connection.open(head_start)
-                handshake = await _shake_hands(link, token)
+                handshake = await _handshake(link, token)
                 if more is not None:
                     more.cancel()
                 await loading
@@ -124,8 +124,8 @@ async def establish(
             raise RuntimeStartFailed(f"the runtime {text}", exit_code=error.exit_code, stderr=stderr) from error
     except BaseException as error:
         if isinstance(error, MissionlinkError):
-            connection.secrets.clean(error)
-        await _undisturbed(release(link))
+            connection.secrets.redact_error(error)
+        await _uncancellable(shutdown(link))
         raise
     link.runtime_version = handshake.runtime_version
     if not is_ours:
@@ -136,12 +136,12 @@ async def establish(
 def _learn_secrets(connection: Connection, options: ClientOptions, token: str | None) -> None:
     """Let the connection know what must not get into errors and logs."""
     secrets = connection.secrets
-    secrets.learn((options.github_token, token))
+    secrets.add((options.github_token, token))
     # Handlers may quote what is in this program's environment, also where the runtime got none of it.
-    secrets.learn_from({**os.environ, **(options.env or {})})
-    secrets.learn_from({"env": options.env})
-    secrets.learn_from(options.runtime_args)
-    secrets.keep()
+    secrets.add_from({**os.environ, **(options.env or {})})
+    secrets.add_from({"env": options.env})
+    secrets.add_from(options.runtime_args)
+    secrets.pin()
 
 
 def _stderr_of(transport: Transport) -> str:
@@ -150,25 +150,25 @@ def _stderr_of(transport: Transport) -> str:
     return stderr
 
 
-def _connect(transport: Transport, options: ClientOptions, on_end: Callable[[MissionlinkError], None]) -> Link:
+def _connect(transport: Transport, options: ClientOptions, on_end: Callable[[MissionlinkError], None]) -> ClientContext:
     """Put the parts of a running client together."""
     # Imported here: importing the client has to be quick, and a runtime that boots leaves time enough.
-    from missionlink._client.context import Link
-    from missionlink._client.inbound import ClientTraffic
+    from missionlink._client.context import ClientContext
+    from missionlink._client.inbound import ClientInbound
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
     from missionlink.handlers.invoke import HandlerPool
 
     handlers = _handlers_of(options)
-    traffic = ClientTraffic(on_end, handlers)
-    router = Router(traffic, options.held, adoption_patience=options.adoption_patience)
+    traffic = ClientInbound(on_end, handlers)
+    router = Router(traffic, options.pending_limits, early_request_timeout=options.early_request_timeout)
     connection = Connection(
         transport, router, max_frame_bytes=options.max_frame_bytes, coalesce_reads=options.coalesce_reads
     )
     router.attach(connection)
     pool = HandlerPool(options.handler_threads, options.handler_thread_timeout)
-    link = Link(connection, router, traffic, Tasks(), pool, options)
+    link = ClientContext(connection, router, traffic, Tasks(), pool, options)
     if handlers is not None:
         handlers.join(link)
     return link
@@ -182,7 +182,7 @@ def _handlers_of(options: ClientOptions) -> ClientHandlers | None:
     return ClientHandlers(options)
 
 
-async def _undisturbed(ending: Coroutine[Any, Any, None]) -> None:
+async def _uncancellable(ending: Coroutine[Any, Any, None]) -> None:
     """Wait for the end of something, whoever cancels: a second cancellation must not leave a process behind.
 
     Args:
@@ -194,7 +194,7 @@ async def _undisturbed(ending: Coroutine[Any, Any, None]) -> None:
             await asyncio.shield(task)
 
 
-async def _import_while_it_boots(*, with_events: bool) -> None:
+async def _preload_modules(*, with_events: bool) -> None:
     """Load what the first session would have to wait for, while the runtime starts or answers.
 
     One module for each round of the event loop, so that starting goes on in between.
@@ -226,10 +226,10 @@ async def _import_types_of_a_turn() -> None:
         payload_decoder(event_type)
 
 
-async def _import_while_there_is_time(loading: asyncio.Task[None]) -> None:
+async def _preload_types(loading: asyncio.Task[None]) -> None:
     """Load what programs often use a little later, if the runtime takes its time: it is not worth waiting for."""
     await asyncio.wait({loading})
-    await asyncio.sleep(_RUNTIME_TAKES_ITS_TIME_SECONDS)
+    await asyncio.sleep(_SLOW_START_SECONDS)
     from missionlink.protocol.index import payload_decoder
 
     for event_type in _EVENTS_LIKELY_LATER:
@@ -237,7 +237,7 @@ async def _import_while_there_is_time(loading: asyncio.Task[None]) -> None:
         await asyncio.sleep(0)
 
 
-async def _shake_hands(link: Link, token: str | None) -> Handshake:
+async def _handshake(link: ClientContext, token: str | None) -> Handshake:
     from missionlink.protocol.compat import read_handshake
     from missionlink.protocol.messages import METHOD_NOT_FOUND
 
@@ -253,7 +253,7 @@ async def _shake_hands(link: Link, token: str | None) -> Handshake:
             hint = "connection_token is not set, and the runtime was started with a token"
         text = f"{error.message}; {hint}" if error.message else hint
         raise AuthenticationFailed(error.method, error.code, text, error.data) from error
-    except RequestRejected as error:
+    except RpcError as error:
         if error.code != METHOD_NOT_FOUND:
             raise
         # Servers from before `connect` say their version in the answer to `ping`.
@@ -268,7 +268,7 @@ async def _shake_hands(link: Link, token: str | None) -> Handshake:
     return handshake
 
 
-async def _offer_storage(link: Link, handshake: Handshake) -> None:
+async def _offer_storage(link: ClientContext, handshake: Handshake) -> None:
     """Let the runtime keep the files of its sessions here."""
     from missionlink.handlers.storage_calls import provider_params
 
@@ -277,20 +277,20 @@ async def _offer_storage(link: Link, handshake: Handshake) -> None:
     await _offer(link, handshake, "sessionFs.setProvider", provider_params(directory), "storage")
 
 
-async def _offer(link: Link, handshake: Handshake, method: str, params: dict[str, Any], option: str) -> None:
+async def _offer(link: ClientContext, handshake: Handshake, method: str, params: dict[str, Any], option: str) -> None:
     """Let the runtime send requests of a kind here."""
     from missionlink.protocol.messages import METHOD_NOT_FOUND
 
     try:
         await link.connection.request(method, params)
-    except RequestRejected as error:
+    except RpcError as error:
         if error.code == METHOD_NOT_FOUND:
             raise UnsupportedByRuntime(method, handshake.runtime_version, options=(option,)) from error
         text = f"{error.message}; {option} is for a runtime of which no client has a session yet"
-        raise RequestRejected(error.method, error.code, text, error.data) from error
+        raise RpcError(error.method, error.code, text, error.data) from error
 
 
-async def _call_last_hooks(link: Link, timeout: float) -> None:
+async def _call_last_hooks(link: ClientContext, timeout: float) -> None:
     """Leave the sessions whose hooks are to hear of their end: the runtime calls them while the session is left."""
     cores = [core for core in link.hooked if core.options.hooks is not None and core.options.hooks.at("session_end")]
     leaving = [link.tasks.start(core.leave("session.detach", "the client was closed")) for core in cores]
@@ -298,7 +298,7 @@ async def _call_last_hooks(link: Link, timeout: float) -> None:
         await asyncio.wait(leaving, timeout=timeout)
 
 
-async def release(link: Link) -> None:
+async def shutdown(link: ClientContext) -> None:
     """End what ``establish`` has made, in an order that leaves nobody waiting."""
     loop = asyncio.get_running_loop()
     until = loop.time() + link.options.close_timeout

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
-from missionlink.errors import HandlerFailed, RequestRejected, UnsupportedByRuntime
+from missionlink.errors import HandlerFailed, RpcError, UnsupportedByRuntime
 from missionlink.protocol.decoding import read_result
 from missionlink.protocol.json_repr import redacted
 from missionlink.protocol.messages import METHOD_NOT_FOUND
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable
 
-    from missionlink._client.inbound import ClientTraffic
+    from missionlink._client.inbound import ClientInbound
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from missionlink.options.client import ClientOptions, ErrorHandler
     from missionlink.session.core import SessionCore
 
-__all__ = ("Link", "report_failure")
+__all__ = ("ClientContext", "report_failure")
 
 _log = logging.getLogger("missionlink.handlers")
 
@@ -39,39 +39,39 @@ _Result = TypeVar("_Result")
 _MOST_UNANSWERED = 10_000
 
 
-class _Answers:
+class _ResponseChannel:
     """The connection as the handlers of sessions use it."""
 
     __slots__ = ("_connection", "_link")
 
-    def join(self, link: Link) -> None:
+    def join(self, link: ClientContext) -> None:
         """Take the link whose connection it is."""
         self._link = link
         self._connection = link.connection
 
-    def answer(self, call: Call, result: object) -> None:
+    def send_result(self, call: Call, result: object) -> None:
         """Answer a request. Raises as ``Connection.answer`` does."""
-        self._connection.answer(call, result)
+        self._connection.send_result(call, result)
 
-    def refuse(self, call: Call, code: int, text: str) -> None:
+    def send_error(self, call: Call, code: int, text: str) -> None:
         """Answer a request with an error."""
-        self._connection.refuse(call, code, text)
+        self._connection.send_error(call, code, text)
 
     async def request(self, method: str, params: object = None, *, timeout: float | None = None) -> msgspec.Raw:
         """Send a request that answers an event. Raises as ``Connection.request`` does."""
         try:
             return await self._connection.request(method, params, timeout=timeout)
-        except RequestRejected as error:
+        except RpcError as error:
             self._link.note_missing(params, error)
             raise
 
 
-class Link(msgspec.Struct, eq=False):
+class ClientContext(msgspec.Struct, eq=False):
     """The parts of a running client that its sessions share."""
 
     connection: Connection
     router: Router
-    traffic: ClientTraffic
+    traffic: ClientInbound
     tasks: Tasks
     pool: HandlerPool
     options: ClientOptions
@@ -80,7 +80,7 @@ class Link(msgspec.Struct, eq=False):
     runtime_version: str | None = None
     runs_here: bool = False
     """Whether this client has started the runtime, so that both see the same files."""
-    answers: _Answers = msgspec.field(default_factory=_Answers)
+    answers: _ResponseChannel = msgspec.field(default_factory=_ResponseChannel)
     unanswered: set[str] = msgspec.field(default_factory=set[str])
     """Cloud sessions that were left while the agent had prompts of this program to work on."""
     leaving: dict[str, asyncio.Task[None]] = msgspec.field(default_factory=dict[str, "asyncio.Task[None]"])
@@ -143,7 +143,7 @@ class Link(msgspec.Struct, eq=False):
             if method in NAMING or method.startswith("sessions."):
                 self._note_ids(method, params, result)
             return result
-        except RequestRejected as error:
+        except RpcError as error:
             if error.code == METHOD_NOT_FOUND and not isinstance(error, UnsupportedByRuntime):
                 raise UnsupportedByRuntime(method, self.runtime_version) from error
             if not is_opening:
@@ -153,7 +153,7 @@ class Link(msgspec.Struct, eq=False):
             # Errors show it to whoever asks for the variables of a frame.
             params = None
 
-    def note_missing(self, params: object, error: RequestRejected) -> None:
+    def note_missing(self, params: object, error: RpcError) -> None:
         """Close the session that a request was about if the runtime answered that it has none."""
         session_id = cast("Mapping[str, object]", params).get("sessionId") if isinstance(params, Mapping) else None
         if isinstance(session_id, str) and is_missing(error.message, session_id):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError
     from missionlink.protocol.messages import Notification
 
-__all__ = ("ClientTraffic", "Functions")
+__all__ = ("ClientInbound", "Functions")
 
 _log = logging.getLogger("missionlink.client")
 
@@ -39,7 +39,7 @@ class Functions(Protocol):
         ...
 
 
-class ClientTraffic:
+class ClientInbound:
     """The client's end of the router.
 
     Args:
@@ -52,7 +52,7 @@ class ClientTraffic:
         self._on_end = on_end
         self._handlers = handlers
 
-    def takes_call(self, method: str) -> bool:
+    def accepts_request(self, method: str) -> bool:
         """Whether requests of this kind are for no session."""
         return method in CLIENT_REQUESTS or self.serves(method)
 
@@ -75,12 +75,12 @@ class ClientTraffic:
             )
             raise InvalidOption(method, problem)
 
-    def call_received(self, call: Call, connection: Connection) -> None:
+    def request_received(self, call: Call, connection: Connection) -> None:
         """Answer a request that is for no session."""
         if self._handlers is not None and self._handlers.serves(call.method):
             self._handlers.serve(call)
             return
-        connection.refuse(call, METHOD_NOT_FOUND, f"no handler for {call.method} is installed")
+        connection.send_error(call, METHOD_NOT_FOUND, f"no handler for {call.method} is installed")
 
     def notification_received(self, notification: Notification) -> None:
         """Deliver lifecycle notifications, and those for which there is a function."""

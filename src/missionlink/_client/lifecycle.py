@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from missionlink.errors import MissionlinkError, RequestRefused, SessionNotFound
+from missionlink.errors import MissionlinkError, OperationFailed, SessionNotFound
 from missionlink.protocol.decoding import Success, read_loosely, read_result
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ def check_deleted(session_id: str, result: msgspec.Raw, *, missing_ok: bool = Fa
 
     Raises:
         SessionNotFound: Nothing was stored under this id, and ``missing_ok`` is not set.
-        RequestRefused: It could not be deleted.
+        OperationFailed: It could not be deleted.
     """
     outcome: Success = read_result("session.delete", result, Success)
     if not outcome.success:
         if "not found" not in outcome.reason:
-            raise RequestRefused("session.delete", outcome.reason, {"success": False})
+            raise OperationFailed("session.delete", outcome.reason, {"success": False})
         if not missing_ok:
             raise SessionNotFound(session_id, outcome.reason)
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from missionlink.protocol.envelope import PIECES, Event
 
 if TYPE_CHECKING:
-    from missionlink._io.interfaces import Taker
-    from missionlink._io.pending_requests import Waiter
-    from missionlink._io.writer import Outlet
+    from missionlink._io.interfaces import ItemReceiver
+    from missionlink._io.pending_requests import ResponseWaiter
+    from missionlink._io.writer import MessageWriter
     from missionlink._wire.calls import Call, Calls
 
 __all__ = ("SMALL_READ_BYTES", "Coalescer")
@@ -40,7 +40,7 @@ class Coalescer:
         calls: Knows what is open.
     """
 
-    def __init__(self, outlet: Outlet, calls: Calls[Waiter]) -> None:
+    def __init__(self, outlet: MessageWriter, calls: Calls[ResponseWaiter]) -> None:
         self._outlet = outlet
         self._calls = calls
         self._loop = asyncio.get_running_loop()
@@ -50,7 +50,7 @@ class Coalescer:
         self.rests = False
         """Whether reading rests now."""
 
-    def small_read(self, messages: int, items: list[tuple[Taker, Event | Call]]) -> None:
+    def small_read(self, messages: int, items: list[tuple[ItemReceiver, Event | Call]]) -> None:
         """Learn of a read: how many messages it brought, and those among them that are for sessions."""
         now = self._loop.time()
         is_hot = now - self._last_read < _HOT_SECONDS * messages

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING
 
 from missionlink._io.coalescing import Coalescer
 from missionlink._io.forks import close_in_forks
-from missionlink._io.interfaces import Counts
-from missionlink._io.pending_requests import Deadlines, Waiter
-from missionlink._io.reader import Intake
+from missionlink._io.interfaces import ConnectionStats
+from missionlink._io.pending_requests import Deadlines, ResponseWaiter
+from missionlink._io.reader import MessageReader
 from missionlink._io.tasks import check_loop, inherited_error, note_inherited
-from missionlink._io.writer import Gate, Outlet
+from missionlink._io.writer import FlowControl, MessageWriter
 from missionlink._wire.calls import Calls
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES, FrameDecoder
-from missionlink._wire.redaction import Secrets
-from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RequestRejected
+from missionlink._wire.redaction import Redactor
+from missionlink.errors import ConnectionClosed, InvalidOption, MissionlinkError, RpcError
 from missionlink.protocol.messages import INTERNAL_ERROR, encode_notification
-from missionlink.protocol.sensitive import veiled
+from missionlink.protocol.sensitive import masked_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import msgspec
 
-    from missionlink._io.interfaces import Inbound, Transport
-    from missionlink._io.preopen import HeadStart
+    from missionlink._io.interfaces import MessageHandler, Transport
+    from missionlink._io.preopen import PreopenedTransport
     from missionlink._wire.calls import Call
 
 __all__ = ("Connection",)
@@ -50,20 +50,20 @@ class Connection:
     def __init__(
         self,
         transport: Transport,
-        inbound: Inbound,
+        inbound: MessageHandler,
         *,
         max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES,
         coalesce_reads: bool = False,
     ) -> None:
-        self.counts: Counts = Counts()
-        self.secrets: Secrets = Secrets()
+        self.counts: ConnectionStats = ConnectionStats()
+        self.secrets: Redactor = Redactor()
         self._transport = transport
         self._inbound = inbound
-        self._calls: Calls[Waiter] = Calls()
+        self._calls: Calls[ResponseWaiter] = Calls()
         calls = self._calls
-        self._outlet = Outlet(transport, lambda: calls.waiting > 0)
+        self._outlet = MessageWriter(transport, lambda: calls.waiting > 0)
         self._coalescer = Coalescer(self._outlet, self._calls) if coalesce_reads else None
-        self._intake = Intake(
+        self._intake = MessageReader(
             FrameDecoder(max_frame_bytes),
             self._calls,
             self._outlet,
@@ -74,9 +74,9 @@ class Connection:
         )
         self._deadlines = Deadlines()
         # The gate that consumers and dispatchers close is the outlet's.
-        self.pause: Gate = self._outlet.pause
-        self.pause_between_requests: Gate = self._outlet.pause_between_requests
-        self.resume: Gate = self._outlet.resume
+        self.pause: FlowControl = self._outlet.pause
+        self.pause_between_requests: FlowControl = self._outlet.pause_between_requests
+        self.resume: FlowControl = self._outlet.resume
         self.wait_begins: Callable[[], None] = self._outlet.wait_begins
         self.wait_ends: Callable[[], None] = self._outlet.wait_ends
         self.writable_again: Callable[[], None] = self._outlet.writable_again
@@ -115,7 +115,7 @@ class Connection:
         """Return a fresh copy of the error that says why the connection cannot be used."""
         return copy.copy(self._ended) if self._ended else ConnectionClosed("the connection is being closed")
 
-    async def open(self, head_start: HeadStart | None = None) -> None:
+    async def open(self, head_start: PreopenedTransport | None = None) -> None:
         """Open the transport, or wait until one that has a head start is open. Raises what the transport raises."""
         await (head_start.complete(self) if head_start else self._transport.open(self))
 
@@ -151,7 +151,7 @@ class Connection:
 
         Raises:
             InvalidOption: ``params`` cannot be encoded; nothing was sent.
-            RequestRejected: The runtime answered with an error.
+            RpcError: The runtime answered with an error.
             RequestTimeout: No answer in time.
             ConnectionLost, ConnectionClosed, RemoteProtocolError: The connection ended.
             ProtocolError: The response cannot be used.
@@ -162,13 +162,13 @@ class Connection:
         if get_running_loop() is not self._loop:
             self.check_loop()
         future: asyncio.Future[msgspec.Raw] = self._create_future()
-        waiter = Waiter(future, method, on_response)
+        waiter = ResponseWaiter(future, method, on_response)
         if timeout is not None:
             self._deadlines.watch(waiter, timeout)
         identity = b""
         try:
-            if self._outlet.is_crowded:
-                await self._outlet.wait_turn(future)
+            if self._outlet.is_congested:
+                await self._outlet.wait_writable(future)
                 if self._ended is not None:
                     raise self.ended_error()
                 if future.done():
@@ -186,11 +186,11 @@ class Connection:
                 self._coalescer.read_on()
             return await future
         except BaseException as error:
-            if isinstance(error, RequestRejected):
+            if isinstance(error, RpcError):
                 # Runtimes quote what they were given.
-                self.secrets.learn_from(params)
-                self.secrets.clean(error)
-            params = veiled(params)
+                self.secrets.add_from(params)
+                self.secrets.redact_error(error)
+            params = masked_copy(params)
             waiter.future = None
             self._forget(identity)
             raise
@@ -207,7 +207,7 @@ class Connection:
 
     # Answers of ours.
 
-    def answer(self, call: Call, result: object) -> None:
+    def send_result(self, call: Call, result: object) -> None:
         """Answer a request of the runtime; a second answer is dropped.
 
         Raises:
@@ -217,9 +217,9 @@ class Connection:
         if message is not None:
             self._outlet.send(message)
 
-    def refuse(self, call: Call, code: int, text: str) -> None:
+    def send_error(self, call: Call, code: int, text: str) -> None:
         """Answer a request of the runtime with an error; a second answer is dropped."""
-        message = self._calls.refuse(call, code, text)
+        message = self._calls.send_error(call, code, text)
         if message is not None:
             self.counts.requests_refused += 1
             self._outlet.send(message)
@@ -246,8 +246,8 @@ class Connection:
         """Answer what is open, send it, and close the transport; takes about ``timeout`` seconds at most."""
         for call in self._calls.open_calls():
             if call.undecided is not None:
-                self.answer(call, call.undecided)
-            self.refuse(call, INTERNAL_ERROR, "the client is closing")
+                self.send_result(call, call.undecided)
+            self.send_error(call, INTERNAL_ERROR, "the client is closing")
         self._outlet.flush()
         self._end(ConnectionClosed("the connection was closed by this program"))
         await self._transport.close(timeout)
@@ -267,7 +267,7 @@ class Connection:
     def _end(self, error: MissionlinkError) -> None:
         if self._ended is not None:
             return
-        self._ended = self.secrets.clean(error)
+        self._ended = self.secrets.redact_error(error)
         self._end_known.set()
         waiters, unanswered = self._calls.close()
         for waiter in waiters:

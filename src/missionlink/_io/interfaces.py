@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
     from missionlink.protocol.messages import Notification
 
-__all__ = ("Counts", "Inbound", "Receiver", "Taker", "Transport")
+__all__ = ("ConnectionStats", "ItemReceiver", "MessageHandler", "Receiver", "Transport")
 
 
 class Receiver(Protocol):
@@ -76,7 +76,7 @@ class Transport(Protocol):
         ...
 
 
-class Taker(Protocol):
+class ItemReceiver(Protocol):
     """One session's way in. Called in arrival order, when all that was read with the item has been routed."""
 
     def take(self, item: Event | Call) -> None:
@@ -84,19 +84,19 @@ class Taker(Protocol):
         ...
 
 
-class Inbound(Protocol):
+class MessageHandler(Protocol):
     """Where messages of the runtime go. Called in arrival order; must not block and not call the program's code."""
 
     @property
-    def find(self) -> Callable[[str], Taker | None]:
+    def find(self) -> Callable[[str], ItemReceiver | None]:
         """Finds the session with an id."""
         ...
 
-    def unclaimed_event(self, session_id: str | None, event: Event) -> None:
+    def unrouted_event(self, session_id: str | None, event: Event) -> None:
         """Take an event whose session is not known."""
         ...
 
-    def call_received(self, call: Call) -> Taker | None:
+    def call_received(self, call: Call) -> ItemReceiver | None:
         """Take a request; return the session that answers it, or ``None`` if it has been seen to."""
         ...
 
@@ -109,7 +109,7 @@ class Inbound(Protocol):
         ...
 
 
-class Counts(msgspec.Struct):
+class ConnectionStats(msgspec.Struct):
     """What went past on one connection."""
 
     malformed: int = 0
@@ -122,7 +122,7 @@ class Counts(msgspec.Struct):
     """Responses to requests that had been given up."""
     events_lost: int = 0
     """Events that full buffers let go before they reached their session."""
-    events_unclaimed: int = 0
+    events_unrouted: int = 0
     """Events for sessions that this client does not have."""
     requests_refused: int = 0
     """Requests of the runtime that were answered with an error by missionlink itself."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from missionlink.errors import AuthenticationFailed, MissionlinkError, ProtocolError, RequestRejected, RequestTimeout
+from missionlink.errors import AuthenticationFailed, MissionlinkError, ProtocolError, RequestTimeout, RpcError
 from missionlink.protocol.timeouts import check_seconds
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from missionlink.protocol.messages import Response
 
-__all__ = ("Deadlines", "Waiter")
+__all__ = ("Deadlines", "ResponseWaiter")
 
 _AUTHENTICATION_CODES = (-32001, -32002)
 
@@ -25,7 +25,7 @@ _AUTHENTICATION_CODES = (-32001, -32002)
 _SWEEP_ABOVE = 4096
 
 
-class Waiter(msgspec.Struct, eq=False):
+class ResponseWaiter(msgspec.Struct, eq=False):
     """A pending request: turns its response into a result or an error for the caller."""
 
     future: asyncio.Future[msgspec.Raw] | None
@@ -72,7 +72,7 @@ class Waiter(msgspec.Struct, eq=False):
             return self.fail(ProtocolError(f"{self.method}: {response.problem}", session_id=response.session_id))
         said = response.error
         assert said is not None
-        kind = AuthenticationFailed if said.code in _AUTHENTICATION_CODES else RequestRejected
+        kind = AuthenticationFailed if said.code in _AUTHENTICATION_CODES else RpcError
         return self.fail(kind(self.method, said.code, said.message, said.decode_data()))
 
 
@@ -84,10 +84,10 @@ class Deadlines:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
-        self._queues: dict[float, deque[Waiter]] = {}
+        self._queues: dict[float, deque[ResponseWaiter]] = {}
         self._timers: dict[float, asyncio.TimerHandle] = {}
 
-    def watch(self, waiter: Waiter, timeout: float) -> None:
+    def watch(self, waiter: ResponseWaiter, timeout: float) -> None:
         """Give a request ``timeout`` seconds from now.
 
         Raises:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from missionlink._io.interfaces import Receiver, Transport
     from missionlink.errors import MissionlinkError
 
-__all__ = ("HeadStart",)
+__all__ = ("PreopenedTransport",)
 
 # Rounds of the event loop in which asyncio makes the process: nothing should come between.
 _ROUNDS_TO_START = 3
 
 
-class HeadStart:
+class PreopenedTransport:
     """A transport on its way, and what it says before there is anybody to hear it.
 
     That is next to nothing: modules are imported without letting the event loop run.
@@ -34,7 +34,7 @@ class HeadStart:
         self._ended: MissionlinkError | None = None
         self._opening = asyncio.ensure_future(transport.open(self))
 
-    async def run(self) -> None:
+    async def open(self) -> None:
         """Let the event loop make the process."""
         for _ in range(_ROUNDS_TO_START):
             await asyncio.sleep(0)

@@ -28,18 +28,18 @@ from missionlink.protocol.messages import (
 
 if TYPE_CHECKING:
     from missionlink._io.coalescing import Coalescer
-    from missionlink._io.interfaces import Counts, Inbound, Taker
-    from missionlink._io.pending_requests import Waiter
-    from missionlink._io.writer import Outlet
+    from missionlink._io.interfaces import ConnectionStats, ItemReceiver, MessageHandler
+    from missionlink._io.pending_requests import ResponseWaiter
+    from missionlink._io.writer import MessageWriter
     from missionlink._wire.calls import Call, Calls
     from missionlink._wire.framing import FrameDecoder
-    from missionlink._wire.redaction import Secrets
+    from missionlink._wire.redaction import Redactor
     from missionlink.errors import RemoteProtocolError
     from missionlink.protocol.envelope import Event
 
-    Batch = list[tuple[Taker, Event | Call]]
+    Batch = list[tuple[ItemReceiver, Event | Call]]
 
-__all__ = ("Batches", "Intake")
+__all__ = ("DeliveryBatches", "MessageReader")
 
 _log = logging.getLogger("missionlink.connection")
 
@@ -47,10 +47,10 @@ _log = logging.getLogger("missionlink.connection")
 # glibc gives freed memory back to the system if it is more than twice the largest block that was ever freed, and takes
 # it again page by page: with messages of a megabyte that costs as much as decoding them. So it is shown a block, of
 # which no page is touched.
-_KEPT_BYTES = 4 * 1024 * 1024
+_BUFFER_BYTES = 4 * 1024 * 1024
 
 
-class Batches:
+class DeliveryBatches:
     """Hands the items of each chunk to their sessions, in order, when the whole chunk has been routed.
 
     A chunk with nothing but items is handed on at once, in the reader's own callback: a round of the event loop costs
@@ -67,31 +67,31 @@ class Batches:
         self._waiting: deque[Batch] = deque()
         self._has_answered = False
 
-    def before_answer(self) -> None:
+    def before_response(self) -> None:
         """Note that somebody is about to be woken: items so far come before him, the others after him."""
         self._has_answered = True
         if self.items:
-            self._hand_on_later()
+            self._deliver_soon()
 
     def chunk_ended(self) -> None:
         """Hand on what the chunk brought."""
         if self.items:
             if self._has_answered or self._waiting:
-                self._hand_on_later()
+                self._deliver_soon()
             else:
                 batch, self.items = self.items, []
-                self._hand_on(batch)
+                self._deliver(batch)
         self._has_answered = False
 
-    def _hand_on_later(self) -> None:
+    def _deliver_soon(self) -> None:
         batch, self.items = self.items, []
         self._waiting.append(batch)
-        self._loop.call_soon(self._hand_on_waiting)
+        self._loop.call_soon(self._deliver_waiting)
 
-    def _hand_on_waiting(self) -> None:
-        self._hand_on(self._waiting.popleft())
+    def _deliver_waiting(self) -> None:
+        self._deliver(self._waiting.popleft())
 
-    def _hand_on(self, batch: Batch) -> None:
+    def _deliver(self, batch: Batch) -> None:
         rest = iter(batch)
         try:
             for session, item in rest:
@@ -99,7 +99,7 @@ class Batches:
         except BaseException:
             # A KeyboardInterrupt out of a callback: what is left must not be lost if the program goes on.
             self._waiting.appendleft(list(rest))
-            self._loop.call_soon(self._hand_on_waiting)
+            self._loop.call_soon(self._deliver_waiting)
             raise
 
 
@@ -110,7 +110,7 @@ class _CancelParams(msgspec.Struct):
 _cancel_params = msgspec.json.Decoder(_CancelParams)
 
 
-class Intake:
+class MessageReader:
     """Takes what the transport brings.
 
     Args:
@@ -126,11 +126,11 @@ class Intake:
     def __init__(
         self,
         decoder: FrameDecoder,
-        calls: Calls[Waiter],
-        outlet: Outlet,
-        inbound: Inbound,
-        counts: Counts,
-        secrets: Secrets,
+        calls: Calls[ResponseWaiter],
+        outlet: MessageWriter,
+        inbound: MessageHandler,
+        counts: ConnectionStats,
+        secrets: Redactor,
         *,
         coalescer: Coalescer | None,
     ) -> None:
@@ -141,8 +141,8 @@ class Intake:
         self._counts = counts
         self._secrets = secrets
         self._coalescer = coalescer
-        self._batches = Batches()
-        bytes(_KEPT_BYTES)
+        self._batches = DeliveryBatches()
+        bytes(_BUFFER_BYTES)
 
     @property
     def failure(self) -> RemoteProtocolError | None:
@@ -156,7 +156,7 @@ class Intake:
 
     def receive(self, data: bytes | memoryview) -> None:
         """Take in bytes, in order; any chunking."""
-        self._outlet.bytes_came()
+        self._outlet.on_read()
         # The hot path: nearly all messages are events of known sessions, and every call more shows in the rates.
         find = self._inbound.find
         items = self._batches.items
@@ -177,9 +177,9 @@ class Intake:
                     if session is not None:
                         items.append((session, event))
                     else:
-                        self._inbound.unclaimed_event(message.params.session_id, event)
+                        self._inbound.unrouted_event(message.params.session_id, event)
                     continue
-            self._take_any(body)
+            self._route_any(body)
             items = self._batches.items
         if self._coalescer is not None and len(data) < SMALL_READ_BYTES:
             self._coalescer.small_read(len(bodies), items)
@@ -196,14 +196,14 @@ class Intake:
             level, "%d bytes of the runtime's output were skipped: they are no message; they begin %s", count, text
         )
 
-    def _give(self, session_id: str | None, event: Event) -> None:
+    def _dispatch(self, session_id: str | None, event: Event) -> None:
         session = None if session_id is None else self._inbound.find(session_id)
         if session is not None:
             self._batches.items.append((session, event))
         else:
-            self._inbound.unclaimed_event(session_id, event)
+            self._inbound.unrouted_event(session_id, event)
 
-    def _take_any(self, body: bytes | bytearray) -> None:
+    def _route_any(self, body: bytes | bytearray) -> None:
         """Take a message in any spelling; good responses, and requests with ids that are numbers, cost least."""
         try:
             envelope = decode_usual(body)
@@ -215,7 +215,7 @@ class Intake:
                 if envelope.error is NO_JSON and envelope.result is not NO_JSON:
                     waiter = self._calls.forget(identity)
                     if waiter is not None:
-                        self._batches.before_answer()
+                        self._batches.before_response()
                         if not waiter.resolve(envelope.result):
                             # Timed out or cancelled in this very round of the event loop, and about to be forgotten.
                             self._counts.late_responses += 1
@@ -224,17 +224,17 @@ class Intake:
                 self._take_request(Request(identity, method, envelope.params), len(body))
                 return
         for message, size in decode_batch(body) or [(decode_message(body), len(body))]:
-            self._take(message, size)
+            self._route(message, size)
 
-    def _take(self, message: object, size: int) -> None:
+    def _route(self, message: object, size: int) -> None:
         if isinstance(message, Response):
-            self._take_response(message)
+            self._settle_response(message)
         elif isinstance(message, Request):
             self._take_request(message, size)
         elif isinstance(message, EventNotification):
-            self._give(message.params.session_id, message.params.event)
+            self._dispatch(message.params.session_id, message.params.event)
         elif isinstance(message, Notification):
-            self._take_notification(message, size)
+            self._route_notification(message, size)
         elif isinstance(message, Malformed):
             self._counts.malformed += 1
             excerpt = self._secrets.text(repr(message.excerpt))
@@ -252,30 +252,30 @@ class Intake:
             self._counts.requests_refused += 1
             self._outlet.send(refusal)
 
-    def _take_notification(self, message: Notification, size: int) -> None:
+    def _route_notification(self, message: Notification, size: int) -> None:
         if message.method == "session.event":
             session_id, event = decode_event_params(message.params)
             event.size = size
-            self._give(session_id, event)
+            self._dispatch(session_id, event)
         elif message.method == "$/cancelRequest":
             self._cancel_call(message.params)
         else:
             self._inbound.notification_received(message)
 
-    def _take_response(self, response: Response) -> None:
+    def _settle_response(self, response: Response) -> None:
         waiter = self._calls.settle(response)
         if self._outlet.has_gentle_pauses:
             self._outlet.review()
         if waiter is None:
-            self._note_unknown(response)
+            self._log_unknown_response(response)
             return
-        self._batches.before_answer()
+        self._batches.before_response()
         if not waiter.settle(response):
             # Timed out or cancelled in this very round of the event loop, and about to be forgotten.
             self._counts.late_responses += 1
 
-    def _note_unknown(self, response: Response) -> None:
-        if self._calls.was_ours(response.id):
+    def _log_unknown_response(self, response: Response) -> None:
+        if self._calls.was_issued(response.id):
             self._counts.late_responses += 1
             _log.debug("a response came for request %r, which had been given up", response.id)
             return

@@ -11,10 +11,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from missionlink._io.interfaces import Taker
+from missionlink._io.interfaces import ItemReceiver
 from missionlink._wire.calls import Call
-from missionlink._wire.pending_limits import HeldLimits
-from missionlink._wire.routing import HELD_ENDED, HELD_OVERFLOW, Routes
+from missionlink._wire.pending_limits import PendingLimits
+from missionlink._wire.routing import PENDING_ENDED, PENDING_OVERFLOW, RoutingTable
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, session_id_of
 from missionlink.protocol.method_traits import is_of_session
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
     from missionlink.protocol.messages import Notification
 
-__all__ = ("ClientPort", "Router", "SessionPort")
+__all__ = ("ClientSink", "Router", "SessionSink")
 
 _log = logging.getLogger("missionlink.router")
 
@@ -34,10 +34,10 @@ _log = logging.getLogger("missionlink.router")
 _UNWANTED_SECONDS = 0.25
 
 
-class SessionPort(Taker, Protocol):
+class SessionSink(ItemReceiver, Protocol):
     """One session's way in, and what it is told besides."""
 
-    def take_later(self, item: Event | Call) -> None:
+    def deliver_soon(self, item: Event | Call) -> None:
         """Take an item in the middle of the reading: must not call the program's code."""
         ...
 
@@ -54,14 +54,14 @@ class SessionPort(Taker, Protocol):
         ...
 
 
-class ClientPort(Protocol):
+class ClientSink(Protocol):
     """What concerns no single session."""
 
-    def takes_call(self, method: str) -> bool:
+    def accepts_request(self, method: str) -> bool:
         """Whether requests of this kind are the client's, whatever session they name."""
         ...
 
-    def call_received(self, call: Call, connection: Connection) -> None:
+    def request_received(self, call: Call, connection: Connection) -> None:
         """Take a request of a kind that the client takes, to be answered on the connection."""
         ...
 
@@ -80,18 +80,18 @@ class Router:
     Args:
         client: Takes what concerns no session.
         limits: Bounds of what is held for unknown ids.
-        adoption_patience: Seconds that an early request waits before the only pending creation answers it; ``None``
+        early_request_timeout: Seconds that an early request waits before the only pending creation answers it; ``None``
             if it waits for the response.
     """
 
-    def __init__(self, client: ClientPort, limits: HeldLimits, *, adoption_patience: float | None) -> None:
+    def __init__(self, client: ClientSink, limits: PendingLimits, *, early_request_timeout: float | None) -> None:
         self._client = client
-        self._routes: Routes[SessionPort] = Routes(limits)
+        self._routes: RoutingTable[SessionSink] = RoutingTable(limits)
         # Asked for each event: the table's own method spares a call.
-        self.find: Callable[[str], SessionPort | None] = self._routes.find
+        self.find: Callable[[str], SessionSink | None] = self._routes.find
         """Return the session with an id, or ``None``."""
-        self._patience = adoption_patience
-        self._unwanted_patience = _UNWANTED_SECONDS if adoption_patience is None else adoption_patience
+        self._patience = early_request_timeout
+        self._unwanted_patience = _UNWANTED_SECONDS if early_request_timeout is None else early_request_timeout
         self._adopt: dict[int, Callable[[str], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._connection: Connection | None = None
@@ -109,7 +109,7 @@ class Router:
 
     # Sessions.
 
-    def register(self, session_id: str, port: SessionPort) -> None:
+    def register(self, session_id: str, port: SessionSink) -> None:
         """Make a session known and replay what was held for it, in arrival order, before returning.
 
         Raises:
@@ -119,9 +119,9 @@ class Router:
         if lost:
             port.events_lost(lost)
         for item, _ in items:
-            port.take_later(item)
+            port.deliver_soon(item)
 
-    def unregister(self, session_id: str, port: SessionPort) -> None:
+    def unregister(self, session_id: str, port: SessionSink) -> None:
         """Forget a session, unless the id belongs to another one by now."""
         if self._routes.find(session_id) is port:
             self._routes.unregister(session_id)
@@ -136,30 +136,30 @@ class Router:
         """
         guard = self._routes.open_guard()
         self._adopt[guard] = adopt
-        self._watch()
+        self._schedule_timer()
         return guard
 
     def abandon_guard(self, guard: int) -> None:
         """Learn that no caller waits for the creation any more: requests that only it could claim end soon."""
         self._routes.abandon_guard(guard)
-        self._watch()
+        self._schedule_timer()
 
     def settle_guard(self, guard: int) -> None:
         """Learn that the response of the creation has come, whatever it says."""
         self._routes.settle_guard(guard)
-        self._watch()
+        self._schedule_timer()
 
     def close_guard(self, guard: int) -> None:
         """Evict what only this guard's creation could have claimed. Closing twice is a no-op."""
         self._adopt.pop(guard, None)
-        self._evict(self._routes.close_guard(guard), HELD_ENDED)
-        self._watch()
+        self._evict(self._routes.close_guard(guard), PENDING_ENDED)
+        self._schedule_timer()
 
     # Ids that can be no new session's.
 
     def give_up(self, session_id: str) -> None:
         """Answer what is held for an id, and refuse what comes for it from now on."""
-        self._evict(self._routes.give_up(session_id), HELD_ENDED)
+        self._evict(self._routes.give_up(session_id), PENDING_ENDED)
 
     def leave(self, *session_ids: str) -> None:
         """Refuse what comes for ids without an owner from now on: they were deleted or ended here."""
@@ -177,78 +177,78 @@ class Router:
 
     # Requests that wait for a response which may wait for them.
 
-    def _watch(self) -> None:
+    def _schedule_timer(self) -> None:
         """Wake up when the next of the held requests has waited long enough."""
-        if self._timer is None and not self._routes.is_holding:
+        if self._timer is None and not self._routes.is_buffering:
             return
-        unwanted = self._routes.next_unwanted(self._unwanted_patience)
+        unwanted = self._routes.next_expiry(self._unwanted_patience)
         adoption = None if self._patience is None else self._routes.next_adoption(self._patience)
         due = min((one for one in (unwanted, adoption) if one is not None), default=None)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if due is None else self._loop.call_at(due, self._patience_over)
+        self._timer = None if due is None else self._loop.call_at(due, self._on_timer)
 
-    def _patience_over(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         now = self._loop.time()
-        self._evict(self._routes.unwanted_due(now, self._unwanted_patience), HELD_ENDED)
+        self._evict(self._routes.expired(now, self._unwanted_patience), PENDING_ENDED)
         found = None if self._patience is None else self._routes.adoption_due(now, self._patience)
         if found is not None:
             guard, session_id = found
             _log.info("session %r is served before its creation was answered: a request waits for it", session_id)
             self._adopt[guard](session_id)
-        self._watch()
+        self._schedule_timer()
 
     def _evict(self, items: list[tuple[str, Event | Call]], reason: str) -> None:
         for session_id, item in items:
             if isinstance(item, Call):
-                self.connection.refuse(item, INTERNAL_ERROR, reason)
+                self.connection.send_error(item, INTERNAL_ERROR, reason)
             else:
                 self.connection.counts.events_lost += 1
                 _log.warning("event %s for unknown session %r was dropped: %s", item.type, session_id, reason)
 
     # Called by the connection.
 
-    def unclaimed_event(self, session_id: str | None, event: Event) -> None:
+    def unrouted_event(self, session_id: str | None, event: Event) -> None:
         """Hold an event for a session that may come, or count it as one of another client."""
         if session_id is not None and not self._routes.known.has_left(session_id):
             if self._routes.is_guarded:
-                self._hold(session_id, event, event.size)
+                self._buffer(session_id, event, event.size)
                 return
             self._routes.hear(session_id)
-        self.connection.counts.events_unclaimed += 1
+        self.connection.counts.events_unrouted += 1
         _log.debug("event %s is for session %r, which is not ours", event.type, session_id)
 
-    def call_received(self, call: Call) -> SessionPort | None:
+    def call_received(self, call: Call) -> SessionSink | None:
         """Return the session that answers a request; else hand it to the client, hold it, or refuse it."""
-        if self._client.takes_call(call.method):
-            self._client.call_received(call, self.connection)
+        if self._client.accepts_request(call.method):
+            self._client.request_received(call, self.connection)
             return None
         session_id = call.session_id
         if session_id is None:
             if is_of_session(call.method):
-                self.connection.refuse(call, INVALID_PARAMS, f"{call.method} needs a sessionId")
+                self.connection.send_error(call, INVALID_PARAMS, f"{call.method} needs a sessionId")
             else:
-                self.connection.refuse(call, METHOD_NOT_FOUND, f"method {call.method} is not known")
+                self.connection.send_error(call, METHOD_NOT_FOUND, f"method {call.method} is not known")
             return None
         port = self._routes.find(session_id)
         if port is not None:
             return port
-        if self._routes.is_guarded and self._routes.known.was_held(session_id):
-            self.connection.refuse(call, INTERNAL_ERROR, HELD_ENDED)
+        if self._routes.is_guarded and self._routes.known.was_buffered(session_id):
+            self.connection.send_error(call, INTERNAL_ERROR, PENDING_ENDED)
         elif self._routes.known.has_left(session_id):
-            self.connection.refuse(call, INVALID_PARAMS, f"session {session_id} is not open here any more")
+            self.connection.send_error(call, INVALID_PARAMS, f"session {session_id} is not open here any more")
         elif self._routes.is_guarded:
-            self._hold(session_id, call, call.size)
+            self._buffer(session_id, call, call.size)
             if self._timer is None and self._routes.can_be_due:
-                self._watch()
+                self._schedule_timer()
         else:
-            self.connection.refuse(call, INVALID_PARAMS, f"session {session_id} is not known")
+            self.connection.send_error(call, INVALID_PARAMS, f"session {session_id} is not known")
             self._routes.leave(session_id)
         return None
 
-    def _hold(self, session_id: str, item: Event | Call, size: int) -> None:
-        self._evict(self._routes.hold(session_id, item, size, self._loop.time()), HELD_OVERFLOW)
+    def _buffer(self, session_id: str, item: Event | Call, size: int) -> None:
+        self._evict(self._routes.buffer(session_id, item, size, self._loop.time()), PENDING_OVERFLOW)
 
     def notification_received(self, notification: Notification) -> None:
         """Hand a notification to the client."""

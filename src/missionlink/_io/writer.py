@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from missionlink._io.interfaces import Transport
 
-__all__ = ("Gate", "Outlet")
+__all__ = ("FlowControl", "MessageWriter")
 
 # Above this many unsent bytes new requests wait for their turn; answers go on, since the peer waits for them.
 _REQUESTS_WAIT_ABOVE_BYTES = 1024 * 1024
@@ -25,13 +25,13 @@ _REQUESTS_WAIT_ABOVE_BYTES = 1024 * 1024
 _READING_WAITS_ABOVE_BYTES = 64 * 1024 * 1024
 
 
-class Gate(Protocol):
+class FlowControl(Protocol):
     """Closes or opens the reading, for a reason."""
 
     def __call__(self, reason: object) -> None: ...
 
 
-class Outlet:
+class MessageWriter:
     """Writes messages to a transport, and stops and starts its reading.
 
     Args:
@@ -66,7 +66,7 @@ class Outlet:
         return self._out_bytes + self._transport.unsent_bytes
 
     @property
-    def is_crowded(self) -> bool:
+    def is_congested(self) -> bool:
         """Whether a new request has to wait for its turn."""
         if self._room < 0:
             # Only now: asking goes through several layers, and what was sent is an upper bound of what is unsent.
@@ -93,7 +93,7 @@ class Outlet:
         self._out.append(frame)
         self._out_bytes += len(frame)
 
-    def bytes_came(self) -> None:
+    def on_read(self) -> None:
         """Learn that the reader was called: what is sent next may be an answer that stands alone."""
         self._is_first = not self._out
 
@@ -107,7 +107,7 @@ class Outlet:
             self._transport.write(data)
             self._check_unsent()
         # A transport that took everything at once has nothing to say later.
-        self._call_next_turn()
+        self._wake_next_waiter()
 
     def _check_unsent(self) -> None:
         if self._room < 0 and self._transport.unsent_bytes > _READING_WAITS_ABOVE_BYTES:
@@ -116,9 +116,9 @@ class Outlet:
     def writable_again(self) -> None:
         """Let waiting requests and reading go on: the transport has room."""
         self.resume(self)
-        self._call_next_turn()
+        self._wake_next_waiter()
 
-    async def wait_turn(self, request: asyncio.Future[Any]) -> None:
+    async def wait_writable(self, request: asyncio.Future[Any]) -> None:
         """Wait, first come first served, until the peer has taken enough, or until ``request`` is settled."""
         turn: asyncio.Future[None] = self._loop.create_future()
         self._turns.append(turn)
@@ -134,9 +134,9 @@ class Outlet:
         finally:
             request.remove_done_callback(give_up)
             self._turns.remove(turn)
-            self._call_next_turn()
+            self._wake_next_waiter()
 
-    def _call_next_turn(self) -> None:
+    def _wake_next_waiter(self) -> None:
         if self._turns and (self._is_closed or self.unsent_bytes <= _REQUESTS_WAIT_ABOVE_BYTES):
             first = self._turns[0]
             if not first.done():

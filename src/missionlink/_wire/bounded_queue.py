@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Generic, TypeVar
 
-__all__ = ("Inbox",)
+__all__ = ("BoundedQueue",)
 
 _Item = TypeVar("_Item")
 
 
-class Inbox(Generic[_Item]):
+class BoundedQueue(Generic[_Item]):
     """Items with their sizes, in arrival order.
 
     Args:

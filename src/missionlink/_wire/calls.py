@@ -108,7 +108,7 @@ class Calls(Generic[_Waiter]):
         """Stop waiting for a response; a late one will find no waiter."""
         return self._waiting.pop(identity, None)
 
-    def was_ours(self, identity: bytes) -> bool:
+    def was_issued(self, identity: bytes) -> bool:
         """Whether a request with this id was ever sent: tells a late or second response from an invented one."""
         return identity.isdigit() and len(identity) < 20 and 0 < int(identity) < self._next_id
 
@@ -135,7 +135,7 @@ class Calls(Generic[_Waiter]):
         self._settle_call(call)
         return message
 
-    def refuse(self, call: Call, code: int, text: str) -> bytes | None:
+    def send_error(self, call: Call, code: int, text: str) -> bytes | None:
         """Encode an error answer and settle the call; ``None`` if it has been settled before."""
         if not call.is_open:
             return None

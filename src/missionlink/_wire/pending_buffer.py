@@ -12,10 +12,10 @@ from collections import deque
 import msgspec
 
 from missionlink._wire.calls import Call
-from missionlink._wire.pending_limits import HeldLimits
+from missionlink._wire.pending_limits import PendingLimits
 from missionlink.protocol.envelope import Event
 
-__all__ = ("Held", "HeldTraffic", "Item", "Waiting")
+__all__ = ("Item", "PendingBuffer", "PendingTraffic", "Waiting")
 
 # Losses of ids for which nothing is held are remembered for this many ids, so that a session that is registered
 # after all can report how much it missed.
@@ -33,7 +33,7 @@ class Waiting(msgspec.Struct):
     call: Call
 
 
-class Held(msgspec.Struct):
+class PendingBuffer(msgspec.Struct):
     """Traffic for one id, oldest first."""
 
     first_guard: int
@@ -49,7 +49,7 @@ class Held(msgspec.Struct):
     """The requests among the items; answered ones are skipped when they are met."""
 
 
-class HeldTraffic:
+class PendingTraffic:
     """The buffers of all ids.
 
     Args:
@@ -58,9 +58,9 @@ class HeldTraffic:
 
     __slots__ = ("_limits", "_losses", "arrivals", "by_id", "bytes")
 
-    def __init__(self, limits: HeldLimits) -> None:
+    def __init__(self, limits: PendingLimits) -> None:
         self._limits = limits
-        self.by_id: dict[str, Held] = {}
+        self.by_id: dict[str, PendingBuffer] = {}
         """The ids that hold something."""
         self.bytes = 0
         """Bytes held for all ids."""
@@ -68,7 +68,7 @@ class HeldTraffic:
         """How many items have been held so far: the running number of the last one."""
         self._losses: dict[str, int] = {}
 
-    def hold(
+    def buffer(
         self, session_id: str, item: Item, size: int, *, guard: int, now: float, most_ids: int
     ) -> list[tuple[str, Item]]:
         """Keep an item; return what was evicted for it, oldest first.
@@ -86,7 +86,7 @@ class HeldTraffic:
             if len(self.by_id) >= most_ids:
                 self._note_lost(session_id, int(isinstance(item, Event)))
                 return [(session_id, item)]
-            held = self.by_id[session_id] = Held(guard, lost=self._losses.pop(session_id, 0))
+            held = self.by_id[session_id] = PendingBuffer(guard, lost=self._losses.pop(session_id, 0))
         self.arrivals += 1
         held.items.append((item, size, guard, self.arrivals))
         held.bytes += size

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from missionlink.errors import InvalidOption
 
-__all__ = ("HeldLimits",)
+__all__ = ("PendingLimits",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldLimits:
+class PendingLimits:
     """Bounds of what is held for ids that are not known yet."""
 
     items_per_session: int = 128

@@ -11,7 +11,7 @@ from missionlink.protocol.sensitive import MASK, secrets_of
 if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError
 
-__all__ = ("MOST_SECRETS", "Secrets")
+__all__ = ("MOST_SECRETS", "Redactor")
 
 _Error = TypeVar("_Error", bound="MissionlinkError")
 MOST_SECRETS = 4096
@@ -20,7 +20,7 @@ MOST_SECRETS = 4096
 _SHORTEST = 8
 
 
-class Secrets:
+class Redactor:
     """The secrets that one client has been given."""
 
     __slots__ = ("__weakref__", "_lasting", "_values")
@@ -35,12 +35,12 @@ class Secrets:
     def __repr__(self) -> str:
         return f"<Secrets {len(self._lasting) + len(self._values)}>"
 
-    def keep(self) -> None:
+    def pin(self) -> None:
         """Remember what is known now for good, whatever is learned later."""
         self._lasting = (*self._lasting, *self._values)
         self._values = {}
 
-    def learn(self, values: Iterable[str | None]) -> None:
+    def add(self, values: Iterable[str | None]) -> None:
         """Remember values; short ones are no secrets. Of too many, those that were learned first are forgotten."""
         for value in values:
             if value is not None and len(value) >= _SHORTEST and value not in self._lasting:
@@ -49,9 +49,9 @@ class Secrets:
                 if len(self._values) > MOST_SECRETS:
                     del self._values[next(iter(self._values))]
 
-    def learn_from(self, members: object) -> None:
+    def add_from(self, members: object) -> None:
         """Remember the secrets in JSON-like data or in an environment; see ``secrets_of``."""
-        self.learn(secrets_of(members))
+        self.add(secrets_of(members))
 
     def text(self, text: str) -> str:
         """Return the text without them."""
@@ -61,22 +61,22 @@ class Secrets:
                     text = text.replace(value, MASK)
         return text
 
-    def clean(self, error: _Error) -> _Error:
+    def redact_error(self, error: _Error) -> _Error:
         """Return the error, with its text and attributes freed of them."""
         if self._lasting or self._values:
-            error.args = tuple(self._cleaned(argument) for argument in error.args)
+            error.args = tuple(self._redacted(argument) for argument in error.args)
             for name, value in vars(error).items():
-                setattr(error, name, self._cleaned(value))
+                setattr(error, name, self._redacted(value))
         return error
 
-    def _cleaned(self, value: object) -> object:
+    def _redacted(self, value: object) -> object:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, bytes):
             text = value.decode("latin-1")
             return self.text(text).encode("latin-1")
         if isinstance(value, dict):
-            return {name: self._cleaned(member) for name, member in cast("dict[object, object]", value).items()}
+            return {name: self._redacted(member) for name, member in cast("dict[object, object]", value).items()}
         if isinstance(value, list):
-            return [self._cleaned(member) for member in cast("list[object]", value)]
+            return [self._redacted(member) for member in cast("list[object]", value)]
         return value

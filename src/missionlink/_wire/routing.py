@@ -9,22 +9,22 @@ from typing import Generic, TypeVar
 import msgspec
 
 from missionlink._wire.calls import Call
-from missionlink._wire.pending_buffer import Held, HeldTraffic, Item, Waiting
-from missionlink._wire.pending_limits import HeldLimits
+from missionlink._wire.pending_buffer import Item, PendingBuffer, PendingTraffic, Waiting
+from missionlink._wire.pending_limits import PendingLimits
 from missionlink.errors import LocalProtocolError
 
-__all__ = ("HELD_ENDED", "HELD_OVERFLOW", "KnownIds", "Routes")
+__all__ = ("PENDING_ENDED", "PENDING_OVERFLOW", "KnownIds", "RoutingTable")
 
 _MOST_LEFT = 16_384
 
 
-_MOST_HEARD = 4096
+_MAX_KNOWN_IDS = 4096
 
 
-HELD_OVERFLOW = "request dropped: pending session buffer overflow before session.create response"
+PENDING_OVERFLOW = "request dropped: pending session buffer overflow before session.create response"
 
 
-HELD_ENDED = "request dropped: pending session routing ended before session was registered"
+PENDING_ENDED = "request dropped: pending session routing ended before session was registered"
 
 
 # Each pending creation may bring one id of its own, and one that it never names.
@@ -44,7 +44,7 @@ class KnownIds:
 
     __slots__ = ("_heard", "_left", "_most_heard", "_most_left")
 
-    def __init__(self, most_left: int = _MOST_LEFT, most_heard: int = _MOST_HEARD) -> None:
+    def __init__(self, most_left: int = _MOST_LEFT, most_heard: int = _MAX_KNOWN_IDS) -> None:
         self._most_left = most_left
         self._most_heard = most_heard
         # With whether the id had no session here: its requests were held in vain.
@@ -84,7 +84,7 @@ class KnownIds:
         """Say whether the id was left, deleted or refused here."""
         return session_id in self._left
 
-    def was_held(self, session_id: str) -> bool:
+    def was_buffered(self, session_id: str) -> bool:
         """Say whether the id was refused after its requests had been held."""
         return self._left.get(session_id, (0, False))[1]
 
@@ -102,7 +102,7 @@ class _Guard(msgspec.Struct):
     has_adopted: bool = False
 
 
-class Routes(Generic[_Target]):
+class RoutingTable(Generic[_Target]):
     """The sessions of one connection by id.
 
     Args:
@@ -113,15 +113,15 @@ class Routes(Generic[_Target]):
         "_alone_since", "_guards", "_held", "_last_guard", "_pending", "_targets", "find", "known", "limits",
     )  # fmt: skip
 
-    def __init__(self, limits: HeldLimits | None = None) -> None:
-        self.limits = limits or HeldLimits()
+    def __init__(self, limits: PendingLimits | None = None) -> None:
+        self.limits = limits or PendingLimits()
         self.known = KnownIds()
         """Ids that this connection has met and that have no owner."""
         self._targets: dict[str, _Target] = {}
         # Asked for each event: the dictionary's own method spares a call.
         self.find: Callable[[str], _Target | None] = self._targets.get
         """Return what owns an id, or ``None``."""
-        self._held = HeldTraffic(self.limits)
+        self._held = PendingTraffic(self.limits)
         self._last_guard = 0
         # Open guards in the order of opening.
         self._guards: dict[int, _Guard] = {}
@@ -173,12 +173,12 @@ class Routes(Generic[_Target]):
         return bool(self._guards)
 
     @property
-    def is_holding(self) -> bool:
+    def is_buffering(self) -> bool:
         """Whether anything is held."""
         return bool(self._held.by_id)
 
     @property
-    def held_bytes(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes held for all unknown ids."""
         return self._held.bytes
 
@@ -219,7 +219,7 @@ class Routes(Generic[_Target]):
 
     # Held traffic.
 
-    def hold(self, session_id: str, item: Item, size: int, now: float) -> list[tuple[str, Item]]:
+    def buffer(self, session_id: str, item: Item, size: int, now: float) -> list[tuple[str, Item]]:
         """Keep an item for an unknown id while a guard is open; return what was evicted for it, oldest first.
 
         Raises:
@@ -230,7 +230,7 @@ class Routes(Generic[_Target]):
         if session_id not in self._held.by_id:
             self.known.hear(session_id, self._last_guard)
         most_ids = self.limits.sessions + _IDS_PER_GUARD * len(self._guards)
-        return self._held.hold(session_id, item, size, guard=self._last_guard, now=now, most_ids=most_ids)
+        return self._held.buffer(session_id, item, size, guard=self._last_guard, now=now, most_ids=most_ids)
 
     def give_up(self, session_id: str) -> list[tuple[str, Item]]:
         """Forget what is held for an id, which is known as left from now on; return it."""
@@ -277,17 +277,17 @@ class Routes(Generic[_Target]):
 
     # What only abandoned creations could claim need not wait for them.
 
-    def unwanted_due(self, now: float, patience: float) -> list[tuple[str, Item]]:
+    def expired(self, now: float, patience: float) -> list[tuple[str, Item]]:
         """Return the items up to each request that waited ``patience`` seconds and that no wanted creation can own."""
         evicted: list[tuple[str, Item]] = []
         for session_id, held in list(self._held.by_id.items()):
-            last = max((one.number for one in self._unwanted(held) if now >= one.time + patience), default=0)
+            last = max((one.number for one in self._unclaimed(held) if now >= one.time + patience), default=0)
             evicted += self._end(session_id, sum(1 for entry in held.items if entry[3] <= last))
         return evicted
 
-    def next_unwanted(self, patience: float) -> float | None:
+    def next_expiry(self, patience: float) -> float | None:
         """Return when ``unwanted_due`` should be called next, or ``None`` if nothing waits for it."""
-        firsts = (next(iter(self._unwanted(held)), None) for held in self._held.by_id.values())
+        firsts = (next(iter(self._unclaimed(held)), None) for held in self._held.by_id.values())
         return min((one.time + patience for one in firsts if one is not None), default=None)
 
     @property
@@ -295,7 +295,7 @@ class Routes(Generic[_Target]):
         """Whether a request that comes now may have to be answered before a response has come."""
         return len(self._pending) < 2 or not any(one.is_wanted for one in self._pending.values())
 
-    def _unwanted(self, held: Held) -> list[Waiting]:
+    def _unclaimed(self, held: PendingBuffer) -> list[Waiting]:
         wanted = (number for number, one in self._pending.items() if one.is_wanted)
         oldest_wanted = next(wanted, self._last_guard + 1)
         while held.requests and not held.requests[0].call.is_open:

@@ -17,7 +17,7 @@ from missionlink.errors import ConnectionClosed
 from missionlink.options.hiding import hides_arguments
 
 if TYPE_CHECKING:
-    from missionlink._io.interfaces import Counts, Transport
+    from missionlink._io.interfaces import ConnectionStats, Transport
     from missionlink.blocking.rpc import ClientRpc
     from missionlink.errors import MissionlinkError
     from missionlink.options.client import ClientOptions
@@ -99,9 +99,9 @@ class Client(Sessions):
         return self._inner.runtime_version
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ConnectionStats:
         """What went past on the connection: malformed messages, lost events and the like."""
-        return self._inner.counts
+        return self._inner.stats
 
     @property
     def rpc(self) -> ClientRpc:

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from missionlink._wire.bounded_queue import Inbox
+from missionlink._wire.bounded_queue import BoundedQueue
 from missionlink.blocking.portal import run_in_loop
 from missionlink.session.subscribers import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
@@ -54,7 +54,7 @@ class Delivery(Generic[_Item]):
         self._lost = lost
         # What the program has set for its own thread, for example a trace, holds for its functions too.
         self._context = contextvars.copy_context()
-        self._queue: Inbox[_Item] = Inbox(DEFAULT_QUEUE_EVENTS, DEFAULT_QUEUE_BYTES)
+        self._queue: BoundedQueue[_Item] = BoundedQueue(DEFAULT_QUEUE_EVENTS, DEFAULT_QUEUE_BYTES)
         self._changed = threading.Condition()
         self._taken = 0
         self._done = 0

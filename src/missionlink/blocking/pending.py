@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from missionlink.blocking.portal import run_in_loop
 from missionlink.blocking.streams import Following
-from missionlink.handlers.pending import PendingQuestion as AsyncPendingQuestion
+from missionlink.handlers.pending import PendingRequest as AsyncPendingQuestion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -63,7 +63,7 @@ class PendingQuestion:
 
     @property
     def question(self) -> Any:
-        """``PermissionRequest``, ``Question``, ``Form``, ``Plan``, ``AutoModeSwitch`` or ``ToolCall``."""
+        """``PermissionRequest``, ``UserInputRequest``, ``ElicitationRequest``, ``ExitPlanRequest``, ``AutoModeSwitch`` or ``ToolCall``."""
         return self._inner.question
 
     @property
@@ -114,12 +114,12 @@ class PendingQuestion:
 
         Raises:
             InvalidOption: The answer is none for this kind, or there is nobody to send it through.
-            RequestRefused: Nobody waits for the answer any more: it came from elsewhere, or the turn was aborted.
+            OperationFailed: Nobody waits for the answer any more: it came from elsewhere, or the turn was aborted.
             RequestFailed, ConnectionFailed: The answer did not arrive.
         """
         # Clients and sessions of this package stand on asynchronous ones, which the answer can go through at once.
         inner = cast("AsyncReachable | None", getattr(via, "_inner", via))
-        run_in_loop(self._inner.answer, answer, via=inner)
+        run_in_loop(self._inner.respond, answer, via=inner)
 
 
 class Pending:

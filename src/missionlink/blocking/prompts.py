@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 from missionlink.blocking.queue import Queue
 from missionlink.blocking.turn import Turn, check_unasked
 from missionlink.errors import MissionlinkError
-from missionlink.protocol.sensitive import veiled
+from missionlink.protocol.sensitive import masked_copy
 from missionlink.session.send import hidden
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Prompts:
 
         Arguments and errors are those of ``missionlink.Session.send``.
         """
-        request_headers, extra = veiled(request_headers, is_secret=True), veiled(extra)
+        request_headers, extra = masked_copy(request_headers, is_secret=True), masked_copy(extra)
         turn = self._portal.run(
             self._inner.send,
             prompt,
@@ -194,7 +194,7 @@ class Prompts:
         turn only, use ``turn.cancel()``.
 
         Raises:
-            RequestRefused: The runtime could not abort.
+            OperationFailed: The runtime could not abort.
         """
         self._portal.run(self._inner.abort)
 
@@ -214,7 +214,7 @@ class Prompts:
 
         Raises:
             InvalidOption: There is no such mode; nothing was sent.
-            RequestRefused: The runtime did not change it.
+            OperationFailed: The runtime did not change it.
         """
         self._portal.run(self._inner.set_mode, mode)
 
@@ -237,9 +237,9 @@ class Prompts:
     def ask_aside(self, question: str, *, timeout: float | None = None) -> str:
         """Ask the model a question beside the conversation, and return its answer; also while a turn runs.
 
-        Arguments and errors are those of ``missionlink.Session.ask_aside``.
+        Arguments and errors are those of ``missionlink.Session.ephemeral_query``.
         """
-        return self._portal.run(self._inner.ask_aside, question, timeout=timeout)
+        return self._portal.run(self._inner.ephemeral_query, question, timeout=timeout)
 
     def log(self, message: str, *, level: LogLevel = "info", ephemeral: bool = False) -> None:
         """Note something among the session's events, for people; the model does not see it.

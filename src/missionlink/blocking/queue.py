@@ -19,7 +19,7 @@ class Queue:
 
     Raises:
         UnsupportedByRuntime: The runtime does not know the method.
-        RequestRefused: The prompt waits no more.
+        OperationFailed: The prompt waits no more.
     """
 
     __slots__ = ("_inner", "_portal")

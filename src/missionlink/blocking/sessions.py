@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from missionlink.options.client import ClientOptions
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.fields import SessionFields
-    from missionlink.session.opening import Opening
+    from missionlink.session.opening import SessionOpening
     from missionlink.session.output_types import OutputAdapter
     from missionlink.session.turn import TurnResult
     from missionlink.session.turn_state import Until
@@ -295,7 +295,10 @@ class Sessions:
         self._shared.portal.run(self._inner.delete_session, session_id, missing_ok=missing_ok)
 
     def _open(
-        self, options: SessionOptions | None, fields: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Opening]
+        self,
+        options: SessionOptions | None,
+        fields: Mapping[str, Any],
+        make: Callable[[Mapping[str, Any]], SessionOpening],
     ) -> Session:
         """Open a session; ``make`` begins to, with the fields that it is given in the place of ``fields``."""
         deliveries, given = self._listening(options, fields)
@@ -324,5 +327,5 @@ class Sessions:
         return deliveries, {**fields, "on_event": delivery.put}
 
 
-async def _opened(opening: Opening) -> Any:
+async def _opened(opening: SessionOpening) -> Any:
     return await opening

@@ -122,7 +122,7 @@ class Turn:
 
         Raises:
             InvalidOption: An argument is wrong; nothing was sent.
-            RequestRefused: The turn has ended, or the agent has other work to do before; nothing was sent.
+            OperationFailed: The turn has ended, or the agent has other work to do before; nothing was sent.
             RequestFailed, ConnectionFailed: The runtime did not take it.
         """
         self._portal.run(self._inner.steer, prompt, attachments=attachments)

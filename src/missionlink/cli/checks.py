@@ -98,7 +98,7 @@ def _runtime(environ: Mapping[str, str]) -> Finding:
     try:
         version = ask_version(program.argv)
     except RuntimeStartFailed as error:
-        return Finding("runtime", str(error), "problem", _mend(program))
+        return Finding("runtime", str(error), "problem", _fix(program))
     facts = {"version": version, "source": program.source, "argv": list(program.argv)}
     where = f"{version} from {program.source}: {program.path}"
     if all(release.version != version for release in RELEASES):
@@ -106,7 +106,7 @@ def _runtime(environ: Mapping[str, str]) -> Finding:
     return Finding("runtime", where, facts=facts)
 
 
-def _mend(program: RuntimeProgram) -> str:
+def _fix(program: RuntimeProgram) -> str:
     if program.source == "cache":
         return f"missionlink runtime install {program.version} --force"
     return "missionlink runtime install, and unset the variable that names the other program"

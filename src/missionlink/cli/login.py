@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from missionlink.errors import (
-    CloudNotAuthorised,
+    CloudUnauthorized,
     MissionlinkError,
-    RequestRejected,
+    RpcError,
     TurnFailed,
     TurnTimeout,
 )
@@ -97,6 +97,6 @@ def _may_be_about_accounts(error: MissionlinkError) -> bool:
         return error.kind == "authentication" or (
             error.status_code in _STATUSES and _WORDS.search(str(error)) is not None
         )
-    if isinstance(error, RequestRejected):
+    if isinstance(error, RpcError):
         return _WORDS.search(str(error)) is not None
-    return isinstance(error, CloudNotAuthorised)
+    return isinstance(error, CloudUnauthorized)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from missionlink import Allow, Answer, Decision, Deny
+from missionlink import Allow, Decision, Deny, UserInputResponse
 from missionlink.cli.line_input import Asker
 from missionlink.cli.sanitize import printable, printable_line
 
 if TYPE_CHECKING:
-    from missionlink import PermissionRequest, Question
-    from missionlink.cli.run_output import Transcript
+    from missionlink import PermissionRequest, UserInputRequest
+    from missionlink.cli.run_output import RunOutput
 
-__all__ = ("Answers",)
+__all__ = ("NonInteractiveHandlers",)
 
 _CHOICES = ("yes", "no", "always")
 
 
-class Answers:
+class NonInteractiveHandlers:
     """The person at the terminal.
 
     Args:
@@ -25,13 +25,13 @@ class Answers:
         allow_all: Whether every permission is given without asking.
     """
 
-    def __init__(self, transcript: Transcript, *, allow_all: bool) -> None:
+    def __init__(self, transcript: RunOutput, *, allow_all: bool) -> None:
         self._transcript = transcript
         self._allow_all = allow_all
         self._asker = Asker()
 
     @property
-    def can_ask(self) -> bool:
+    def can_prompt(self) -> bool:
         """Whether there is somebody to ask."""
         return self._asker.can_ask
 
@@ -40,7 +40,7 @@ class Answers:
         what = request.command or request.path or request.url or request.tool_name or request.intention or ""
         # What is asked must not be able to hide behind what a terminal makes of it.
         subject = printable_line(f"{request.kind} {what}".strip())
-        if not (self._allow_all or self.can_ask):
+        if not (self._allow_all or self.can_prompt):
             self._transcript.note(f"denied, nobody can be asked (see --allow-all): {subject}")
             return Deny("Nobody can be asked, and the program was started without --allow-all.")
         async with self._asker.turn:
@@ -49,7 +49,7 @@ class Answers:
     async def _decided(self, subject: str) -> Decision:
         hint = ""
         while not self._allow_all:
-            choice = await self._asked(f"{hint}Allow {subject}? ({', '.join(_CHOICES)}) [no]: ")
+            choice = await self._prompted(f"{hint}Allow {subject}? ({', '.join(_CHOICES)}) [no]: ")
             if choice is None:
                 self._transcript.note(f"denied, the input has ended: {subject}")
                 return Deny("The user has closed the input.")
@@ -67,19 +67,19 @@ class Answers:
         self._transcript.note(f"allowed: {subject}")
         return Allow.once()
 
-    async def question(self, question: Question) -> Answer:
+    async def user_input(self, question: UserInputRequest) -> UserInputResponse:
         """Ask the person."""
         choices = ", ".join(question.choices)
         asked = printable(question.question + (f" [{choices}]" if choices else ""))
         async with self._asker.turn:
             text: str | None = ""
             while text is not None and not text.strip():
-                text = await self._asked(f"{asked}: ")
+                text = await self._prompted(f"{asked}: ")
         if text is None:
             self._transcript.note("not answered, the input has ended")
             text = ""
-        return Answer(text, was_freeform=text not in question.choices)
+        return UserInputResponse(text, was_freeform=text not in question.choices)
 
-    async def _asked(self, prompt: str) -> str | None:
+    async def _prompted(self, prompt: str) -> str | None:
         with self._transcript.asking(prompt):
             return await self._asker.ask(prompt)

@@ -7,7 +7,7 @@ import click
 from missionlink.cli.login import LoginNeeded
 from missionlink.errors import (
     AuthenticationFailed,
-    CloudNotAuthorised,
+    CloudUnauthorized,
     ConnectionFailed,
     InvalidOption,
     MissingExtra,
@@ -30,7 +30,7 @@ EXIT_INTERRUPTED = 130
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((KeyboardInterrupt,), "interrupted"),
     ((click.UsageError, InvalidOption), "usage"),
-    ((LoginNeeded, AuthenticationFailed, CloudNotAuthorised), "authentication"),
+    ((LoginNeeded, AuthenticationFailed, CloudUnauthorized), "authentication"),
     ((RuntimeUnavailable, MissingExtra, MissionControlError), "start"),
     ((TimeoutError,), "timeout"),
     ((ConnectionFailed,), "connection"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from missionlink import Event, Session, TurnResult
 
-__all__ = ("Transcript", "transcript_for")
+__all__ = ("RunOutput", "output_for")
 
 
 FORMAT = 1
@@ -33,7 +33,7 @@ FORMAT = 1
 _GOING_ON = frozenset({"assistant.turn_start", "assistant.message_delta", "assistant.message", "tool.execution_start"})
 
 
-class Transcript(Protocol):
+class RunOutput(Protocol):
     """A way to print a turn."""
 
     def opened(self, session: Session) -> None:
@@ -61,7 +61,7 @@ class Transcript(Protocol):
         ...
 
 
-def transcript_for(*, as_json: bool) -> Transcript:
+def output_for(*, as_json: bool) -> RunOutput:
     """Return the way to print that fits where the output goes."""
     return _JsonLines() if as_json else _Text(streams=sys.stdout.isatty())
 

@@ -17,9 +17,9 @@ from missionlink.options.checks import check_token
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
-    from missionlink import Opening, Repository
+    from missionlink import Repository, SessionOpening
 
-__all__ = ("Place", "mcp_servers_of", "provider_of")
+__all__ = ("SessionSource", "mcp_servers_of", "provider_of")
 
 # A person sees that it is starting and can stop it. A first start unpacks the runtime, which slow disks take long for.
 _START_SECONDS = 120
@@ -29,7 +29,7 @@ _TOKEN_VARIABLES = ("COPILOT_SDK_AUTH_TOKEN", "COPILOT_GITHUB_TOKEN", "GH_TOKEN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class SessionSource:
     """What the command line says about where the session is."""
 
     cloud: Repository | None
@@ -67,7 +67,7 @@ class Place:
         )
         return await stack.enter_async_context(AsyncClient(options))
 
-    def open(self, client: AsyncClient, options: SessionOptions) -> Opening:
+    def open(self, client: AsyncClient, options: SessionOptions) -> SessionOpening:
         """Begin to open the session."""
         if self.cloud is not None or self.embedded:
             if self.resume is not None:

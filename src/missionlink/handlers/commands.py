@@ -23,7 +23,7 @@ from missionlink.protocol.decoding import read_loosely
 from missionlink.protocol.json_repr import redacted
 
 if TYPE_CHECKING:
-    from missionlink.handlers.context import Desk
+    from missionlink.handlers.context import HandlerContext
     from missionlink.handlers.thread_jobs import Entry
     from missionlink.protocol.envelope import Event
 
@@ -96,7 +96,7 @@ def checked_commands(option: str, value: object) -> Mapping[str, Command]:
     return commands
 
 
-async def execute(desk: Desk, event: Event, entry: Entry, is_first: Callable[[str], bool]) -> None:
+async def execute(desk: HandlerContext, event: Event, entry: Entry, is_first: Callable[[str], bool]) -> None:
     """Run a command and say how it ended; one that this program does not have is left to others.
 
     Args:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec import UNSET
 
-from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected
+from missionlink.errors import InvalidOption, MissionlinkError, RpcError
 
 if TYPE_CHECKING:
     import contextvars
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from missionlink.handlers.thread_jobs import Entry, Job
     from missionlink.storage.kinds import SessionFS
 
-__all__ = ("Answers", "Desk", "Function", "HandlerOptions", "RequestHandler", "Running", "Senders")
+__all__ = (
+    "Function",
+    "HandlerContext",
+    "HandlerOptions",
+    "InFlightHandlers",
+    "RequestHandler",
+    "ResponseChannel",
+    "Senders",
+)
 
 Function = Callable[..., Any]
 
@@ -44,7 +52,7 @@ _log = logging.getLogger("missionlink.handlers")
 
 
 # The answer's way is short; a runtime that does not take it in this time has other troubles.
-_ANSWER_TIMEOUT_SECONDS = 60.0
+_RESPONSE_TIMEOUT_SECONDS = 60.0
 
 
 _NO_NAMES: Mapping[str, object] = {}
@@ -81,14 +89,14 @@ class HandlerOptions(Protocol):
     def on_request(self) -> Mapping[str, RequestHandler]: ...  # noqa: D102
 
 
-class Answers(Protocol):
+class ResponseChannel(Protocol):
     """The connection, as far as answers go through it."""
 
-    def answer(self, call: Call, result: object) -> None:
+    def send_result(self, call: Call, result: object) -> None:
         """Answer a request."""
         ...
 
-    def refuse(self, call: Call, code: int, text: str) -> None:
+    def send_error(self, call: Call, code: int, text: str) -> None:
         """Answer a request with an error."""
         ...
 
@@ -110,7 +118,7 @@ class Senders(Protocol):
         ...
 
 
-class Running:
+class InFlightHandlers:
     """Tasks by the call, or by the request id, that they answer."""
 
     __slots__ = ("_agents", "_sweep_above", "_tasks", "_unasked", "is_starting")
@@ -186,16 +194,16 @@ class Running:
         return iter((tasks or {}).items())
 
 
-class Desk(msgspec.Struct, eq=False):
+class HandlerContext(msgspec.Struct, eq=False):
     """The surroundings of one session's handlers."""
 
     session_id: str
     options: HandlerOptions
-    answers: Answers
+    answers: ResponseChannel
     pool: HandlerPool
     tasks: Tasks
     report: Callable[[str, str, BaseException], None]
-    running: Running
+    running: InFlightHandlers
     context: contextvars.Context
     """The context variables of the code that opened the session."""
     is_remote: bool = False
@@ -301,11 +309,11 @@ class Desk(msgspec.Struct, eq=False):
             params[member] = answer
         try:
             try:
-                await self.answers.request(method, params, timeout=_ANSWER_TIMEOUT_SECONDS)
+                await self.answers.request(method, params, timeout=_RESPONSE_TIMEOUT_SECONDS)
             except InvalidOption as error:
                 self.failed(source, error)
-                await self.answers.request(method, {**params, member: neutral}, timeout=_ANSWER_TIMEOUT_SECONDS)
-        except RequestRejected as error:
+                await self.answers.request(method, {**params, member: neutral}, timeout=_RESPONSE_TIMEOUT_SECONDS)
+        except RpcError as error:
             _log.warning("the runtime did not take an answer in session %r: %s", self.session_id, error)
         except MissionlinkError as error:
             # The connection has ended, and every waiter knows; or the runtime is stuck.

@@ -10,17 +10,17 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from missionlink.handlers.pending import PendingQuestion
-    from missionlink.handlers.request_kinds import Kind
+    from missionlink.handlers.pending import PendingRequest
+    from missionlink.handlers.request_kinds import RequestKind
 
-__all__ = ("Announced", "Claims")
+__all__ = ("Claims", "RequestCorrelator")
 
 # Request and event of one question come right behind each other.
 _ANNOUNCEMENT_TIMEOUT_SECONDS = 10.0
 _GRACE_SECONDS = 1.0
 
 
-class Announced:
+class RequestCorrelator:
     """Questions that came as events, and those who wait for one of them."""
 
     __slots__ = ("_awaiting", "_questions", "claims")
@@ -28,10 +28,10 @@ class Announced:
     def __init__(self) -> None:
         self.claims: Claims = Claims()
         """Which of them come both ways."""
-        self._questions: dict[str, tuple[Kind, PendingQuestion]] = {}
-        self._awaiting: dict[str, deque[asyncio.Future[PendingQuestion]]] = {}
+        self._questions: dict[str, tuple[RequestKind, PendingRequest]] = {}
+        self._awaiting: dict[str, deque[asyncio.Future[PendingRequest]]] = {}
 
-    def put(self, kind: Kind, question: PendingQuestion) -> None:
+    def put(self, kind: RequestKind, question: PendingRequest) -> None:
         """Keep a question, or hand it to who waits for one of its kind."""
         awaiting = self._awaiting.get(kind.name)
         while awaiting:
@@ -50,7 +50,7 @@ class Announced:
         """Let go of all."""
         self._questions.clear()
 
-    async def take(self, kind: Kind) -> PendingQuestion:
+    async def take(self, kind: RequestKind) -> PendingRequest:
         """Return the oldest question of a kind, or the next that comes.
 
         Raises:
@@ -60,7 +60,7 @@ class Announced:
             if one is kind:
                 del self._questions[request_id]
                 return question
-        waiter: asyncio.Future[PendingQuestion] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[PendingRequest] = asyncio.get_running_loop().create_future()
         awaiting = self._awaiting.setdefault(kind.name, deque())
         awaiting.append(waiter)
         try:

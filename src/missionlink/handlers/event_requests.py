@@ -13,36 +13,36 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
-from missionlink.handlers.correlation import Announced
+from missionlink.handlers.correlation import RequestCorrelator
 from missionlink.handlers.invoke import PENDING
-from missionlink.handlers.pending import PendingBook, PendingQuestion
+from missionlink.handlers.pending import PendingRequest, PendingRequests
 from missionlink.handlers.permissions.decisions import Deny, decision_to_wire
 from missionlink.handlers.request_kinds import (
-    ASKING,
     BY_EVENT,
+    COMPLETION_EVENTS,
     ELICITATION,
     PERMISSION,
-    SETTLING,
+    REQUEST_EVENTS,
     TOOL_CALL_EVENT,
-    Kind,
+    RequestKind,
     read_request_id,
 )
 from missionlink.handlers.thread_jobs import Entry
 from missionlink.protocol.decoding import read_loosely
 
 if TYPE_CHECKING:
-    from missionlink.handlers.context import Desk
+    from missionlink.handlers.context import HandlerContext
     from missionlink.handlers.tools.runner import ToolRunner
     from missionlink.protocol.envelope import Event
 
-__all__ = ("EventAnswers",)
+__all__ = ("EventRequests",)
 
 _log = logging.getLogger("missionlink.handlers")
 
 _MOST_SEEN = 1024
 # Runtimes from 1.0.81 on ask this also in sessions that did not opt in, by the event alone, and do nothing until it is
 # answered: each later prompt of the session would wait for ever.
-_ASKED_UNBIDDEN = frozenset({"auto_mode_switch"})
+_SENT_WITHOUT_HANDLER = frozenset({"auto_mode_switch"})
 
 
 class _Ui(msgspec.Struct):
@@ -62,7 +62,7 @@ def _form_capability(event: Event, known: bool) -> bool:
     return known if ui is None or ui.elicitation is None else ui.elicitation
 
 
-class EventAnswers:
+class EventRequests:
     """One session's answers to events."""
 
     __slots__ = (
@@ -78,18 +78,18 @@ class EventAnswers:
         "from_events",
     )
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: HandlerContext) -> None:
         self.from_events: bool = False
         """Whether no question will come as a request."""
         self.answers_unhandled: bool = True
         """Whether questions without a handler are answered; else they are left to other clients."""
-        self.book: PendingBook = PendingBook()
+        self.book: PendingRequests = PendingRequests()
         self._desk = desk
         self._tools: ToolRunner | None = None
         self._denied_once = False
         # Request ids of late, oldest first: a tool must not run twice for one call.
         self._seen: dict[str, None] = {}
-        self._announced: Announced | None = None
+        self._announced: RequestCorrelator | None = None
         # Whether another client of the session has said that it answers forms.
         self._others_fill_forms = False
         # Request ids of the forms that a function of ours is answering; made with the first one.
@@ -106,10 +106,10 @@ class EventAnswers:
         return self._tools
 
     @property
-    def announced(self) -> Announced:
+    def announced(self) -> RequestCorrelator:
         """Questions that come as events and as requests; most sessions have none, and there may be thousands."""
         if self._announced is None:
-            self._announced = Announced()
+            self._announced = RequestCorrelator()
         return self._announced
 
     def act_on(self, event: Event) -> Entry | bool:
@@ -120,8 +120,8 @@ class EventAnswers:
             one that may wait for a thread.
         """
         kind = event.type
-        if kind not in ASKING:
-            if kind in SETTLING:
+        if kind not in REQUEST_EVENTS:
+            if kind in COMPLETION_EVENTS:
                 self._settled(event)
             elif kind == "abort":
                 self._aborted(event)
@@ -137,7 +137,7 @@ class EventAnswers:
             return entry
         if kind == "command.execute":
             return self._run_command(event)
-        return self._asked(event, BY_EVENT[kind])
+        return self._requested(event, BY_EVENT[kind])
 
     def _run_command(self, event: Event) -> Entry | bool:
         if not self._desk.options.commands:
@@ -148,23 +148,23 @@ class EventAnswers:
         self._desk.start(execute(self._desk, event, entry, self._is_first))
         return entry
 
-    def _asked(self, event: Event, kind: Kind) -> Entry | bool:
+    def _requested(self, event: Event, kind: RequestKind) -> Entry | bool:
         function = getattr(self._desk.options, kind.option)
         comes_as_request = kind.method is not None and not self.from_events
         if comes_as_request and function is None:
-            comes_as_request = not self._desk.is_remote and kind.name not in _ASKED_UNBIDDEN
+            comes_as_request = not self._desk.is_remote and kind.name not in _SENT_WITHOUT_HANDLER
         if comes_as_request:
             # The request that belongs to it is answered, at once or when the event's question has been.
             if function is not None:
                 self._announce(event, kind)
             if function is None or not self._desk.is_remote:
                 return False
-            self._desk.start(self._answer_unclaimed(event, kind))
+            self._desk.start(self._respond_unclaimed(event, kind))
             return True
         if function is None and (not self.answers_unhandled or (kind is ELICITATION and self._others_fill_forms)):
             return False
         entry = Entry()
-        self._desk.start(self._answer(event, kind, function, entry))
+        self._desk.start(self._respond(event, kind, function, entry))
         return entry
 
     # Settled elsewhere.
@@ -192,13 +192,13 @@ class EventAnswers:
 
     # Questions.
 
-    def _read_or_leave(self, event: Event, kind: Kind) -> Any:
+    def _read_or_leave(self, event: Event, kind: RequestKind) -> Any:
         try:
             return self._read(event, kind)
         except ValueError:
             return None
 
-    def _read(self, event: Event, kind: Kind) -> Any:
+    def _read(self, event: Event, kind: RequestKind) -> Any:
         """Return the question of an event; ``None`` if there is nothing to answer.
 
         Raises:
@@ -224,13 +224,13 @@ class EventAnswers:
         self._seen[request_id] = None
         return True
 
-    async def _answer(self, event: Event, kind: Kind, function: Any, entry: Entry) -> None:
+    async def _respond(self, event: Event, kind: RequestKind, function: Any, entry: Entry) -> None:
         desk = self._desk
         try:
             question = self._read(event, kind)
         except ValueError:
             if (request_id := read_request_id(event.data_raw)) is not None:
-                neutral = kind.neutral
+                neutral = kind.fallback_event
                 await desk.reply(kind.reply, request_id, kind.reply_member, neutral, neutral, source=event.type)
             return
         if question is None:
@@ -290,12 +290,12 @@ class EventAnswers:
             task.cancel()
             kind = ELICITATION
             await self._desk.reply(
-                kind.reply, request_id, kind.reply_member, kind.neutral, kind.neutral, source=kind.event
+                kind.reply, request_id, kind.reply_member, kind.fallback_event, kind.fallback_event, source=kind.event
             )
 
-    def _unhandled(self, kind: Kind) -> object:
+    def _unhandled(self, kind: RequestKind) -> object:
         if kind is not PERMISSION:
-            return kind.neutral
+            return kind.fallback_event
         if not self._denied_once:
             self._denied_once = True
             _log.warning(
@@ -304,7 +304,7 @@ class EventAnswers:
             )
         return decision_to_wire(Deny("No permission handler is installed."))
 
-    def _track(self, question: Any, event: Event, kind: Kind) -> bool:
+    def _track(self, question: Any, event: Event, kind: RequestKind) -> bool:
         """Remember the current task; return whether the main agent waits for what it answers."""
         task = asyncio.current_task()
         assert task is not None
@@ -313,13 +313,13 @@ class EventAnswers:
         self._desk.running.track(question.request_id, task, agent_id=event.agent_id, of_turn=of_turn)
         return of_turn and event.agent_id is None
 
-    async def _park(self, kind: Kind, question: Any, event: Event) -> None:
+    async def _park(self, kind: RequestKind, question: Any, event: Event) -> None:
         """Wait in ``session.pending`` until the question has been answered."""
-        await self.book.hold(self._pending(kind, question, event))
+        await self.book.add(self._pending(kind, question, event))
 
-    def _pending(self, kind: Kind, question: Any, event: Event) -> PendingQuestion:
+    def _pending(self, kind: RequestKind, question: Any, event: Event) -> PendingRequest:
         answers = self._desk.answers
-        return PendingQuestion(kind, question, event.data_raw, event.agent_id, answers=answers, book=self.book)
+        return PendingRequest(kind, question, event.data_raw, event.agent_id, answers=answers, book=self.book)
 
     # Tools.
 
@@ -339,24 +339,24 @@ class EventAnswers:
         elif not self._desk.is_remote:
             await self._park(tools.kind, call, event)
 
-    async def _answer_unclaimed(self, event: Event, kind: Kind) -> None:
+    async def _respond_unclaimed(self, event: Event, kind: RequestKind) -> None:
         """Answer a question of a cloud session whose request does not come."""
         if await self.announced.claims.has_request(kind.name):
             return
         request_id = read_request_id(event.data_raw)
         if request_id is not None and self.announced.forget(request_id):
             self._seen.pop(request_id, None)
-            await self._answer(event, kind, getattr(self._desk.options, kind.option), Entry())
+            await self._respond(event, kind, getattr(self._desk.options, kind.option), Entry())
 
     # Requests that are answered later.
 
-    def _announce(self, event: Event, kind: Kind) -> None:
+    def _announce(self, event: Event, kind: RequestKind) -> None:
         question = self._read_or_leave(event, kind)
         if question is None:
             return
         self.announced.put(kind, self._pending(kind, question, event))
 
-    async def wait_for_answer(self, kind: Kind) -> dict[str, Any] | None:
+    async def wait_for_response(self, kind: RequestKind) -> dict[str, Any] | None:
         """Put the question of a request into ``session.pending`` and return what it was answered, if that is told.
 
         The request itself has no id that an answer could name. The event that belongs to it has one; it comes before
@@ -369,7 +369,7 @@ class EventAnswers:
         task = asyncio.current_task()
         assert task is not None
         self._desk.running.track(question.request_id, task, agent_id=question.agent_id, of_turn=True)
-        settled = await self.book.hold(question)
+        settled = await self.book.add(question)
         if settled is None:
             return None
         told = msgspec.json.decode(settled, type=dict[str, Any])

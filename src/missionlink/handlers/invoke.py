@@ -11,7 +11,7 @@ from types import CoroutineType, FunctionType, coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from missionlink.handlers.thread_jobs import Entry, Job
-from missionlink.handlers.thread_pool import DEFAULT_PATIENCE_SECONDS, DEFAULT_THREADS, HandlerThreads
+from missionlink.handlers.thread_pool import DEFAULT_STARVATION_SECONDS, DEFAULT_THREADS, HandlerThreads
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -24,10 +24,10 @@ __all__ = (
     "PendingMarker",
     "TimeLimit",
     "Way",
+    "call_mode_of",
     "interruption",
     "is_nonblocking",
     "nonblocking",
-    "way_of",
     "within",
 )
 
@@ -83,10 +83,10 @@ class Limits:
         limit.runs_out_at = loop.time() + seconds
         limits[limit] = None
         if seconds not in self._timers:
-            self._timers[seconds] = loop.call_at(limit.runs_out_at, self._look, seconds)
+            self._timers[seconds] = loop.call_at(limit.runs_out_at, self._check, seconds)
         return limits
 
-    def _look(self, seconds: float) -> None:
+    def _check(self, seconds: float) -> None:
         del self._timers[seconds]
         limits = self._by_seconds[seconds]
         loop = asyncio.get_running_loop()
@@ -94,7 +94,7 @@ class Limits:
         while limits:
             limit = next(iter(limits))
             if limit.runs_out_at > now:
-                self._timers[seconds] = loop.call_at(limit.runs_out_at, self._look, seconds)
+                self._timers[seconds] = loop.call_at(limit.runs_out_at, self._check, seconds)
                 return
             del limits[limit]
             limit.run_out()
@@ -251,7 +251,7 @@ class Way(Enum):
     """It is ``PENDING``."""
 
 
-def way_of(function: Callable[..., Any]) -> Way:
+def call_mode_of(function: Callable[..., Any]) -> Way:
     """Return how a function is called."""
     if type(function) is FunctionType:
         own = function.__dict__
@@ -283,7 +283,7 @@ class HandlerPool:
         patience: Seconds that a plain function waits for a thread before its call fails.
     """
 
-    def __init__(self, threads: int = DEFAULT_THREADS, patience: float = DEFAULT_PATIENCE_SECONDS) -> None:
+    def __init__(self, threads: int = DEFAULT_THREADS, patience: float = DEFAULT_STARVATION_SECONDS) -> None:
         self.threads: HandlerThreads = HandlerThreads(threads, patience)
         """The threads of the plain functions."""
         self._limits = Limits()
@@ -312,7 +312,7 @@ class HandlerPool:
             entry: Learns of the first thread that is used.
             session_id: The session whose agent waits for the function.
         """
-        way = way_of(function)
+        way = call_mode_of(function)
         if way is Way.NOT:
             return PENDING
         try:

@@ -9,41 +9,41 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from missionlink.errors import InvalidOption, RequestRefused
-from missionlink.handlers.request_kinds import BY_NAME, Kind, KindName
+from missionlink.errors import InvalidOption, OperationFailed
+from missionlink.handlers.request_kinds import BY_NAME, KindName, RequestKind
 from missionlink.protocol.decoding import Success, convert, read, read_result
 from missionlink.protocol.json import encode_json
 
 if TYPE_CHECKING:
-    from missionlink.handlers.context import Answers
+    from missionlink.handlers.context import ResponseChannel
 
-__all__ = ("Pending", "PendingBook", "PendingQuestion", "Reachable")
+__all__ = ("Pending", "PendingRequest", "PendingRequests", "Reachable")
 
 _ANSWER_TIMEOUT_SECONDS = 60.0
 
 
-class PendingBook:
+class PendingRequests:
     """The open questions of one session, for those who put them in and take them out."""
 
     __slots__ = ("_changed", "_numbers", "_outcomes", "_questions", "is_closed")
 
     def __init__(self) -> None:
-        self._questions: dict[str, tuple[int, PendingQuestion]] = {}
+        self._questions: dict[str, tuple[int, PendingRequest]] = {}
         self._outcomes: dict[str, asyncio.Future[msgspec.Raw | None]] = {}
         self._numbers = 0
         self._changed: asyncio.Event | None = None
         self.is_closed: bool = False
 
-    def open(self) -> list[tuple[int, PendingQuestion]]:
+    def open(self) -> list[tuple[int, PendingRequest]]:
         """Return the questions with their numbers, oldest first."""
         return list(self._questions.values())
 
-    def find(self, request_id: str) -> PendingQuestion | None:
+    def find(self, request_id: str) -> PendingRequest | None:
         """Return one question, or ``None``."""
         found = self._questions.get(request_id)
         return found[1] if found else None
 
-    async def hold(self, question: PendingQuestion) -> msgspec.Raw | None:
+    async def add(self, question: PendingRequest) -> msgspec.Raw | None:
         """Keep a question until it is settled; return what the runtime said of that, if it did."""
         key = question.request_id
         self._numbers += 1
@@ -115,7 +115,7 @@ class _Saved(msgspec.Struct, rename="camel", omit_defaults=True):
     agent_id: str | None = None
 
 
-class PendingQuestion:
+class PendingRequest:
     """One open question, which can be written down and answered later.
 
     Two of them are equal if they mean the same question.
@@ -128,13 +128,13 @@ class PendingQuestion:
 
     def __init__(
         self,
-        kind: Kind,
+        kind: RequestKind,
         question: Any,
         data: msgspec.Raw,
         agent_id: str | None = None,
         *,
-        answers: Answers | None = None,
-        book: PendingBook | None = None,
+        answers: ResponseChannel | None = None,
+        book: PendingRequests | None = None,
         asked_at: datetime | None = None,
     ) -> None:
         self._kind = kind
@@ -145,7 +145,7 @@ class PendingQuestion:
         self.is_settled: bool = False
         """Whether it has been answered, here or elsewhere, as far as this program knows."""
         self.question: Any = question
-        """``PermissionRequest``, ``Question``, ``Form``, ``Plan``, ``AutoModeSwitch`` or ``ToolCall``."""
+        """``PermissionRequest``, ``UserInputRequest``, ``ElicitationRequest``, ``ExitPlanRequest``, ``AutoModeSwitch`` or ``ToolCall``."""
         self.session_id: str = question.session_id
         self.request_id: str = question.request_id
         """The runtime's id of the question."""
@@ -158,7 +158,7 @@ class PendingQuestion:
         return f"<PendingQuestion {self.kind} {self.request_id!r} of session {self.session_id!r}>"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, PendingQuestion):
+        if not isinstance(other, PendingRequest):
             return NotImplemented
         return (self.session_id, self.request_id) == (other.session_id, other.request_id)
 
@@ -180,7 +180,7 @@ class PendingQuestion:
         return msgspec.json.encode(saved).decode()
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> PendingQuestion:
+    def from_json(cls, text: str | bytes) -> PendingRequest:
         """Read what ``to_json`` wrote; ``answer`` then needs to be told whom to send the answer through.
 
         Raises:
@@ -196,7 +196,7 @@ class PendingQuestion:
             raise InvalidOption("text", "is no pending question: it asks nothing")
         return cls(kind, question, msgspec.Raw(bytes(saved.data)), saved.agent_id, asked_at=saved.asked_at)
 
-    async def answer(self, answer: object, *, via: Reachable | None = None) -> None:
+    async def respond(self, answer: object, *, via: Reachable | None = None) -> None:
         """Answer the question.
 
         Args:
@@ -206,13 +206,13 @@ class PendingQuestion:
 
         Raises:
             InvalidOption: The answer is none for this kind, or there is nobody to send it through.
-            RequestRefused: Nobody waits for the answer any more: it came from elsewhere, or the turn was aborted.
+            OperationFailed: Nobody waits for the answer any more: it came from elsewhere, or the turn was aborted.
             RequestFailed, ConnectionFailed: The answer did not arrive.
         """
         wire = self._kind.to_wire(self.question, answer)
         if self.is_settled or self._is_being_answered:
             # Not every runtime says so, and some take the second one.
-            raise RequestRefused(self._kind.reply, "it has been answered already", None)
+            raise OperationFailed(self._kind.reply, "it has been answered already", None)
         self._is_being_answered = True
         try:
             await self._send(wire, via)
@@ -232,7 +232,7 @@ class PendingQuestion:
         else:
             raise InvalidOption("via", "is needed: this question was read from a text and belongs to no session here")
         if not taken.success:
-            raise RequestRefused(self._kind.reply, taken.reason or "nobody waits for this answer any more", None)
+            raise OperationFailed(self._kind.reply, taken.reason or "nobody waits for this answer any more", None)
         self.is_settled = True
         if self._book is not None:
             # Usually the runtime has said so already. Where it has not, a request may wait for the answer too.
@@ -240,7 +240,7 @@ class PendingQuestion:
             self._book.settle(self.request_id, msgspec.Raw(encode_json(told)))
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> RequestKind:
     if name != "tool_call":
         return BY_NAME[name]
     # Imported here: most programs have no tools.
@@ -258,7 +258,7 @@ class Pending:
 
     __slots__ = ("_book", "_refresh")
 
-    def __init__(self, book: PendingBook, refresh: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, book: PendingRequests, refresh: Callable[[], Awaitable[None]]) -> None:
         self._book = book
         self._refresh = refresh
 
@@ -268,10 +268,10 @@ class Pending:
     def __len__(self) -> int:
         return len(self._book.open())
 
-    def __iter__(self) -> Iterator[PendingQuestion]:
+    def __iter__(self) -> Iterator[PendingRequest]:
         return iter([question for _, question in self._book.open()])
 
-    async def __aiter__(self) -> AsyncIterator[PendingQuestion]:
+    async def __aiter__(self) -> AsyncIterator[PendingRequest]:
         seen = 0
         while True:
             came = [(number, question) for number, question in self._book.open() if number > seen]
@@ -286,7 +286,7 @@ class Pending:
                 return
             await self._book.changed()
 
-    def get(self, request_id: str) -> PendingQuestion | None:
+    def get(self, request_id: str) -> PendingRequest | None:
         """Return the question with this id, or ``None`` if it is not open."""
         return self._book.find(request_id)
 

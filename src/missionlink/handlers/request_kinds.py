@@ -17,25 +17,25 @@ from missionlink.protocol.decoding import Reader, read
 
 __all__ = (
     "ACTED_ON",
-    "ASKING",
     "BY_EVENT",
     "BY_METHOD",
     "BY_NAME",
+    "COMPLETION_EVENTS",
     "ELICITATION",
     "KINDS",
     "PERMISSION",
-    "SETTLING",
+    "REQUEST_EVENTS",
     "TOOL_CALL_EVENT",
-    "Kind",
     "KindName",
     "RequestId",
+    "RequestKind",
     "read_request_id",
 )
 
 KindName = Literal["permission", "user_input", "elicitation", "exit_plan", "auto_mode_switch", "tool_call"]
 
 
-class Kind(msgspec.Struct, frozen=True):
+class RequestKind(msgspec.Struct, frozen=True):
     """One kind of question."""
 
     name: KindName
@@ -51,9 +51,9 @@ class Kind(msgspec.Struct, frozen=True):
     """Makes the question of an event's payload, a session id and an agent id; ``None`` if it needs no answer."""
     to_wire: Callable[[Any, object], object]
     """Makes the answer of the question and what the function returned."""
-    unavailable: object
+    fallback_request: object
     """Answer where there is no handler or it failed, in wire form; ``None`` if an error must do."""
-    neutral: object
+    fallback_event: object
     """The same for events, where an error cannot be sent."""
     failed: object = None
     """Answer to an event whose handler failed or was too slow, if that is not the neutral one."""
@@ -73,39 +73,39 @@ def _permission_to_wire(request: Any, answer: object) -> object:
     return decision_to_wire(answer, request)
 
 
-_NOBODY = user_requests.Answer("The user was unable to respond.", was_freeform=True)
-_CANCEL = user_requests.FormAnswer("cancel")
-_NOT_APPROVED = user_requests.PlanAnswer(approved=False)
+_UNAVAILABLE = user_requests.UserInputResponse("The user was unable to respond.", was_freeform=True)
+_CANCEL = user_requests.ElicitationResult("cancel")
+_NOT_APPROVED = user_requests.ExitPlanResponse(approved=False)
 
-PERMISSION = Kind(
+PERMISSION = RequestKind(
     "permission", "on_permission", None, "permission.requested",
     "session.permissions.handlePendingPermissionRequest", "result",
     object, parse_permission_request, _permission_to_wire,
     None, decision_to_wire(Deny("The request for permission cannot be read.")),
     # A rejection would say that a person has decided, and would end the run for reads on runtimes up to 1.0.71.
-    decision_to_wire(Deny.nobody_there()),
+    decision_to_wire(Deny.unavailable()),
 )  # fmt: skip
 KINDS = (
     PERMISSION,
-    Kind(
+    RequestKind(
         "user_input", "on_user_input", "userInput.request", "user_input.requested",
         "session.ui.handlePendingUserInput", "response",
-        user_requests.Question, _read_as(user_requests.Question), user_requests.answer_to_wire,
-        None, _NOBODY,
+        user_requests.UserInputRequest, _read_as(user_requests.UserInputRequest), user_requests.user_input_to_wire,
+        None, _UNAVAILABLE,
     ),
-    Kind(
+    RequestKind(
         "elicitation", "on_elicitation", None, "elicitation.requested",
         "session.ui.handlePendingElicitation", "result",
-        user_requests.Form, _read_as(user_requests.Form), user_requests.form_answer_to_wire,
+        user_requests.ElicitationRequest, _read_as(user_requests.ElicitationRequest), user_requests.elicitation_to_wire,
         _CANCEL, _CANCEL,
     ),
-    Kind(
+    RequestKind(
         "exit_plan", "on_exit_plan", "exitPlanMode.request", "exit_plan_mode.requested",
         "session.ui.handlePendingExitPlanMode", "response",
-        user_requests.Plan, _read_as(user_requests.Plan), user_requests.plan_answer_to_wire,
-        _NOT_APPROVED, _NOT_APPROVED, user_requests.PlanAnswer(approved=False, feedback="Nobody could review the plan."),
+        user_requests.ExitPlanRequest, _read_as(user_requests.ExitPlanRequest), user_requests.exit_plan_to_wire,
+        _NOT_APPROVED, _NOT_APPROVED, user_requests.ExitPlanResponse(approved=False, feedback="Nobody could review the plan."),
     ),
-    Kind(
+    RequestKind(
         "auto_mode_switch", "on_auto_mode_switch", "autoModeSwitch.request", "auto_mode_switch.requested",
         "session.ui.handlePendingAutoModeSwitch", "response",
         user_requests.AutoModeSwitch, _read_as(user_requests.AutoModeSwitch), user_requests.switch_to_wire,
@@ -115,16 +115,18 @@ KINDS = (
 ELICITATION = next(kind for kind in KINDS if kind.name == "elicitation")
 BY_METHOD = {kind.method: kind for kind in KINDS if kind.method}
 BY_EVENT = {kind.event: kind for kind in KINDS}
-BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+BY_NAME: dict[str, RequestKind] = {kind.name: kind for kind in KINDS}
 TOOL_CALL_EVENT = "external_tool.requested"
 
-ASKING = frozenset(BY_EVENT) | {TOOL_CALL_EVENT, "command.execute"}
+REQUEST_EVENTS = frozenset(BY_EVENT) | {TOOL_CALL_EVENT, "command.execute"}
 """Events that ask something."""
-SETTLING = frozenset(event.replace(".requested", ".completed") for event in (*BY_EVENT, TOOL_CALL_EVENT)) | {
+COMPLETION_EVENTS = frozenset(event.replace(".requested", ".completed") for event in (*BY_EVENT, TOOL_CALL_EVENT)) | {
     "command.completed"
 }
 """Events that say that a question has been answered, here or elsewhere."""
-ACTED_ON: frozenset[str] = ASKING | SETTLING | {"abort", "tool.execution_start", "capabilities.changed"}
+ACTED_ON: frozenset[str] = (
+    REQUEST_EVENTS | COMPLETION_EVENTS | {"abort", "tool.execution_start", "capabilities.changed"}
+)
 """Every event that handlers look at; others pass them by, which spares most of a stream several calls."""
 
 

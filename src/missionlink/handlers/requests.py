@@ -10,10 +10,10 @@ import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
 from missionlink.errors import InvalidOption
-from missionlink.handlers.context import Desk
-from missionlink.handlers.event_requests import EventAnswers
-from missionlink.handlers.invoke import PENDING, Way, interruption, way_of
-from missionlink.handlers.request_kinds import BY_METHOD, Kind
+from missionlink.handlers.context import HandlerContext
+from missionlink.handlers.event_requests import EventRequests
+from missionlink.handlers.invoke import PENDING, Way, call_mode_of, interruption
+from missionlink.handlers.request_kinds import BY_METHOD, RequestKind
 from missionlink.handlers.thread_jobs import Entry, waits_for_itself
 from missionlink.protocol.decoding import convert, read
 from missionlink.protocol.json import well_formed
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from missionlink._wire.calls import Call
-    from missionlink.handlers.context import Answers, Function, Senders
+    from missionlink.handlers.context import Function, ResponseChannel, Senders
     from missionlink.handlers.hooks.runner import HookRunner
     from missionlink.handlers.storage_calls import StorageCalls
     from missionlink.protocol.envelope import Event
 
-__all__ = ("Handlers", "provider_token", "transformed")
+__all__ = ("RequestHandlers", "provider_token", "transformed")
 
 # msgspec keeps a decoder for each class, but not for a type like this one, and making it takes longer than decoding.
 _PLAIN: type[dict[str, Any]] = dict[str, Any]
@@ -45,7 +45,7 @@ class _Sections(msgspec.Struct):
     sections: dict[str, _Section] = {}
 
 
-async def transformed(desk: Desk, params: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
+async def transformed(desk: HandlerContext, params: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     """Answer ``systemMessage.transform``; a section whose function fails stays as it is."""
     given = convert(params, _Sections)
     answer: dict[str, Any] = {}
@@ -54,7 +54,7 @@ async def transformed(desk: Desk, params: Mapping[str, Any], entry: Entry) -> di
     return {"sections": answer}
 
 
-async def _section(desk: Desk, name: str, content: str, entry: Entry) -> str:
+async def _section(desk: HandlerContext, name: str, content: str, entry: Entry) -> str:
     function = desk.options.transforms.get(name)
     if function is None:
         return content
@@ -68,7 +68,7 @@ async def _section(desk: Desk, name: str, content: str, entry: Entry) -> str:
     return well_formed(changed)
 
 
-async def provider_token(desk: Desk, params: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
+async def provider_token(desk: HandlerContext, params: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     """Answer ``providerToken.getToken``.
 
     Raises:
@@ -86,7 +86,7 @@ async def provider_token(desk: Desk, params: Mapping[str, Any], entry: Entry) ->
     return {"token": token}
 
 
-class Handlers:
+class RequestHandlers:
     """The functions of one session at work.
 
     Args:
@@ -95,9 +95,9 @@ class Handlers:
 
     __slots__ = ("_desk", "_hooks", "_storage", "events")
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: HandlerContext) -> None:
         self._desk = desk
-        self.events: EventAnswers = EventAnswers(self._desk)
+        self.events: EventRequests = EventRequests(self._desk)
         """Answers what comes as an event; holds the tools and the open questions."""
         self._hooks: HookRunner | None = None
         self._storage: StorageCalls | None = None
@@ -153,7 +153,7 @@ class Handlers:
                 self.events.announced.claims.requested(kind.name)
             function = getattr(options, kind.option)
             if function is None:
-                self._answer_unavailable(call, kind)
+                self._respond_unavailable(call, kind)
                 return False
             prepare = kind.question
         else:
@@ -166,19 +166,19 @@ class Handlers:
         except (ValueError, RecursionError) as error:
             self._refuse_unreadable(call, error)
             return False
-        way = way_of(function)
+        way = call_mode_of(function)
         if way is Way.AWAITED:
-            self._desk.start_for(call, self._answer(call, kind, question, function))
+            self._desk.start_for(call, self._respond(call, kind, question, function))
             return True
         if way is Way.IN_LOOP:
-            return self._answer_now(call, kind, question, function)
+            return self._respond_now(call, kind, question, function)
         entry = Entry()
         if way is Way.IN_THREAD:
             # The thread may enter the function while the task that waits for it still waits for its first step.
             job = entry.job = self._desk.submit(function, question)
-            self._desk.start_for(call, self._answer(call, kind, question, lambda *_: self._desk.pool.returned(job)))
+            self._desk.start_for(call, self._respond(call, kind, question, lambda *_: self._desk.pool.returned(job)))
         else:
-            self._desk.start_for(call, self._answer(call, kind, question, function, entry))
+            self._desk.start_for(call, self._respond(call, kind, question, function, entry))
         return entry
 
     def _serve_other(self, call: Call) -> Entry | bool:
@@ -188,7 +188,7 @@ class Handlers:
         if method == "hooks.invoke":
             if self._hooks is not None:
                 return self._serve_hook(call, self._hooks)
-            self._desk.answers.answer(call, {})
+            self._desk.answers.send_result(call, {})
         elif method.startswith("sessionFs.") and self._desk.storage is not None:
             if self._storage is None:
                 from missionlink.handlers.storage_calls import StorageCalls
@@ -198,28 +198,28 @@ class Handlers:
         elif method == "systemMessage.transform" and options.transforms:
             from missionlink.handlers.requests import transformed
 
-            return self._answer_params(call, transformed)
+            return self._respond_to_params(call, transformed)
         elif method == "providerToken.getToken" and options.on_provider_token is not None:
             from missionlink.handlers.requests import provider_token
 
-            return self._answer_params(call, provider_token)
+            return self._respond_to_params(call, provider_token)
         else:
-            self._desk.answers.refuse(call, METHOD_NOT_FOUND, f"no handler for {method} is installed")
+            self._desk.answers.send_error(call, METHOD_NOT_FOUND, f"no handler for {method} is installed")
         return False
 
     def _serve_hook(self, call: Call, hooks: HookRunner) -> Entry | bool:
         invocation = hooks.read(call)
         if invocation is None:
-            self._desk.answers.answer(call, {})
+            self._desk.answers.send_result(call, {})
             return False
         # An error would let go through what a gate has not decided yet.
         call.undecided = invocation.undecided
         context = self._desk.context_of_next(invocation.prompt) if invocation.is_of_next else None
-        self._desk.start_for(call, hooks.answer(call, invocation), context)
+        self._desk.start_for(call, hooks.run(call, invocation), context)
         return invocation.entry or True
 
-    def _answer_params(
-        self, call: Call, function: Callable[[Desk, dict[str, Any], Entry], Coroutine[Any, Any, object]]
+    def _respond_to_params(
+        self, call: Call, function: Callable[[HandlerContext, dict[str, Any], Entry], Coroutine[Any, Any, object]]
     ) -> Entry | bool:
         try:
             params = self._read(call.params, _PLAIN)
@@ -227,22 +227,24 @@ class Handlers:
             self._refuse_unreadable(call, error)
             return False
         entry = Entry()
-        work = self._answer(call, None, params, lambda *_: function(self._desk, params, entry))
+        work = self._respond(call, None, params, lambda *_: function(self._desk, params, entry))
         self._desk.start_for(call, work, self._desk.context_of_next())
         return entry
 
-    def _answer_unavailable(self, call: Call, kind: Kind) -> None:
-        if kind.unavailable is None:
-            self._desk.answers.refuse(call, METHOD_NOT_FOUND, f"no handler for {call.method} is installed")
+    def _respond_unavailable(self, call: Call, kind: RequestKind) -> None:
+        if kind.fallback_request is None:
+            self._desk.answers.send_error(call, METHOD_NOT_FOUND, f"no handler for {call.method} is installed")
         else:
-            self._desk.answers.answer(call, {"response": "no"} if kind.unavailable == "no" else kind.unavailable)
+            self._desk.answers.send_result(
+                call, {"response": "no"} if kind.fallback_request == "no" else kind.fallback_request
+            )
 
-    def _answer_now(self, call: Call, kind: Kind | None, question: object, function: Function) -> bool:
+    def _respond_now(self, call: Call, kind: RequestKind | None, question: object, function: Function) -> bool:
         """Answer without a task: the function was marked as quick."""
         try:
             result = self._desk.call_now(function, question)
             if not asyncio.iscoroutine(result) and result is not PENDING:
-                self._desk.answers.answer(call, _reply(kind, question, result))
+                self._desk.answers.send_result(call, _reply(kind, question, result))
                 return False
         except KeyboardInterrupt as error:
             self._interrupted(call, error)
@@ -250,11 +252,11 @@ class Handlers:
         except BaseException as error:  # the program's code: its failure is answered and reported
             self._refuse_failed(call, error)
             return False
-        self._desk.start_for(call, self._answer(call, kind, question, lambda *_: result))
+        self._desk.start_for(call, self._respond(call, kind, question, lambda *_: result))
         return True
 
-    async def _answer(
-        self, call: Call, kind: Kind | None, question: object, function: Function, entry: Entry | None = None
+    async def _respond(
+        self, call: Call, kind: RequestKind | None, question: object, function: Function, entry: Entry | None = None
     ) -> None:
         """Call a function and send its answer; whatever happens, the call is answered.
 
@@ -272,9 +274,9 @@ class Handlers:
                 work = function(question)
                 result = PENDING if work is PENDING else await work
             if result is PENDING and kind is not None:
-                await self._answer_later(call, kind)
+                await self._respond_later(call, kind)
                 return
-            self._desk.answers.answer(call, _reply(kind, question, result))
+            self._desk.answers.send_result(call, _reply(kind, question, result))
         except KeyboardInterrupt as error:
             self._interrupted(call, error)
         except asyncio.CancelledError as error:
@@ -290,25 +292,25 @@ class Handlers:
         """Answer a call whose function was interrupted, and let the interruption through if it is one."""
         failure = interruption(error)
         if failure is error:
-            self._desk.answers.refuse(call, INTERNAL_ERROR, "the program was interrupted")
+            self._desk.answers.send_error(call, INTERNAL_ERROR, "the program was interrupted")
             raise error
         self._refuse_failed(call, failure)
 
-    async def _answer_later(self, call: Call, kind: Kind) -> None:
+    async def _respond_later(self, call: Call, kind: RequestKind) -> None:
         """Answer when the question in ``session.pending`` has been: the runtime has that answer already by then."""
         try:
-            told = await self.events.wait_for_answer(kind)
+            told = await self.events.wait_for_response(kind)
         except asyncio.CancelledError:
-            self._desk.answers.refuse(call, INTERNAL_ERROR, "the question was withdrawn")
+            self._desk.answers.send_error(call, INTERNAL_ERROR, "the question was withdrawn")
             raise
         if told is None:
-            self._desk.answers.refuse(call, INTERNAL_ERROR, "the question was answered by another way")
+            self._desk.answers.send_error(call, INTERNAL_ERROR, "the question was answered by another way")
         else:
-            self._desk.answers.answer(call, told)
+            self._desk.answers.send_result(call, told)
 
     def _refuse_unreadable(self, call: Call, error: Exception) -> None:
         text = f"the parameters of {call.method} cannot be read: {error}"
-        self._desk.answers.refuse(call, INVALID_PARAMS, text)
+        self._desk.answers.send_error(call, INVALID_PARAMS, text)
 
     def _read(self, params: msgspec.Raw, prepare: type[Any]) -> Any:
         if not bytes(params):
@@ -319,7 +321,7 @@ class Handlers:
         if not call.is_open:
             return  # settled already: our own cancellation, most likely
         # The exception's own text may hold secrets of the program; it goes to the log only.
-        self._desk.answers.refuse(call, INTERNAL_ERROR, f"the handler for {call.method} failed")
+        self._desk.answers.send_error(call, INTERNAL_ERROR, f"the handler for {call.method} failed")
         self._desk.failed(call.method, error)
 
     # The end.
@@ -335,13 +337,13 @@ class Handlers:
                 task.cancel()
 
 
-def _close_call(answers: Answers, call: Call, text: str) -> None:
+def _close_call(answers: ResponseChannel, call: Call, text: str) -> None:
     if call.undecided is not None:
-        answers.answer(call, call.undecided)
-    answers.refuse(call, INTERNAL_ERROR, text)
+        answers.send_result(call, call.undecided)
+    answers.send_error(call, INTERNAL_ERROR, text)
 
 
-def _reply(kind: Kind | None, question: object, result: object) -> object:
+def _reply(kind: RequestKind | None, question: object, result: object) -> object:
     if kind is None:
         return result
     wire = kind.to_wire(question, result)

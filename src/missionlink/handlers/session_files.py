@@ -19,7 +19,7 @@ from missionlink.storage.paths import SessionPaths
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from missionlink.handlers.context import Desk
+    from missionlink.handlers.context import HandlerContext
     from missionlink.storage.kinds import FileStat, SessionFS
 
 __all__ = ("NOT_THERE", "RETRY_SECONDS", "SessionFiles")
@@ -50,7 +50,7 @@ class SessionFiles:
 
     __slots__ = ("_desk", "_failed", "_repaired", "_retry_seconds", "_scratch", "paths", "runs_here", "storage")
 
-    def __init__(self, desk: Desk, storage: SessionFS, retry_seconds: float) -> None:
+    def __init__(self, desk: HandlerContext, storage: SessionFS, retry_seconds: float) -> None:
         self._desk = desk
         self._retry_seconds = retry_seconds
         # Runtimes keep a second, poorer copy below their own home, which no other machine has.

@@ -27,7 +27,7 @@ def check_shape(option: str, function: Callable[..., Any], takes: str) -> None:
     Args:
         option: Names the function in the error.
         function: Something callable.
-        takes: What it is called with, for the error: ``"the Question"``.
+        takes: What it is called with, for the error: ``"the UserInputRequest"``.
 
     Raises:
         InvalidOption: It has another shape.

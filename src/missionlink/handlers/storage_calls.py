@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from missionlink._wire.calls import Call
-    from missionlink.handlers.context import Desk
+    from missionlink.handlers.context import HandlerContext
     from missionlink.storage.kinds import DirEntry, SessionFS
 
 __all__ = ("StorageCalls", "provider_params")
@@ -60,7 +60,7 @@ class StorageCalls:
 
     __slots__ = ("_desk", "_files", "_lock")
 
-    def __init__(self, desk: Desk, storage: SessionFS, *, retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(self, desk: HandlerContext, storage: SessionFS, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self._desk = desk
         self._files = SessionFiles(desk, storage, retry_seconds)
         # First come, first served: the calls of a session are not to overtake each other.
@@ -70,12 +70,14 @@ class StorageCalls:
         """Start to answer a request; returns what ``Handlers.serve`` does."""
         operation = _OPERATIONS.get(call.method)
         if operation is None:
-            self._desk.answers.refuse(call, METHOD_NOT_FOUND, f"a storage does not know {call.method}")
+            self._desk.answers.send_error(call, METHOD_NOT_FOUND, f"a storage does not know {call.method}")
             return False
         try:
             params = read(call.params, wire.TYPES[call.method][0])
         except (ValueError, RecursionError) as error:
-            self._desk.answers.refuse(call, INVALID_PARAMS, f"the parameters of {call.method} cannot be read: {error}")
+            self._desk.answers.send_error(
+                call, INVALID_PARAMS, f"the parameters of {call.method} cannot be read: {error}"
+            )
             return False
         self._desk.start_for(call, self._answer(call, operation, params))
         return True
@@ -85,13 +87,13 @@ class StorageCalls:
         try:
             async with self._lock:
                 result = await function(self._files, params)
-            self._desk.answers.answer(call, result)
+            self._desk.answers.send_result(call, result)
         except asyncio.CancelledError:
-            self._desk.answers.refuse(call, INTERNAL_ERROR, f"{call.method} was cancelled")
+            self._desk.answers.send_error(call, INTERNAL_ERROR, f"{call.method} was cancelled")
             if is_being_cancelled():
                 raise
         except BaseException as error:  # the program's code, SystemExit included: answered and reported
-            self._desk.answers.answer(call, failed(error))
+            self._desk.answers.send_result(call, failed(error))
             if not isinstance(error, (*NOT_THERE, sqlite3.Error)):
                 # The others are what the agent or the runtime has asked for.
                 self._desk.failed(call.method, error)

@@ -22,17 +22,17 @@ from missionlink.handlers.thread_jobs import Job
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ("DEFAULT_PATIENCE_SECONDS", "DEFAULT_THREADS", "HandlerThreads")
+__all__ = ("DEFAULT_STARVATION_SECONDS", "DEFAULT_THREADS", "HandlerThreads")
 
 _log = logging.getLogger("missionlink.handlers")
 
 DEFAULT_THREADS = 1024
-DEFAULT_PATIENCE_SECONDS = 30.0
+DEFAULT_STARVATION_SECONDS = 30.0
 
 # A thread that has nothing to do for this long ends.
 _IDLE_SECONDS = 10.0
 # How often a job that waits for a thread is looked at; the first look warns of it.
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 # Names in a message; there may be as many functions as threads.
 _MOST_NAMES = 8
 
@@ -45,7 +45,7 @@ class HandlerThreads:
         patience: Seconds that a job waits for a thread before it fails with ``TimeoutError``.
     """
 
-    def __init__(self, most: int = DEFAULT_THREADS, patience: float = DEFAULT_PATIENCE_SECONDS) -> None:
+    def __init__(self, most: int = DEFAULT_THREADS, patience: float = DEFAULT_STARVATION_SECONDS) -> None:
         self._most = most
         self._patience = patience
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,7 +91,7 @@ class HandlerThreads:
         elif self._waiting or not self._start(job):
             job.waits_until = self._loop.time() + self._patience
             self._waiting[job] = None
-            self._look_later()
+            self._check_later()
         return job
 
     def give_up(self, job: Job) -> None:
@@ -182,11 +182,11 @@ class HandlerThreads:
 
     # Jobs that wait for a thread.
 
-    def _look_later(self) -> None:
+    def _check_later(self) -> None:
         if self._timer is None and self._loop is not None:
-            self._timer = self._loop.call_later(min(_LOOK_SECONDS, self._patience), self._look)
+            self._timer = self._loop.call_later(min(_CHECK_SECONDS, self._patience), self._check_starvation)
 
-    def _look(self) -> None:
+    def _check_starvation(self) -> None:
         """Warn of jobs that wait for a thread, and look after them from now on."""
         if self._waiting:
             _log.warning(
@@ -197,13 +197,13 @@ class HandlerThreads:
                 self._count,
                 self._names(),
             )
-        self._look_again()
+        self._check_again()
 
     def _names(self) -> str:
         counts = Counter(job.name for job in self._running)
         return ", ".join(f"{name} ({count})" for name, count in counts.most_common(_MOST_NAMES)) or "nothing"
 
-    def _look_again(self) -> None:
+    def _check_again(self) -> None:
         """Fail the jobs that have waited too long."""
         self._timer = None
         if not self._waiting:
@@ -221,7 +221,7 @@ class HandlerThreads:
                 problem = f"no thread was free for {job.name} within {self._patience:g} s: {names} held all of them"
                 self._fail(job, TimeoutError(f"{problem}; raise handler_threads"))
         if self._waiting:
-            self._timer = self._loop.call_later(min(_LOOK_SECONDS, self._patience), self._look_again)
+            self._timer = self._loop.call_later(min(_CHECK_SECONDS, self._patience), self._check_again)
 
     def _fail(self, job: Job, error: BaseException) -> None:
         del self._waiting[job]

@@ -18,25 +18,25 @@ from missionlink.errors import InvalidOption
 from missionlink.handlers.checks import check_type
 
 __all__ = (
-    "Answer",
     "AutoModeSwitch",
     "AutoModeSwitchHandler",
     "ElicitationHandler",
+    "ElicitationRequest",
+    "ElicitationResult",
     "ExitPlanHandler",
-    "Form",
-    "FormAnswer",
-    "Plan",
-    "PlanAnswer",
-    "Question",
+    "ExitPlanRequest",
+    "ExitPlanResponse",
     "UserInputHandler",
-    "answer_to_wire",
-    "form_answer_to_wire",
-    "plan_answer_to_wire",
+    "UserInputRequest",
+    "UserInputResponse",
+    "elicitation_to_wire",
+    "exit_plan_to_wire",
     "switch_to_wire",
+    "user_input_to_wire",
 )
 
 
-class Question(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+class UserInputRequest(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """The agent asks the user something."""
 
     question: str = ""
@@ -51,7 +51,7 @@ class Question(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """Set where the question can also be answered later by its id."""
 
 
-class Answer(msgspec.Struct, rename="camel", frozen=True):
+class UserInputResponse(msgspec.Struct, rename="camel", frozen=True):
     """The user's answer.
 
     Raises:
@@ -68,7 +68,7 @@ class Answer(msgspec.Struct, rename="camel", frozen=True):
         check_type("was_freeform", self.was_freeform, bool)
 
 
-class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+class ElicitationRequest(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """The agent, or one of its tools, asks for structured data, or to open a web page (an *elicitation*)."""
 
     message: str = ""
@@ -78,7 +78,7 @@ class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     mode: str | None = None
     """``"form"`` or ``"url"`` where the runtime says it."""
     url: str | None = None
-    """With ``"url"``: the page that the user is asked to open; ``FormAnswer("accept")`` says that they agreed to."""
+    """With ``"url"``: the page that the user is asked to open; ``ElicitationResult("accept")`` says that they agreed to."""
     source: str | None = msgspec.field(default=None, name="elicitationSource")
     """The MCP server that asks; ``None`` where the runtime or a program does."""
     tool_call_id: str | None = None
@@ -89,7 +89,7 @@ class Form(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """Names the form in the answer."""
 
 
-class FormAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class ElicitationResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to a form.
 
     Raises:
@@ -107,7 +107,7 @@ class FormAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         check_type("content", self.content, dict | None)
 
 
-class Plan(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+class ExitPlanRequest(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """The agent has made a plan and wants to leave the plan mode."""
 
     summary: str = ""
@@ -124,7 +124,7 @@ class Plan(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """Names the plan in the answer."""
 
 
-class PlanAnswer(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+class ExitPlanResponse(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
     """The answer to a plan.
 
     Raises:
@@ -160,23 +160,24 @@ class AutoModeSwitch(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """Names the offer in the answer."""
 
 
-UserInputHandler = Callable[[Question], Answer | str | Awaitable[Answer | str]]
+UserInputHandler = Callable[[UserInputRequest], UserInputResponse | str | Awaitable[UserInputResponse | str]]
 """Takes the question; a plain string counts as free form unless it is one of the choices."""
 ElicitationHandler = Callable[
-    [Form], FormAnswer | Mapping[str, Any] | Awaitable[FormAnswer | Mapping[str, Any] | None] | None
+    [ElicitationRequest],
+    ElicitationResult | Mapping[str, Any] | Awaitable[ElicitationResult | Mapping[str, Any] | None] | None,
 ]
 """Takes the form; a mapping is accepted data, ``None`` declines."""
-ExitPlanHandler = Callable[[Plan], PlanAnswer | bool | Awaitable[PlanAnswer | bool]]
+ExitPlanHandler = Callable[[ExitPlanRequest], ExitPlanResponse | bool | Awaitable[ExitPlanResponse | bool]]
 """Takes the plan; ``True`` approves it with the recommended action."""
 AutoModeSwitchHandler = Callable[[AutoModeSwitch], str | bool | Awaitable[str | bool]]
 """Takes the offer; returns ``"yes"``, ``"yes_always"`` or ``"no"``, or a bool."""
 
 
-def answer_to_wire(question: Question, answer: object) -> Answer:
+def user_input_to_wire(question: UserInputRequest, answer: object) -> UserInputResponse:
     """Return what the protocol wants for a question."""
     if isinstance(answer, str):
-        answer = Answer(answer, was_freeform=answer not in question.choices)
-    if not isinstance(answer, Answer):
+        answer = UserInputResponse(answer, was_freeform=answer not in question.choices)
+    if not isinstance(answer, UserInputResponse):
         raise InvalidOption("answer", f"a user input handler returned {type(answer).__name__}, not an Answer or str")
     if question.choices and not question.allow_freeform and answer.answer not in question.choices:
         raise InvalidOption(
@@ -185,23 +186,23 @@ def answer_to_wire(question: Question, answer: object) -> Answer:
     return answer
 
 
-def form_answer_to_wire(form: Form, answer: object) -> FormAnswer:
+def elicitation_to_wire(form: ElicitationRequest, answer: object) -> ElicitationResult:
     """Return what the protocol wants for a form."""
     if answer is None:
-        return FormAnswer("decline")
-    if isinstance(answer, FormAnswer):
+        return ElicitationResult("decline")
+    if isinstance(answer, ElicitationResult):
         return answer
     if not isinstance(answer, Mapping):
         raise InvalidOption("answer", f"an elicitation handler returned {type(answer).__name__}, not a FormAnswer")
     content: dict[str, Any] = {str(key): value for key, value in answer.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return FormAnswer("accept", content)
+    return ElicitationResult("accept", content)
 
 
-def plan_answer_to_wire(plan: Plan, answer: object) -> PlanAnswer:
+def exit_plan_to_wire(plan: ExitPlanRequest, answer: object) -> ExitPlanResponse:
     """Return what the protocol wants for a plan."""
     if isinstance(answer, bool):
-        return PlanAnswer(answer, plan.recommended_action if answer else None)
-    if not isinstance(answer, PlanAnswer):
+        return ExitPlanResponse(answer, plan.recommended_action if answer else None)
+    if not isinstance(answer, ExitPlanResponse):
         raise InvalidOption("answer", f"an exit plan handler returned {type(answer).__name__}, not a PlanAnswer")
     return answer
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES
-from missionlink._wire.pending_limits import HeldLimits
+from missionlink._wire.pending_limits import PendingLimits
 from missionlink.errors import HandlerFailed, InvalidOption
 from missionlink.handlers.context import RequestHandler
 from missionlink.options.checks import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from missionlink.options.tokens import TokenProvider
     from missionlink.storage import SessionFS
 
-__all__ = ("TOKEN_VARIABLES", "ClientOptions", "ErrorHandler", "HeldLimits", "parse_address")
+__all__ = ("TOKEN_VARIABLES", "ClientOptions", "ErrorHandler", "PendingLimits", "parse_address")
 
 ErrorHandler = Callable[[HandlerFailed], Any]
 """Gets what a function of the program raised while it was answering or listening."""
@@ -107,9 +107,9 @@ class ClientOptions:
     A fast stream then takes a fraction of the CPU. What comes right behind such text may be read up to 2 ms later;
     the answer to a request of yours never is.
     """
-    held: HeldLimits = field(default_factory=HeldLimits)
+    pending_limits: PendingLimits = field(default_factory=PendingLimits)
     """Bounds of what is held for cloud sessions that are being created."""
-    adoption_patience: float | None = 0.25
+    early_request_timeout: float | None = 0.25
     """Seconds after which an early request is answered by the only creation that is pending; ``None``: it waits."""
     handler_threads: int = 1024
     """Most threads for plain functions that answer the runtime; each is started when all others are busy."""
@@ -148,11 +148,11 @@ class ClientOptions:
         check_flag("use_logged_in_user", self.use_logged_in_user)
         check_flag("inherit_env", self.inherit_env, allow_none=False)
         check_flag("coalesce_reads", self.coalesce_reads, allow_none=False)
-        if not isinstance(self.held, HeldLimits):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOption("held", f"must be HeldLimits, not {type(self.held).__name__}")
+        if not isinstance(self.pending_limits, PendingLimits):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption("pending_limits", f"must be PendingLimits, not {type(self.pending_limits).__name__}")
         check_choice("channel", self.channel, ("stdio", "tcp"), allow_none=False)
         check_choice("log_level", self.log_level, _LOG_LEVELS, allow_none=False)
-        for option in ("start_timeout", "request_timeout", "create_timeout", "adoption_patience"):
+        for option in ("start_timeout", "request_timeout", "create_timeout", "early_request_timeout"):
             check_positive(option, getattr(self, option))
         for option in ("close_timeout", "handler_thread_timeout"):
             check_positive(option, getattr(self, option), allow_none=False)

@@ -23,10 +23,10 @@ __all__ = (
     "check_cloud",
     "check_runtime",
     "cloud_params",
-    "lean",
-    "not_passed_on",
+    "ignored_in_cloud",
     "session_params",
-    "unserved",
+    "strip_unsupported",
+    "unsupported_members",
     "with_own_tools",
 )
 
@@ -187,17 +187,17 @@ def cloud_params(options: SessionOptions, repository: Repository | None, cloud: 
     return {**session_params(options), "cloud": target}
 
 
-def not_passed_on(options: SessionOptions) -> list[str]:
+def ignored_in_cloud(options: SessionOptions) -> list[str]:
     """Return the options that the agent of a cloud session does without, though every runtime seen accepts them."""
     return [option for option in _NOT_PASSED_ON if getattr(options, option) is not None]
 
 
-def unserved(params: dict[str, Any]) -> list[str]:
+def unsupported_members(params: dict[str, Any]) -> list[str]:
     """Return the members that a runtime which refuses handler flags cannot serve in a cloud session."""
     return [member for member in _NOT_SERVED if params.get(member)]
 
 
-def lean(params: dict[str, Any]) -> dict[str, Any]:
+def strip_unsupported(params: dict[str, Any]) -> dict[str, Any]:
     """Return cloud parameters without what runtimes from 1.0.81 on refuse."""
     dropped = (*_SERVED_FROM_EVENTS, *_NOT_SERVED)
     return {member: value for member, value in params.items() if member not in dropped}

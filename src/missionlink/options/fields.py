@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Literal
 
-    from missionlink._wire.pending_limits import HeldLimits
+    from missionlink._wire.pending_limits import PendingLimits
     from missionlink.handlers.commands import Command, CommandCall
     from missionlink.handlers.context import RequestHandler
     from missionlink.handlers.hooks.registration import Hooks
@@ -55,8 +55,8 @@ class ClientFields(TypedDict, total=False):
     close_timeout: float
     max_frame_bytes: int
     coalesce_reads: bool
-    held: HeldLimits
-    adoption_patience: float | None
+    pending_limits: PendingLimits
+    early_request_timeout: float | None
     handler_threads: int
     handler_thread_timeout: float
     on_request: Mapping[str, RequestHandler]

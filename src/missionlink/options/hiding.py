@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from missionlink.errors import InvalidOption
-from missionlink.protocol.sensitive import Secret, veiled, veiled_env
+from missionlink.protocol.sensitive import Secret, masked_copy, masked_env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,12 +48,12 @@ def hidden_text(text: str | None) -> str | None:
 
 def hidden_arguments(words: Sequence[str]) -> tuple[str, ...]:
     """Return arguments of a program in which secrets mask themselves."""
-    return tuple(veiled(words))
+    return tuple(masked_copy(words))
 
 
 def hidden_env(env: Mapping[str, str]) -> dict[str, str]:
     """Return an environment that represents nothing but its names."""
-    return veiled_env(env)
+    return masked_env(env)
 
 
 def without_frames(error: _Error) -> _Error:

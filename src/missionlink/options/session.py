@@ -174,7 +174,7 @@ class SessionOptions:
 
     def _check_requests(self) -> None:
         """Refuse handlers of requests that would never be called."""
-        from missionlink.handlers.request_kinds import ASKING, BY_METHOD
+        from missionlink.handlers.request_kinds import BY_METHOD, REQUEST_EVENTS
         from missionlink.protocol.method_traits import CLIENT_REQUESTS, NOTIFICATIONS
 
         for method in self.on_request:
@@ -186,7 +186,7 @@ class SessionOptions:
             kind = BY_METHOD.get(method)
             if kind is not None:
                 raise InvalidOption(option, f"has an option of its own: {kind.option}")
-            if method in ASKING:
+            if method in REQUEST_EVENTS:
                 raise InvalidOption(option, "is an event and no request; on_permission, tools and the like serve them")
 
     def _check_together(self) -> None:

@@ -74,9 +74,9 @@ class Reader(Generic[_Value]):
             value: _Value = self._strict(raw)
         except msgspec.ValidationError:
             # Imported here: nearly everything fits.
-            from missionlink.protocol.lenient_decoding import mended
+            from missionlink.protocol.lenient_decoding import repaired
 
-            better = mended(raw, self._kind, is_loose=self._is_loose)
+            better = repaired(raw, self._kind, is_loose=self._is_loose)
             if better is None:
                 raise
             value = self._strict(better)

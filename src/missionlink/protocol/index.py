@@ -73,13 +73,13 @@ def salvaged_payload(event_type: str, raw: bytes | msgspec.Raw) -> msgspec.Struc
     required one that is missing or null has the empty value of its type; one that is of another type is too much.
     """
     # Imported here: nearly everything fits.
-    from missionlink.protocol.lenient_decoding import mended
+    from missionlink.protocol.lenient_decoding import repaired
 
     decoder, kind = payload_decoder(event_type), payload_class(event_type)
     if decoder is None or kind is None:
         return None
     try:
-        better = mended(raw if bytes(raw) not in (b"", b"null") else b"{}", kind, is_loose=True, fill=True)
+        better = repaired(raw if bytes(raw) not in (b"", b"null") else b"{}", kind, is_loose=True, fill=True)
         return None if better is None else decoder.decode(better)
     except (ValueError, RecursionError):
         return None

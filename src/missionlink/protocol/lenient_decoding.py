@@ -20,7 +20,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 import msgspec
 from msgspec import Raw
 
-__all__ = ("mended", "odd_members")
+__all__ = ("odd_members", "repaired")
 
 _NULL: Final = b"null"
 # Empty values of the types that have one; there is none of an object with required members.
@@ -31,7 +31,7 @@ _items = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
 
 
-def mended(
+def repaired(
     raw: Raw | bytes | bytearray | str, kind: Any, *, is_loose: bool = False, fill: bool = False
 ) -> bytes | None:
     """Return JSON that fits ``kind`` and holds what of ``raw`` does; ``None`` if that is not possible.
@@ -42,17 +42,17 @@ def mended(
         is_loose: Whether optional members that do not fit may be left out.
         fill: Whether required members of the outer object that are missing or null get the empty value of their type.
     """
-    return _Mender(is_loose=is_loose, fill=fill).value(_bytes(raw), kind, "")
+    return _Repairer(is_loose=is_loose, fill=fill).value(_bytes(raw), kind, "")
 
 
 def odd_members(raw: Raw | bytes, kind: Any) -> tuple[str, ...]:
     """Return the wire paths of the members that a loose reading leaves out or fills, such as ``"tools[0].name"``."""
-    mender = _Mender(is_loose=True, fill=True, is_thorough=True)
+    mender = _Repairer(is_loose=True, fill=True, is_thorough=True)
     mender.value(_bytes(raw), kind, "")
     return tuple(mender.odd)
 
 
-class _Mender:
+class _Repairer:
     """One pass through some JSON; ``odd`` are the paths of what was left out or filled.
 
     Args:

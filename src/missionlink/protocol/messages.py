@@ -17,7 +17,7 @@ import msgspec
 from missionlink.protocol.decoding import Reader
 from missionlink.protocol.envelope import NO_JSON, EventNotification
 from missionlink.protocol.json import encode_json
-from missionlink.protocol.recovery import fish_session_id, read_head, without_lone_surrogates
+from missionlink.protocol.recovery import extract_session_id, read_head, without_lone_surrogates
 from missionlink.protocol.sensitive import plain
 
 __all__ = (
@@ -220,7 +220,7 @@ def _unreadable(problem: str, body: bytes | bytearray) -> Response | Malformed:
     """Find out who waits for an answer to this, or for this as an answer."""
     head = read_head(body)
     if head.is_answer and head.id:
-        return Response(head.id, None, None, f"the response cannot be read: {problem}", fish_session_id(body))
+        return Response(head.id, None, None, f"the response cannot be read: {problem}", extract_session_id(body))
     answerable = head.is_call and head.id and _is_legal_id(head.id)
     return _malformed(problem, body, PARSE_ERROR, head.id if answerable else b"null")
 
@@ -250,7 +250,7 @@ def _decode_response(envelope: _Envelope, identity: bytes, body: bytes | bytearr
     if has_error and (not has_result or bytes(envelope.result) == b"null"):
         return Response(identity, None, _decode_error(envelope.error))
     if has_error:
-        fished = fish_session_id(bytes(envelope.result))
+        fished = extract_session_id(bytes(envelope.result))
         return Response(identity, None, None, "the response has both a result and an error", fished)
     if not has_result:
         return Response(identity, None, None, "the response has neither a result nor an error")

@@ -1,7 +1,7 @@
 """The base of the generated classes of methods: sends a call, and reads its result.
 
 A result that does not fit its type raises ``UnexpectedResult``, which carries the exact JSON, so that nothing the
-runtime said is lost. A result that says ``"success": false`` raises ``RequestRefused`` for the methods where that
+runtime said is lost. A result that says ``"success": false`` raises ``OperationFailed`` for the methods where that
 means failure; where it is an answer (somebody else was faster, nothing to do) it stays a value.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 import msgspec
 from msgspec import UNSET, Raw
 
-from missionlink.errors import InvalidOption, RequestRefused, UnexpectedResult
+from missionlink.errors import InvalidOption, OperationFailed, UnexpectedResult
 from missionlink.protocol.decoding import Reader, read_result
 from missionlink.protocol.json import check_json, check_object
 from missionlink.protocol.model import JsonResult, OpenJsonResult, decode_json, decoder_for
@@ -108,7 +108,7 @@ class RootNamespace(Namespace):
         Raises:
             InvalidOption: An argument is wrong; nothing was sent.
             UnsupportedByRuntime: The connected runtime does not know the method.
-            RequestRejected: The runtime answered with an error.
+            RpcError: The runtime answered with an error.
             RequestTimeout: No answer came in time.
         """
         if not isinstance(method, str) or not method:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -185,4 +185,4 @@ def _refuse_failure(method: str, raw: Raw) -> None:
         return
     if not (outcome.success and outcome.ok):
         reason = decode_json(outcome.error) if bytes(outcome.error) else None
-        raise RequestRefused(method, reason if isinstance(reason, str) else "", decode_json(raw))
+        raise OperationFailed(method, reason if isinstance(reason, str) else "", decode_json(raw))

@@ -11,7 +11,7 @@ import re
 
 import msgspec
 
-__all__ = ("Head", "fish_session_id", "read_head", "without_lone_surrogates")
+__all__ = ("Head", "extract_session_id", "read_head", "without_lone_surrogates")
 
 # A whole pair, half of one, or any other escape; so that an escaped backslash is not taken for the start of one.
 _ESCAPES = re.compile(
@@ -20,7 +20,7 @@ _ESCAPES = re.compile(
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _MEMBER = re.compile(rb'\s*"(jsonrpc|id|method)"\s*:\s*(%b|%b)\s*,' % (_TEXT, _NUMBER))
-_ANSWER = re.compile(rb'\s*"(?:result|error)"\s*:')
+_RESPONSE = re.compile(rb'\s*"(?:result|error)"\s*:')
 _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*("(?:[^"\\]|\\.)+")')
 
 _text = msgspec.json.Decoder(str)
@@ -51,10 +51,10 @@ def read_head(body: bytes | bytearray) -> Head:
         found[bytes(member[1])] = bytes(member[2])
         position = member.end()
     is_call = b"method" in found
-    return Head(found.get(b"id", b""), is_call, not is_call and _ANSWER.match(body, position) is not None)
+    return Head(found.get(b"id", b""), is_call, not is_call and _RESPONSE.match(body, position) is not None)
 
 
-def fish_session_id(json: bytes | bytearray) -> str | None:
+def extract_session_id(json: bytes | bytearray) -> str | None:
     """Return the first session id in JSON that cannot be decoded, or ``None``."""
     found = _SESSION_ID.search(json)
     if found is None:

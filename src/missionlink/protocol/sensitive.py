@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
-__all__ = ("MASK", "Secret", "masked", "plain", "secrets_of", "shown_address", "veiled", "veiled_env")
+__all__ = ("MASK", "Secret", "masked", "masked_copy", "masked_env", "plain", "secrets_of", "shown_address")
 
 MASK = "***"
 
@@ -118,7 +118,7 @@ def secrets_of(members: object, *, is_secret: bool = False, inside: tuple[int, .
             before = value if isinstance(value, str) else ""
 
 
-def veiled(members: object, *, is_secret: bool = False, inside: tuple[int, ...] = ()) -> Any:
+def masked_copy(members: object, *, is_secret: bool = False, inside: tuple[int, ...] = ()) -> Any:
     """Return JSON-like data in which a ``repr`` masks what ``secrets_of`` finds, and environments."""
     here = (*inside, id(members))
     if isinstance(members, str):
@@ -131,13 +131,15 @@ def veiled(members: object, *, is_secret: bool = False, inside: tuple[int, ...] 
         return MASK if isinstance(members, Mapping | list | tuple) else members
     if isinstance(members, Mapping):
         pairs = cast("Mapping[object, object]", members).items()
-        return {name: veiled(value, is_secret=is_secret or _is_hidden(str(name)), inside=here) for name, value in pairs}
+        return {
+            name: masked_copy(value, is_secret=is_secret or _is_hidden(str(name)), inside=here) for name, value in pairs
+        }
     if isinstance(members, list | tuple):
         made: list[object] = []
         before = ""
         for value in cast("Iterable[object]", members):
             is_named = before.startswith("-") and _is_masked(before.lstrip("-"))
-            made.append(veiled(value, is_secret=is_secret or is_named, inside=here))
+            made.append(masked_copy(value, is_secret=is_secret or is_named, inside=here))
             before = value if isinstance(value, str) else ""
         return tuple(made) if isinstance(members, tuple) else made
     return members
@@ -145,7 +147,7 @@ def veiled(members: object, *, is_secret: bool = False, inside: tuple[int, ...] 
 
 def masked(members: object) -> Any:
     """Return JSON-like data with ``"***"`` in the place of what ``veiled`` masks."""
-    return _written_out(veiled(members))
+    return _written_out(masked_copy(members))
 
 
 def _written_out(value: object) -> object:
@@ -158,7 +160,7 @@ def _written_out(value: object) -> object:
     return value
 
 
-def veiled_env(env: Mapping[str, str]) -> dict[str, str]:
+def masked_env(env: Mapping[str, str]) -> dict[str, str]:
     """Return an environment whose ``repr`` shows its names only."""
     return {name: Secret(value) for name, value in env.items()}
 

@@ -61,7 +61,7 @@ def check_genuine(folder: Path, release: Release, key: str) -> None:
     modules = folder / "node_modules"
     wanted = {modules.joinpath(*package.name.split("/")): package for package in packages}
     try:
-        strangers = _strangers(modules, set(wanted))
+        strangers = _unlisted_files(modules, set(wanted))
         differing = [package.name for place, package in wanted.items() if tree_digest(place) != package.tree]
     except ValueError as error:
         raise _fault(release, str(error)) from error
@@ -116,7 +116,7 @@ def _file_digest(path: bytes) -> str:
         return hashlib.file_digest(file, "sha512").hexdigest()
 
 
-def _strangers(folder: Path, wanted: set[Path]) -> list[str]:
+def _unlisted_files(folder: Path, wanted: set[Path]) -> list[str]:
     """Return what lies beside the packages: Node would load it as part of them. Links count, whatever they lead to."""
     found: list[str] = []
     with os.scandir(folder) as entries:
@@ -126,7 +126,7 @@ def _strangers(folder: Path, wanted: set[Path]) -> list[str]:
                 continue
             leads_there = any(path in place.parents for place in wanted)
             if leads_there and entry.is_dir(follow_symlinks=False):
-                found += _strangers(path, wanted)
+                found += _unlisted_files(path, wanted)
             else:
                 found.append(str(path))
     return found

@@ -55,7 +55,7 @@ def locate(
         raise RuntimeNotFound([*tried, (f"{source} {value!r}", found)])
     try:
         root = cache_root(env)
-        kept = _kept_in(root)
+        kept = _installed_in(root)
     except (MissingExtra, OSError) as error:
         tried.append(("cache", str(error)))
     else:
@@ -77,15 +77,15 @@ def installed(*, environ: Mapping[str, str] | None = None) -> tuple[RuntimeProgr
     Raises:
         MissingExtra: The cache folder cannot be told: platformdirs and ``MISSIONLINK_CACHE`` are both missing.
     """
-    return _kept_in(cache_root(os.environ if environ is None else environ))
+    return _installed_in(cache_root(os.environ if environ is None else environ))
 
 
 def placed(root: Path, version: str) -> RuntimeProgram | None:
     """Return the program of one release in a cache; ``None`` when it is not installed there."""
-    return next((program for program in _kept_in(root) if program.version == version), None)
+    return next((program for program in _installed_in(root) if program.version == version), None)
 
 
-def _kept_in(root: Path) -> tuple[RuntimeProgram, ...]:
+def _installed_in(root: Path) -> tuple[RuntimeProgram, ...]:
     key = platform_key()
     kept: list[RuntimeProgram] = []
     for release in RELEASES:

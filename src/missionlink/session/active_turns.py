@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from missionlink.session.cloud_attribution import CloudWork
-    from missionlink.session.local_attribution import LocalWork
-    from missionlink.session.turn_completion import Aborts, QuietEnd
+    from missionlink.session.cloud_attribution import CloudAttribution
+    from missionlink.session.local_attribution import LocalAttribution
+    from missionlink.session.turn_completion import PendingAborts, QuiescenceTimer
     from missionlink.session.turn_state import TurnState
 
-__all__ = ("DROPPED", "DROPPED_BEHIND", "STOPPED", "STOPPED_TOGETHER", "UNKNOWN", "UnderWay")
+__all__ = ("DROPPED", "DROPPED_BEHIND", "STOPPED", "STOPPED_TOGETHER", "UNKNOWN", "ActiveTurns")
 
 STOPPED = "the agent was stopped while it worked on this prompt, by another client or by an abort of another turn"
 STOPPED_TOGETHER = "the agent worked on this prompt together with one whose turn was cancelled"
@@ -21,7 +21,7 @@ DROPPED_BEHIND = "the prompt waited behind a turn that was stopped, and the runt
 DROPPED = "the runtime dropped the prompt before the agent worked on it"
 
 
-class UnderWay:
+class ActiveTurns:
     """The turns of one session that are under way.
 
     Args:
@@ -31,7 +31,7 @@ class UnderWay:
 
     __slots__ = ("_aborts", "_is_cloud", "has_stray_abort", "quiet", "resending", "turns", "work")
 
-    def __init__(self, aborts: Aborts, *, is_cloud: bool) -> None:
+    def __init__(self, aborts: PendingAborts, *, is_cloud: bool) -> None:
         self._aborts = aborts
         self._is_cloud = is_cloud
         self.has_stray_abort: bool = False
@@ -40,9 +40,9 @@ class UnderWay:
         """In the order in which their prompts were sent."""
         self.resending: list[TurnState] = []
         """Those whose prompts the runtime has dropped and gets once more."""
-        self.work: LocalWork | CloudWork
+        self.work: LocalAttribution | CloudAttribution
         """What the agent works on; set by the tracker."""
-        self.quiet: QuietEnd
+        self.quiet: QuiescenceTimer
         """Ends turns of which the runtime says nothing more; set by the tracker."""
 
     @property
@@ -115,7 +115,7 @@ class UnderWay:
         if not turn.has_text and not turn.has_failed:
             if self._aborts.cover(turn):
                 turn.was_aborted = True
-            elif self.has_stray_abort and turn.was_active and not turn.has_answered and not turn.was_aborted:
+            elif self.has_stray_abort and turn.was_active and not turn.has_responded and not turn.was_aborted:
                 # Another client's, told before the prompt was shown; or one of a prompt that only waited.
                 turn.was_aborted, turn.abort_reason = True, STOPPED
         self.remove(turn)

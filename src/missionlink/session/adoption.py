@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from missionlink._wire.routing import HELD_ENDED
+from missionlink._wire.routing import PENDING_ENDED
 from missionlink.errors import MissionlinkError, RequestMisdirected, SessionClosed
 from missionlink.handlers.permissions.decisions import Deny, decision_to_wire
 from missionlink.handlers.request_kinds import PERMISSION, read_request_id
 from missionlink.protocol.decoding import read
 from missionlink.protocol.messages import INTERNAL_ERROR
 from missionlink.session.core import SessionCore
-from missionlink.session.history import open_questions
+from missionlink.session.history import open_requests
 
 if TYPE_CHECKING:
     import contextvars
 
-    from missionlink._client.context import Link
+    from missionlink._client.context import ClientContext
     from missionlink._wire.calls import Call
     from missionlink.handlers.thread_jobs import Entry
     from missionlink.options.cloud import CloudOptions
@@ -52,7 +52,7 @@ class AdoptedCore(SessionCore):
     def __init__(
         self,
         session_id: str,
-        link: Link,
+        link: ClientContext,
         options: SessionOptions,
         *,
         cloud: CloudOptions | None = None,
@@ -67,13 +67,13 @@ class AdoptedCore(SessionCore):
     def serve(self, call: Call) -> Entry | bool:
         """Start the handler of a request; a gate denies until the id is confirmed."""
         if self._is_given_up:
-            self.link.connection.refuse(call, INTERNAL_ERROR, HELD_ENDED)
+            self.link.connection.send_error(call, INTERNAL_ERROR, PENDING_ENDED)
             return False
         if not self._is_confirmed and not self.is_closed:
             self._calls.append(call)
             if call.method == "hooks.invoke":
                 _log.warning("session %r: a hook is denied, since the runtime has not confirmed the session", self.id)
-                self.link.connection.answer(call, _hook_denial(call))
+                self.link.connection.send_result(call, _hook_denial(call))
                 return False
         return super().serve(call)
 
@@ -106,11 +106,11 @@ class AdoptedCore(SessionCore):
         """Learn that the response names this session; called in the reader."""
         self._is_confirmed = True
         self._calls.clear()
-        asyncio.get_running_loop().call_soon(self._act_on_kept)
+        asyncio.get_running_loop().call_soon(self._replay_buffered)
 
-    def _act_on_kept(self) -> None:
+    def _replay_buffered(self) -> None:
         kept, self._asking = self._asking, []
-        still_open = {id(event) for event in open_questions(kept)}
+        still_open = {id(event) for event in open_requests(kept)}
         for event in kept:
             if id(event) in still_open or not event.type.endswith(".requested"):
                 super().act_on(event)
@@ -126,7 +126,7 @@ class AdoptedCore(SessionCore):
         self._is_given_up = True
         answered = [call.method for call in self._calls if not call.is_open]
         for call in self._calls:
-            self.link.connection.refuse(call, INTERNAL_ERROR, HELD_ENDED)
+            self.link.connection.send_error(call, INTERNAL_ERROR, PENDING_ENDED)
         self.link.router.unregister(self.id, self.dispatcher)
         # The rest calls functions of the program, which the reader must not.
         asyncio.get_running_loop().call_soon(self._end, named, answered)

@@ -8,8 +8,8 @@ import inspect
 from typing import TYPE_CHECKING, Any, Self
 
 from missionlink._io.tasks import is_being_cancelled
-from missionlink._wire.bounded_queue import Inbox
-from missionlink.handlers.invoke import Way, way_of
+from missionlink._wire.bounded_queue import BoundedQueue
+from missionlink.handlers.invoke import Way, call_mode_of
 from missionlink.protocol.envelope import Event, lost_marker
 from missionlink.session.subscribers import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS
 
@@ -59,10 +59,10 @@ class Callback:
         self._report = report if context is None else functools.partial(_report_in, context, report)
         self._payload_only = payload_only
         self._classes = classes
-        self._waits = way_of(function) is Way.AWAITED
+        self._waits = call_mode_of(function) is Way.AWAITED
         # A function that gets every event as it is and returns nothing, so far.
         self._is_plain = types is None and not payload_only and not self._waits
-        self._queue: Inbox[Event] = Inbox(DEFAULT_QUEUE_EVENTS, DEFAULT_QUEUE_BYTES)
+        self._queue: BoundedQueue[Event] = BoundedQueue(DEFAULT_QUEUE_EVENTS, DEFAULT_QUEUE_BYTES)
         self._is_working = False
 
     def push(self, event: Event) -> None:
@@ -95,7 +95,7 @@ class Callback:
         self._queue.take_all()
         self._queue.take_lost()
 
-    def leaving(self) -> None:
+    def on_closing(self) -> None:
         """Nothing: the runtime never waits for a callback."""
 
     def end(self, error: MissionlinkError | None) -> None:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from missionlink._wire.calls import Call
 
-__all__ = ("Group", "Kept", "Merged", "weave")
+__all__ = ("CatchUpBuffer", "Group", "Merged", "interleave")
 
 _log = logging.getLogger("missionlink.session")
 
 # The runtime may not say its history before it has been answered.
-_PATIENCE_SECONDS = 0.25
+_TIMEOUT_SECONDS = 0.25
 # Events that went on without the history are remembered, to know later which of the history's are missing.
 _MOST_REMEMBERED = 4096
 
@@ -54,7 +54,7 @@ class Group:
         return event.id in self._ids if event.id else id(event) in self._objects
 
 
-class Kept:
+class CatchUpBuffer:
     """The items that wait for the history, in their order.
 
     Once ``release`` was called they wait no longer: then they are remembered, and what the history has besides them
@@ -93,7 +93,7 @@ class Kept:
             return False
         self._items.append(call)
         if self._timer is None:
-            self._timer = loop.call_later(_PATIENCE_SECONDS, release)
+            self._timer = loop.call_later(_TIMEOUT_SECONDS, release)
         return True
 
     def release(self) -> list[Merged | Call]:
@@ -116,7 +116,7 @@ class Kept:
         if self._timer is not None:
             self._timer.cancel()
         if not self.is_released:
-            return weave(self._items, merged)
+            return interleave(self._items, merged)
         # An event that both have may be the history's in `merged`.
         past = Group(self.events())
         missing: list[Event | Call] = [event for event in merged if event not in past]
@@ -125,7 +125,7 @@ class Kept:
         return missing
 
 
-def weave(kept: Sequence[Event | Call], merged: list[Event]) -> list[Event | Call]:
+def interleave(kept: Sequence[Event | Call], merged: list[Event]) -> list[Event | Call]:
     """Put requests among merged events, each behind the last event that came before it.
 
     Args:

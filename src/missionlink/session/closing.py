@@ -46,7 +46,7 @@ async def leave(core: SessionCore, method: str, why: str) -> None:
         method: ``"session.detach"``, or ``"session.destroy"`` to end it for every client.
         why: For the error that later calls raise.
     """
-    core.dispatcher.leaving()
+    core.dispatcher.on_closing()
     try:
         await release(core, method, core.link.options.close_timeout)
     except ConnectionFailed as error:

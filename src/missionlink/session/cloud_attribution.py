@@ -14,7 +14,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from missionlink.session.local_attribution import is_about_a_prompt
-from missionlink.session.turn_attribution import HookPrompts, Rounds, ShownPrompt, whose_in_cloud
+from missionlink.session.turn_attribution import EchoedPrompt, HookPrompts, RoundTracker, turn_of_prompt_in_cloud
 from missionlink.session.turn_state import decode_or_default
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from missionlink.session.turn_attribution import Steering
     from missionlink.session.turn_state import TurnState
 
-__all__ = ("CloudWork",)
+__all__ = ("CloudAttribution",)
 
 _NOTHING: frozenset[str] = frozenset()
-_LOOKED_AT = frozenset({"user.message", "assistant.turn_start", "assistant.turn_end", "session.idle"})
+_OBSERVED = frozenset({"user.message", "assistant.turn_start", "assistant.turn_end", "session.idle"})
 
 
-class CloudWork:
+class CloudAttribution:
     """What the agent of one cloud session works on.
 
     Args:
@@ -49,7 +49,7 @@ class CloudWork:
         self._turns = turns
         self._finish = finish
         self._hooks = HookPrompts()
-        self._rounds = Rounds()
+        self._rounds = RoundTracker()
         self._owners: list[TurnState] = []
         # In the order in which the prompts were shown, which is that of the agent's work.
         self._shown: list[TurnState] = []
@@ -81,16 +81,16 @@ class CloudWork:
             patience: Seconds in which the agent shows that it works on something that the history does not show.
         """
         for event in history:
-            self.look_on(event)
+            self.observe(event)
         # Consumers may get it once more, and this is one of them.
         self._past = frozenset(event.id for event in history if event.id)
         # The history of some agents does not say that they are idle.
         is_between = self.hides_prompts and not self._rounds.is_open
         if is_between or (is_unanswered and not self.is_elsewhere):
             self.is_elsewhere = self._hides = True
-            self._expiry = asyncio.get_running_loop().call_later(patience, self._nobody_came)
+            self._expiry = asyncio.get_running_loop().call_later(patience, self._expire_unclaimed)
 
-    def _nobody_came(self) -> None:
+    def _expire_unclaimed(self) -> None:
         self._expiry = None
         self.is_elsewhere = self._hides = False
         self._wake()
@@ -123,9 +123,9 @@ class CloudWork:
         """Return the turns that are worked on together with one."""
         return [*self._owners] if turn in self._owners else [turn]
 
-    def look_on(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
         """Take an event while no turn is under way."""
-        if event.type in _LOOKED_AT and event.agent_id is None and event.id not in self._past:
+        if event.type in _OBSERVED and event.agent_id is None and event.id not in self._past:
             self._past = _NOTHING
             if event.type == "session.idle":
                 self.idle(aborted=False)
@@ -153,7 +153,7 @@ class CloudWork:
         """Note what a root event says about whose work it is; always known at once."""
         kind = event.type
         if kind == "user.message":
-            self._prompt_shown(decode_or_default(event, ShownPrompt))
+            self._prompt_shown(decode_or_default(event, EchoedPrompt))
         elif kind == "assistant.turn_start":
             self._round_began(event)
         elif kind == "assistant.turn_end":
@@ -165,11 +165,11 @@ class CloudWork:
             self._goes_on = True
         return False
 
-    def _prompt_shown(self, prompt: ShownPrompt) -> None:
+    def _prompt_shown(self, prompt: EchoedPrompt) -> None:
         self.shows_prompts = True
         content = self._hooks.original(prompt.content or "")
         active = self._owners[0] if self._owners else None
-        turn = whose_in_cloud(content, self._turns, active, is_between_rounds=not self._rounds.is_open)
+        turn = turn_of_prompt_in_cloud(content, self._turns, active, is_between_rounds=not self._rounds.is_open)
         self._published = turn if turn is not None and turn.copies_seen and not self._rounds.is_open else None
         if turn is None:
             if prompt.is_of_the_runtime or self._hooks.makes_go_on(content):
@@ -179,7 +179,7 @@ class CloudWork:
                 if not self._rounds.are_told and (active is None or active.was_active):
                     self._turn_to(None)
             return
-        turn.prompt_came_back()
+        turn.prompt_echoed()
         self._shown_since |= not self._rounds.is_open
         if turn not in self._shown:
             self._shown.append(turn)

@@ -18,13 +18,13 @@ from missionlink.errors import (
     CloudConnectionClosed,
     CloudConnectionLost,
     CloudIdMismatch,
-    CloudNotAuthorised,
     CloudNotStarted,
     CloudPolicyRefused,
     CloudResponseInvalid,
     CloudSessionFailed,
     CloudSessionNotFound,
     CloudTimeout,
+    CloudUnauthorized,
     CloudUnreachable,
     CloudUnsupported,
     CloudValidationFailed,
@@ -32,8 +32,8 @@ from missionlink.errors import (
     ConnectionLost,
     ProtocolError,
     RemoteProtocolError,
-    RequestRejected,
     RequestTimeout,
+    RpcError,
     SessionIdMismatch,
     SessionNotFound,
     UnsupportedByRuntime,
@@ -84,7 +84,7 @@ _KINDS: tuple[tuple[str, type[CloudSessionFailed], str], ...] = (
             r"|token (is )?(missing|expired|invalid)"
             r"|requires? a token"
         ),
-        CloudNotAuthorised,
+        CloudUnauthorized,
         "the credentials were not accepted; check the token",
     ),
     (
@@ -104,7 +104,7 @@ _KINDS: tuple[tuple[str, type[CloudSessionFailed], str], ...] = (
 )
 
 
-def cloud_error(error: RequestRejected, session_id: str | None = None) -> CloudSessionFailed:
+def cloud_error(error: RpcError, session_id: str | None = None) -> CloudSessionFailed:
     """Return the typed error for a rejected cloud request, with the session's id where the text names it."""
     text = _WRAPPED.sub("", error.message)
     lowered = text.lower()
@@ -113,7 +113,7 @@ def cloud_error(error: RequestRejected, session_id: str | None = None) -> CloudS
         session_id = named[1]
     found = next(((kind, meaning) for pattern, kind, meaning in _KINDS if re.search(pattern, lowered)), None)
     if isinstance(error, AuthenticationFailed):
-        found = CloudNotAuthorised, "the credentials were not accepted; check the token"
+        found = CloudUnauthorized, "the credentials were not accepted; check the token"
     kind, meaning = found or (CloudSessionFailed, "the cloud session failed")
     return kind(f"{meaning}: {text}", session_id=session_id, runtime_text=text, code=error.code)
 
@@ -128,7 +128,7 @@ def opening_error(error: MissionlinkError, session_id: str | None = None) -> Mis
     for base, kind in _ALSO:
         if isinstance(error, base):
             return _of_both_kinds(kind, error, session_id)
-    return cloud_error(error, session_id) if isinstance(error, RequestRejected) else error
+    return cloud_error(error, session_id) if isinstance(error, RpcError) else error
 
 
 def _of_both_kinds(

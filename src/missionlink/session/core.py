@@ -15,23 +15,23 @@ from missionlink.errors import (
     CloudNotReady,
     MissionlinkError,
     ProtocolError,
-    RequestRejected,
+    RpcError,
     SessionClosed,
     SessionError,
 )
-from missionlink.handlers.context import Desk, Running
+from missionlink.handlers.context import HandlerContext, InFlightHandlers
 from missionlink.handlers.request_kinds import ACTED_ON
-from missionlink.handlers.requests import Handlers
+from missionlink.handlers.requests import RequestHandlers
 from missionlink.protocol.messages import INTERNAL_ERROR
 from missionlink.protocol.method_traits import is_missing
 from missionlink.protocol.timeouts import check_seconds
 from missionlink.session.callback import Callback
 from missionlink.session.closing import leave
 from missionlink.session.dispatcher import Dispatcher
-from missionlink.session.dropped_prompts import LeftOver
-from missionlink.session.history import decode_history, merge, open_questions
+from missionlink.session.dropped_prompts import DroppedPromptWatcher
+from missionlink.session.history import decode_history, merge, open_requests
 from missionlink.session.outbox import Outbox
-from missionlink.session.state import TELLING, Facts
+from missionlink.session.state import STATE_EVENTS, SessionState
 from missionlink.session.subscribers import Classes, WaitingFor, wire_types
 from missionlink.session.turn_tracker import TurnTracker
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from missionlink._client.context import Link
+    from missionlink._client.context import ClientContext
     from missionlink._wire.calls import Call
     from missionlink.handlers.thread_jobs import Entry
     from missionlink.options.cloud import CloudOptions
@@ -53,7 +53,7 @@ __all__ = ("SessionCore",)
 
 _log = logging.getLogger("missionlink.session")
 
-_CONCERNS = ACTED_ON | TELLING
+_CONCERNS = ACTED_ON | STATE_EVENTS
 _MISSING = "the runtime knows it no longer; another client may have ended it"
 
 
@@ -76,30 +76,30 @@ class SessionCore:
     def __init__(
         self,
         session_id: str,
-        link: Link,
+        link: ClientContext,
         options: SessionOptions,
         *,
         cloud: CloudOptions | None = None,
         context: contextvars.Context | None = None,
     ) -> None:
         self.id: str = session_id
-        self.link: Link = link
+        self.link: ClientContext = link
         self.options: SessionOptions = options
         self.cloud: CloudOptions | None = cloud
         self.is_resumed: bool = False
         """Whether it was there before: other clients may have it open."""
-        self.facts: Facts = Facts(is_ready=cloud is None)
+        self.facts: SessionState = SessionState(is_ready=cloud is None)
         context = contextvars.copy_context() if context is None else context
         if are_alike(context, link.context):
             # Nearly always, and one for all sessions takes less room.
             context = link.context
-        self.handlers: Handlers = Handlers(
-            Desk(
-                session_id, options, link.answers, link.pool, link.tasks, link.report, Running(), context,
+        self.handlers: RequestHandlers = RequestHandlers(
+            HandlerContext(
+                session_id, options, link.answers, link.pool, link.tasks, link.report, InFlightHandlers(), context,
                 is_remote=cloud is not None,
                 storage=self.storage,
                 runs_here=link.runs_here,
-                working_directory=Desk.place(link.options.working_directory, options.working_directory),
+                working_directory=HandlerContext.place(link.options.working_directory, options.working_directory),
             )
         )  # fmt: skip
         self.dispatcher: Dispatcher = Dispatcher(self, link.connection, options, link.context)
@@ -140,7 +140,7 @@ class SessionCore:
         try:
             self.check_open()
             return await self.link.call(method, params, **limits)
-        except RequestRejected as error:
+        except RpcError as error:
             if self.is_closed and is_missing(error.message, self.id):
                 raise SessionClosed(self.id, _MISSING) from error
             raise
@@ -192,7 +192,7 @@ class SessionCore:
                 is_cloud=self.cloud is not None,
                 is_resumed=self.is_resumed,
                 at_work=self.facts.at_work,
-                left_over=LeftOver(self),
+                left_over=DroppedPromptWatcher(self),
                 send_again=self.outbox.send_again,
                 # The agent of a cloud session goes on with its prompts after the session's end here.
                 left_unanswered=lambda: self.link.note_unanswered(self.id) if self.cloud is not None else None,
@@ -255,7 +255,7 @@ class SessionCore:
     def serve(self, call: Call) -> Entry | bool:
         """Start the handler of a request."""
         if self._closed is not None:
-            self.link.connection.refuse(call, INTERNAL_ERROR, f"session {self.id} was closed")
+            self.link.connection.send_error(call, INTERNAL_ERROR, f"session {self.id} was closed")
             return False
         return self.handlers.serve(call)
 
@@ -283,7 +283,7 @@ class SessionCore:
             params = {"sessionId": self.id}
             result = await self.link.call("session.getMessages", params, timeout=timeout, is_opening=True)
             history = decode_history(result)
-        except (RequestRejected, ProtocolError) as error:
+        except (RpcError, ProtocolError) as error:
             # Without a history nothing can tell; every runtime seen answers a creation only after the start.
             _log.info("session %r has no readable history (%s): its first events are the wire's", self.id, error)
             self.facts.set_ready()
@@ -296,23 +296,23 @@ class SessionCore:
 
     def _merge(self, history: list[Event], *, deliver: bool) -> None:
         seen = {event.id for event in history if event.id}
-        asked = open_questions(history)
+        asked = open_requests(history)
         if deliver:
-            self.dispatcher.let_go(lambda wire: merge(history, wire), seen, asked)
+            self.dispatcher.release_merged(lambda wire: merge(history, wire), seen, asked)
             return
-        self.dispatcher.let_go(lambda wire: [event for event in wire if event.id not in seen], seen, asked)
+        self.dispatcher.release_merged(lambda wire: [event for event in wire if event.id not in seen], seen, asked)
         for event in history:
             # An end of the past, before the session was taken up again, is no end.
             if event.type != "session.shutdown":
                 self.observe(event)
 
-    async def take_up_questions(self) -> None:
+    async def restore_open_requests(self) -> None:
         """Act on what the session's history leaves open: permissions and tool calls outlive the program that left."""
         if self._closed is not None:
             # Whoever opened it went away.
             return
         result = await self.call("session.getMessages", {"sessionId": self.id}, is_opening=True)
-        for event in open_questions(decode_history(result)):
+        for event in open_requests(decode_history(result)):
             if self._closed is None:
                 self.handlers.act_on(event)
 

@@ -7,21 +7,21 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from missionlink._io.tasks import STARTS_AT_ONCE
-from missionlink._wire.bounded_queue import Inbox
+from missionlink._wire.bounded_queue import BoundedQueue
 from missionlink._wire.calls import Call
 from missionlink.protocol.envelope import LOST_TYPE, PIECES, Event, EventsLost, lost_marker
-from missionlink.session.catch_up import Group, Kept, Merged
+from missionlink.session.catch_up import CatchUpBuffer, Group, Merged
 from missionlink.session.deduplication import IDS_OF_A_PART, Repeats
-from missionlink.session.entry_order import WaitingItems
+from missionlink.session.entry_order import OrderedItems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from missionlink.errors import MissionlinkError
     from missionlink.handlers.thread_jobs import Entry
-    from missionlink.session.subscribers import Consumer, ReadingGate
+    from missionlink.session.subscribers import FlowControl, Subscriber
 
-__all__ = ("BacklogLimits", "Dispatcher", "Owner")
+__all__ = ("BacklogLimits", "Dispatcher", "EventOwner")
 
 _log = logging.getLogger("missionlink.session")
 
@@ -31,7 +31,7 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 # A longer list of ids from the history is forgotten as early as possible.
-_MOST_IDS_KEPT = 256
+_MAX_KNOWN_IDS = 256
 
 
 class BacklogLimits(Protocol):
@@ -48,7 +48,7 @@ class BacklogLimits(Protocol):
         ...
 
 
-class Owner(Protocol):
+class EventOwner(Protocol):
     """The session that the dispatcher works for."""
 
     id: str
@@ -84,7 +84,7 @@ class Owner(Protocol):
         ...
 
 
-class Dispatcher(WaitingItems):
+class Dispatcher(OrderedItems):
     """Delivers the items of one session.
 
     Args:
@@ -100,20 +100,20 @@ class Dispatcher(WaitingItems):
 
     def __init__(
         self,
-        owner: Owner,
-        gate: ReadingGate,
+        owner: EventOwner,
+        gate: FlowControl,
         limits: BacklogLimits,
         context: contextvars.Context | None = None,
     ) -> None:
         super().__init__(owner, gate, contextvars.copy_context() if context is None else context)
         self._concerns = owner.concerns
-        self._consumers: tuple[Consumer, ...] = ()
+        self._consumers: tuple[Subscriber, ...] = ()
         # Consumers of our own, for example the turns: they do not end the backlog.
-        self._trackers: tuple[Consumer, ...] = ()
-        self._everybody: tuple[Consumer, ...] = ()
-        self._backlog: Inbox[Event] | None = Inbox(limits.backlog_events, limits.backlog_bytes)
+        self._trackers: tuple[Subscriber, ...] = ()
+        self._everybody: tuple[Subscriber, ...] = ()
+        self._backlog: BoundedQueue[Event] | None = BoundedQueue(limits.backlog_events, limits.backlog_bytes)
         # What waits until the session's history has been read.
-        self._kept: Kept | None = None
+        self._kept: CatchUpBuffer | None = None
         # Ids that the history brought: the wire may bring them once more.
         self._seen: frozenset[str] = _NOTHING
         # Whether one of the last two is in use.
@@ -145,28 +145,28 @@ class Dispatcher(WaitingItems):
                 for consumer in self._everybody:
                     consumer.push(item)
             elif started := self.deliver(item):
-                self._hold(started)
+                self._buffer(started)
         elif self._items or self._entry is not None:
             self._queue(item, self._waiting())
         elif isinstance(item, Call):
             if self._kept is not None and self._kept.take_call(item, self._loop, self.release):
                 return
             if item.is_open and (started := self._owner.serve(item)):
-                self._hold(started)
+                self._buffer(started)
         elif self._items is not None:
             self._queue(item, self._items)
         elif self._kept is not None and self._kept.take(item):
             pass
         elif self._is_news(item) and (started := self.deliver(item)):
-            self._hold(started)
+            self._buffer(started)
 
-    def take_later(self, item: Event | Call) -> None:
+    def deliver_soon(self, item: Event | Call) -> None:
         """Hand an item on in the event loop's next round: the reader is in the middle of something."""
         self._queue(item, self._waiting())
 
     def events_lost(self, count: int) -> None:
         """Put a marker in the place of events that were let go before the session was known."""
-        self.take_later(lost_marker(count, "the buffer for sessions that are being created was full"))
+        self.deliver_soon(lost_marker(count, "the buffer for sessions that are being created was full"))
 
     def session_missing(self) -> None:
         """Close the session: the runtime has none."""
@@ -179,8 +179,8 @@ class Dispatcher(WaitingItems):
 
     # What waits.
 
-    def _hand_on(self, *, in_turn: bool) -> bool:
-        """Deliver what waits; see ``WaitingItems``."""
+    def _deliver_next(self, *, in_turn: bool) -> bool:
+        """Deliver what waits; see ``OrderedItems``."""
         items = self._items
         handler_waits = False
         while items:
@@ -219,10 +219,10 @@ class Dispatcher(WaitingItems):
         for consumer in self._everybody:
             consumer.push(event)
         if self._backlog is not None:
-            self._keep_for_first(event, self._backlog)
+            self._buffer_for_first(event, self._backlog)
         return concerns_owner and act and self._owner.act_on(event)
 
-    def _keep_for_first(self, event: Event, backlog: Inbox[Event]) -> None:
+    def _buffer_for_first(self, event: Event, backlog: BoundedQueue[Event]) -> None:
         if event.type == LOST_TYPE and isinstance(event.data, EventsLost):
             backlog.note_lost(event.data.count)
             return
@@ -238,7 +238,7 @@ class Dispatcher(WaitingItems):
         """Whether the history did not have this event."""
         if event.id in self._seen:
             return False
-        if len(self._seen) > _MOST_IDS_KEPT and event.id and not event.ephemeral and event.type != LOST_TYPE:
+        if len(self._seen) > _MAX_KNOWN_IDS and event.id and not event.ephemeral and event.type != LOST_TYPE:
             # The wire is in the history's order: behind the first new event nothing old should come.
             self._seen = _NOTHING
             self._is_merging = False
@@ -246,9 +246,9 @@ class Dispatcher(WaitingItems):
 
     # While the history is read.
 
-    def keep_back(self) -> None:
+    def hold(self) -> None:
         """Keep events back until ``let_go``; a request behind one waits with it, but not for long."""
-        self._kept = Kept()
+        self._kept = CatchUpBuffer()
         self._is_merging = True
 
     def release(self) -> None:
@@ -256,7 +256,7 @@ class Dispatcher(WaitingItems):
         if self._kept is not None and not self._kept.is_released:
             self._waiting().extendleft(reversed(self._kept.release()))
 
-    def let_go(
+    def release_merged(
         self,
         merge: Callable[[list[Event]], list[Event]],
         seen: Collection[str] = (),
@@ -293,7 +293,7 @@ class Dispatcher(WaitingItems):
 
     # Consumers.
 
-    def attach(self, consumer: Consumer, *, tracks: bool = False) -> None:
+    def attach(self, consumer: Subscriber, *, tracks: bool = False) -> None:
         """Add a consumer; the first one that does not merely track gets the backlog."""
         if tracks:
             self._trackers += (consumer,)
@@ -308,22 +308,22 @@ class Dispatcher(WaitingItems):
             for event, _ in backlog.take_all():
                 consumer.push(event)
 
-    def detach(self, consumer: Consumer) -> None:
+    def detach(self, consumer: Subscriber) -> None:
         """Remove a consumer; removing twice is nothing."""
         self._consumers = tuple(one for one in self._consumers if one is not consumer)
         self._trackers = tuple(one for one in self._trackers if one is not consumer)
         self._everybody = self._trackers + self._consumers
 
-    def leaving(self) -> None:
+    def on_closing(self) -> None:
         """Let no consumer hold the runtime up any longer."""
         for consumer in self._everybody:
-            consumer.leaving()
+            consumer.on_closing()
 
     def end(self, error: MissionlinkError | None) -> None:
         """Hand on what is there and tell every consumer that no more comes."""
-        self.let_go(lambda kept: kept)
+        self.release_merged(lambda kept: kept)
         self._entry = None
-        self._hand_on(in_turn=False)
+        self._deliver_next(in_turn=False)
         everybody, self._everybody = self._everybody, ()
         self._consumers = self._trackers = ()
         for consumer in everybody:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from missionlink.session.core import SessionCore
     from missionlink.session.turn_tracker import TurnTracker
 
-__all__ = ("LeftOver",)
+__all__ = ("DroppedPromptWatcher",)
 
 _log = logging.getLogger("missionlink.session")
 
@@ -31,7 +31,7 @@ _QUIET_SECONDS = 0.2
 """A runtime says that it has work from the moment on at which it accepts a prompt."""
 _QUIET_SECONDS_AT_FIRST = 1.0
 """The same while no prompt has come back in the session: maybe none ever will."""
-_TIMES_UNASKED = 50
+_TIMES_MISSING = 50
 """A runtime that cannot be asked is given so many times as long to say something."""
 
 
@@ -44,7 +44,7 @@ class _Items(msgspec.Struct, rename="camel"):
     steering_messages: list[str] = []
 
 
-class LeftOver:
+class DroppedPromptWatcher:
     """Looks after the turns of one session that are left over; called when there are some."""
 
     __slots__ = ("_core", "_looking")
@@ -75,7 +75,7 @@ async def _end(core: SessionCore, tracker: TurnTracker) -> None:
                     return
             except UnsupportedByRuntime:
                 # Idle, silent, and it cannot be asked: there is nothing to wait for.
-                patience = _TIMES_UNASKED
+                patience = _TIMES_MISSING
                 continue
             as_aborted = patience == 1 or tracker.work.shows_prompts
             if tracker.last_activity() == quiet_since:

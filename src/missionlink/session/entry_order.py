@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from missionlink.handlers.thread_jobs import Entry
     from missionlink.protocol.envelope import Event
     from missionlink.session.catch_up import Merged
-    from missionlink.session.dispatcher import Owner
-    from missionlink.session.subscribers import ReadingGate
+    from missionlink.session.dispatcher import EventOwner
+    from missionlink.session.subscribers import FlowControl
 
-__all__ = ("WaitingItems",)
+__all__ = ("OrderedItems",)
 
 _log = logging.getLogger("missionlink.session")
 
@@ -30,7 +30,7 @@ _MOST_ITEMS = 8192
 _MOST_BYTES = 32 * 1024 * 1024
 
 
-class WaitingItems:
+class OrderedItems:
     """A queue in arrival order, and its draining; a subclass delivers what it drains.
 
     Args:
@@ -41,7 +41,7 @@ class WaitingItems:
 
     __slots__ = ("_bytes", "_context", "_entry", "_gate", "_has_started", "_items", "_loop", "_owner")
 
-    def __init__(self, owner: Owner, gate: ReadingGate, context: contextvars.Context) -> None:
+    def __init__(self, owner: EventOwner, gate: FlowControl, context: contextvars.Context) -> None:
         self._owner = owner
         self._context = context
         self._gate = gate
@@ -54,7 +54,7 @@ class WaitingItems:
         # Whether a handler was started since the draining was scheduled: its first step comes behind that.
         self._has_started = False
 
-    def _hand_on(self, *, in_turn: bool) -> bool:
+    def _deliver_next(self, *, in_turn: bool) -> bool:
         """Deliver what waits; ``in_turn`` stops where a handler has not been entered.
 
         Returns:
@@ -65,7 +65,7 @@ class WaitingItems:
     def _queue(self, item: Event | Call, items: deque[Event | Call | Merged]) -> None:
         items.append(item)
         self._bytes += item.size
-        if self._is_crowded():
+        if self._is_congested():
             self._make_room()
 
     def _waiting(self) -> deque[Event | Call | Merged]:
@@ -75,7 +75,7 @@ class WaitingItems:
             self._drain_later()
         return self._items
 
-    def _hold(self, started: Entry | bool) -> None:
+    def _buffer(self, started: Entry | bool) -> None:
         """Let what comes next wait for a handler that was just started."""
         if started is not True:
             self._entry = started or None
@@ -99,13 +99,13 @@ class WaitingItems:
         entry = self._entry
         if entry is not None:
             if not self._is_entered(entry):
-                if self._is_crowded():
+                if self._is_congested():
                     self._make_room()
                 return
             self._entry = None
         waits = True
         try:
-            waits = self._hand_on(in_turn=True)
+            waits = self._deliver_next(in_turn=True)
         finally:
             # Also after a KeyboardInterrupt out of a callback: the session goes on if the program does.
             if self._items or waits:
@@ -124,7 +124,7 @@ class WaitingItems:
             self._entry = None
             self._drain_later()
 
-    def _is_crowded(self) -> bool:
+    def _is_congested(self) -> bool:
         return self._bytes > _MOST_BYTES or len(self._items or ()) > _MOST_ITEMS
 
     def _make_room(self) -> None:

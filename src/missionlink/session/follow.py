@@ -18,12 +18,12 @@ from missionlink.session.subscribers import DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_E
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from missionlink.session.subscribers import ReadingGate
+    from missionlink.session.subscribers import FlowControl
 
 __all__ = ("FollowingQueue",)
 
 # Ids of events that the wire may bring once more: it is never further behind than this.
-_MOST_IDS_KEPT = 4096
+_MAX_KNOWN_IDS = 4096
 
 
 class FollowingQueue(EventQueue):
@@ -45,7 +45,7 @@ class FollowingQueue(EventQueue):
     def __init__(
         self,
         session_id: str,
-        gate: ReadingGate,
+        gate: FlowControl,
         read: Callable[[], Awaitable[list[Event]]],
         *,
         after: Event | str | None = None,
@@ -87,7 +87,7 @@ class FollowingQueue(EventQueue):
         if event.id and not event.ephemeral:
             self._cursor = event
             self._seen[event.id] = None
-            if len(self._seen) > _MOST_IDS_KEPT:
+            if len(self._seen) > _MAX_KNOWN_IDS:
                 self._seen.popitem(last=False)
         return event
 
@@ -153,7 +153,7 @@ class FollowingQueue(EventQueue):
                 # Another reading may find what this one did not.
                 self._queue, self._bytes, self._lost = waiting, sum(event.size for event in waiting), lost
                 raise
-        self._seen = OrderedDict.fromkeys(event.id for event in history[-_MOST_IDS_KEPT:] if event.id)
+        self._seen = OrderedDict.fromkeys(event.id for event in history[-_MAX_KNOWN_IDS:] if event.id)
         if lost:
             self._past.append(lost_marker(lost, "this consumer's queue was full"))
         self._past += (event for event in events if self._wanted is None or event.type in self._wanted)

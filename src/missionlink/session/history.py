@@ -13,7 +13,7 @@ from missionlink.errors import InvalidOption, ProtocolError
 from missionlink.protocol.decoding import read
 from missionlink.protocol.envelope import Event, decode_event
 
-__all__ = ("check_place", "decode_history", "events_after", "merge", "open_questions")
+__all__ = ("check_place", "decode_history", "events_after", "merge", "open_requests")
 
 
 class _History(msgspec.Struct):
@@ -117,16 +117,16 @@ def _is_same(one: Event, other: Event) -> bool:
         return False
 
 
-class _Asked(msgspec.Struct, rename="camel"):
+class _OpenRequest(msgspec.Struct, rename="camel"):
     request_id: str = ""
     tool_call_id: str = ""
-    permission_request: _Asked | None = None
+    permission_request: _OpenRequest | None = None
 
 
 _SETTLES_CALL = "tool.execution_complete"
 
 
-def open_questions(history: list[Event]) -> list[Event]:
+def open_requests(history: list[Event]) -> list[Event]:
     """Return the events that ask something and whose answer the history does not have.
 
     What a tool call asked is settled with the call: of some questions the history has no answer.
@@ -136,7 +136,7 @@ def open_questions(history: list[Event]) -> list[Event]:
         if not event.type.endswith((".requested", ".completed")) and event.type != _SETTLES_CALL:
             continue
         try:
-            data: _Asked = read(event.data_raw, _Asked)
+            data: _OpenRequest = read(event.data_raw, _OpenRequest)
         except ValueError:
             continue
         if event.type.endswith(".requested"):

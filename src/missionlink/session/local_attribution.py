@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from missionlink.protocol.envelope import PIECES
-from missionlink.session.turn_attribution import HookPrompts, Rounds, ShownPrompt, whose
+from missionlink.session.turn_attribution import EchoedPrompt, HookPrompts, RoundTracker, turn_of_prompt
 from missionlink.session.turn_state import decode_or_default
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from missionlink.session.turn_attribution import Steering
     from missionlink.session.turn_state import TurnState
 
-__all__ = ("LocalWork", "is_about_a_prompt")
+__all__ = ("LocalAttribution", "is_about_a_prompt")
 
 _SHOWN = "user.message"
 _HOOKS = frozenset({"hook.start", "hook.end"})
 # Runtimes up to 1.0.71 do not tell the end of a round that was aborted, and go on with the next prompt at once.
 _ENDS_OF_ROUNDS = frozenset({"assistant.turn_end", "abort"})
-_LOOKED_AT = frozenset({_SHOWN, "assistant.turn_start", "session.idle", *_ENDS_OF_ROUNDS})
+_OBSERVED = frozenset({_SHOWN, "assistant.turn_start", "session.idle", *_ENDS_OF_ROUNDS})
 # What a runtime says of the session while it prepares to work on a prompt that it has not shown yet.
 _OF_SESSION = ("session.", "hook.", "pending_messages.", "system.message", "mcp.", "skill")
-_MOST_EVENTS_HELD = 4096
+_MAX_BUFFERED_EVENTS = 4096
 
 
 class _Error(msgspec.Struct, rename="camel"):
@@ -44,7 +44,7 @@ def is_about_a_prompt(event: Event) -> bool:
     return event.agent_id is not None or event.type == "session.idle" or not event.type.startswith(_OF_SESSION)
 
 
-class LocalWork:
+class LocalAttribution:
     """What the agent of one local session works on.
 
     Args:
@@ -61,11 +61,11 @@ class LocalWork:
         self._steering = steering
         self._finish = finish
         self._hooks = HookPrompts()
-        self._rounds = Rounds()
+        self._rounds = RoundTracker()
         # The turn that is worked on, and those whose prompts steer it.
         self._owners: list[TurnState] = []
         # What comes before any prompt is shown: of a runtime that shows none it is the turn's.
-        self._early: deque[Event] = deque(maxlen=_MOST_EVENTS_HELD)
+        self._early: deque[Event] = deque(maxlen=_MAX_BUFFERED_EVENTS)
         self.is_elsewhere: bool = False
         """Whether the agent works on a prompt that is no turn's."""
         self.shows_prompts: bool = False
@@ -101,9 +101,9 @@ class LocalWork:
         """Return the turns that are worked on together with one."""
         return [*self._owners] if turn in self._owners else [turn]
 
-    def look_on(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
         """Take an event while no turn is under way."""
-        if event.type in _LOOKED_AT and event.agent_id is None:
+        if event.type in _OBSERVED and event.agent_id is None:
             if event.type == "session.idle":
                 self.idle(aborted=False)
             else:
@@ -117,7 +117,7 @@ class LocalWork:
         """
         kind = event.type
         if kind == _SHOWN:
-            return self._shown(decode_or_default(event, ShownPrompt))
+            return self._shown(decode_or_default(event, EchoedPrompt))
         if kind == "assistant.turn_start":
             self._rounds.began(event)
         elif kind in _ENDS_OF_ROUNDS:
@@ -126,18 +126,18 @@ class LocalWork:
             self._hooks.take(event)
         return False
 
-    def _shown(self, prompt: ShownPrompt) -> bool:
+    def _shown(self, prompt: EchoedPrompt) -> bool:
         content = self._hooks.original(prompt.content or "")
         is_in_round = prompt.delivery == "steering" or (not prompt.delivery and self._rounds.is_open)
         if not prompt.message_id and is_in_round and self._steering.take(content):
             return False
-        turn = whose(prompt, content, self._turns)
+        turn = turn_of_prompt(prompt, content, self._turns)
         if turn is not None and prompt.message_id and not turn.id and not turn.is_abandoned:
             return True
         self.shows_prompts = True
         self._early.clear()
         if turn is not None:
-            turn.prompt_came_back()
+            turn.prompt_echoed()
             steers = is_in_round and (prompt.delivery == "steering" or turn.is_immediate)
             self._turn_to_ours(turn, steers=steers)
         elif self._steering.take(content):

@@ -13,23 +13,23 @@ from missionlink.errors import (
     ConnectionClosed,
     MissionlinkError,
     ProtocolError,
-    RequestRejected,
+    RpcError,
     SessionIdMismatch,
     SessionNotFound,
     UnsupportedByRuntime,
 )
-from missionlink.options.encode import cloud_params, lean, not_passed_on, unserved
+from missionlink.options.encode import cloud_params, ignored_in_cloud, strip_unsupported, unsupported_members
 from missionlink.protocol.messages import METHOD_NOT_FOUND
-from missionlink.protocol.sensitive import veiled
+from missionlink.protocol.sensitive import masked_copy
 from missionlink.session.adoption import AdoptedCore
-from missionlink.session.cloud_attribution import CloudWork
+from missionlink.session.cloud_attribution import CloudAttribution
 from missionlink.session.cloud_errors import opening_error
 from missionlink.session.core import SessionCore
 from missionlink.session.opening import (
-    WENT_AWAY,
-    ConversationBase,
-    ResumptionBase,
-    as_ours,
+    ABANDONED,
+    OpenOperation,
+    ResumeOperation,
+    as_local_error,
     decode_opened,
     register_new,
 )
@@ -37,12 +37,12 @@ from missionlink.session.opening import (
 if TYPE_CHECKING:
     import msgspec
 
-    from missionlink._client.context import Link
+    from missionlink._client.context import ClientContext
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.envelope import Event
 
-__all__ = ("CloudCreation", "CloudResumption")
+__all__ = ("ConnectCloudSession", "CreateCloudSession")
 
 _log = logging.getLogger("missionlink.session")
 
@@ -60,15 +60,17 @@ def _is_recent(history: list[Event]) -> bool:
     return last is not None and abs((datetime.now(UTC) - last).total_seconds()) < _RECENT_SECONDS
 
 
-class CloudCreation(ConversationBase):
+class CreateCloudSession(OpenOperation):
     """``session.create`` for the cloud: the runtime names the session in its response, traffic may come before."""
 
-    def __init__(self, link: Link, options: SessionOptions, repository: Repository | None, cloud: CloudOptions) -> None:
+    def __init__(
+        self, link: ClientContext, options: SessionOptions, repository: Repository | None, cloud: CloudOptions
+    ) -> None:
         super().__init__(link, None)
         self._options = options
         self._cloud = cloud
         self._params = cloud_params(options, repository, cloud)
-        link.connection.secrets.learn_from(self._params)
+        link.connection.secrets.add_from(self._params)
         self._guard = 0
         self._session: SessionCore | None = None
         # A session that is served before the response; it may be another one.
@@ -88,12 +90,12 @@ class CloudCreation(ConversationBase):
         """Return the error as one of a cloud session."""
         return opening_error(error, self.session_id)
 
-    def _served(self) -> SessionCore | None:
+    def _registered(self) -> SessionCore | None:
         return self._session or self._adopted
 
     async def run(self) -> SessionCore:
         """Create the session; a guard holds traffic for unknown ids until it is registered or the attempt is over."""
-        ignored = not_passed_on(self._options)
+        ignored = ignored_in_cloud(self._options)
         if ignored:
             _log.warning(
                 "the agent of a cloud session works without %s: runtimes take such options and do not pass them on",
@@ -118,19 +120,19 @@ class CloudCreation(ConversationBase):
         await asyncio.wait({self._catching_up}, timeout=_HISTORY_HEAD_START_SECONDS)
         if self.abandoned:
             await self.discard(session)
-            raise ConnectionClosed(WENT_AWAY)
+            raise ConnectionClosed(ABANDONED)
         return session
 
     async def _create(self) -> None:
         request = self.link.connection.request
         try:
             await request(self.method, self._params, on_response=self._response_received)
-        except RequestRejected as error:
+        except RpcError as error:
             # Error services show what the frames of an error hold.
-            small = veiled(lean(self._params))
+            small = masked_copy(strip_unsupported(self._params))
             if error.code != METHOD_NOT_FOUND or small == self._params:
                 raise
-            lost = unserved(self._params)
+            lost = unsupported_members(self._params)
             if lost and not self._cloud.drop_unsupported:
                 raise UnsupportedByRuntime(self.method, self.link.runtime_version, options=lost) from error
             _log.info(
@@ -155,7 +157,7 @@ class CloudCreation(ConversationBase):
         if self._is_lean:
             session.handlers.serve_from_events()
         # The history may know events that stand before those on the wire.
-        session.dispatcher.keep_back()
+        session.dispatcher.hold()
         self.link.router.register(session.id, session.dispatcher)
 
     def _response_received(self, result: msgspec.Raw) -> None:
@@ -170,7 +172,7 @@ class CloudCreation(ConversationBase):
             self._give_up_others(named)
             if self.link.router.find(named) is None:
                 self.link.router.give_up(named)
-            raise ConnectionClosed(WENT_AWAY)
+            raise ConnectionClosed(ABANDONED)
         if adopted is not None and adopted.id == named:
             adopted.confirm()
             session: SessionCore = adopted
@@ -216,18 +218,18 @@ class CloudCreation(ConversationBase):
             _log.warning("a cloud session may be left behind: its id could not be read from the response")
         if self._adopted is not None:
             self._adopted.give_up(left if left != self._adopted.id else None)
-        served = self._served()
+        served = self._registered()
         if served is not None:
-            served.close_here(as_ours(error))
+            served.close_here(as_local_error(error))
 
 
-class CloudResumption(ResumptionBase):
+class ConnectCloudSession(ResumeOperation):
     """``sessions.connect``: the way back to a cloud session, also from another process."""
 
     method: str = "sessions.connect"
 
     def __init__(
-        self, link: Link, options: SessionOptions, session_id: str, cloud: CloudOptions, *, history: bool
+        self, link: ClientContext, options: SessionOptions, session_id: str, cloud: CloudOptions, *, history: bool
     ) -> None:
         super().__init__(link, session_id)
         self._cloud = cloud
@@ -237,14 +239,14 @@ class CloudResumption(ResumptionBase):
         # Nothing of the handlers is said at a connect, so everything comes as events.
         self._session.handlers.serve_from_events()
         self._session.handlers.leave_unhandled_alone()
-        self._session.dispatcher.keep_back()
+        self._session.dispatcher.hold()
         register_new(link, self._session)
 
     def failure(self, error: MissionlinkError) -> MissionlinkError:
         """Return the error as one of a cloud session."""
         return opening_error(error, self.session_id)
 
-    def _served(self) -> SessionCore:
+    def _registered(self) -> SessionCore:
         return self._session
 
     async def run(self) -> SessionCore:
@@ -252,8 +254,8 @@ class CloudResumption(ResumptionBase):
         session = self._session
         try:
             await self.link.connection.request(self.method, {"sessionId": session.id})
-        except RequestRejected as error:
-            session.close_here(as_ours(error))
+        except RpcError as error:
+            session.close_here(as_local_error(error))
             failed: MissionlinkError = error
             if "no remote session found" in error.message.lower():
                 failed = SessionNotFound(session.id, error.message)
@@ -261,15 +263,15 @@ class CloudResumption(ResumptionBase):
                 failed = UnsupportedByRuntime(self.method, self.link.runtime_version)
             raise self.failure(failed) from error
         except BaseException as error:
-            session.close_here(as_ours(error))
+            session.close_here(as_local_error(error))
             if isinstance(error, MissionlinkError):
                 raise self.failure(error) from error
             raise
         if self.abandoned:
             await self.discard(session)
-            raise ConnectionClosed(WENT_AWAY)
+            raise ConnectionClosed(ABANDONED)
         work = session.track_turns().work
-        assert isinstance(work, CloudWork)
+        assert isinstance(work, CloudAttribution)
 
         def look(history: list[Event]) -> None:
             is_unanswered = session.id in self.link.unanswered or _is_recent(history)

@@ -9,7 +9,7 @@ from missionlink.errors import (
     ConnectionClosed,
     InvalidOption,
     ProtocolError,
-    RequestRejected,
+    RpcError,
     SessionIdMismatch,
     SessionNotFound,
 )
@@ -18,26 +18,26 @@ from missionlink.options.encode import check_runtime, session_params
 from missionlink.options.tokens import REGISTRATION
 from missionlink.session.core import SessionCore
 from missionlink.session.opening import (
-    WENT_AWAY,
-    ConversationBase,
-    ResumptionBase,
-    as_ours,
+    ABANDONED,
+    OpenOperation,
+    ResumeOperation,
+    as_local_error,
     decode_opened,
     register_new,
 )
 
 if TYPE_CHECKING:
-    from missionlink._client.context import Link
+    from missionlink._client.context import ClientContext
     from missionlink.options.session import SessionOptions
 
-__all__ = ("LocalCreation", "Resumption")
+__all__ = ("CreateSession", "ResumeSession")
 
 
 # Beside them runtimes refuse a token provider, or need none.
 _TOKENS = frozenset({"gitHubToken", "provider", "providers"})
 
 # How long opening waits for the questions that were left open; finding them goes on in the background.
-_QUESTIONS_HEAD_START_SECONDS = 1.0
+_OPEN_REQUESTS_WAIT_SECONDS = 1.0
 
 
 def _check_folders(options: SessionOptions) -> None:
@@ -47,10 +47,10 @@ def _check_folders(options: SessionOptions) -> None:
         check_folder("additional_directories", path)
 
 
-class LocalCreation(ConversationBase):
+class CreateSession(OpenOperation):
     """``session.create`` with an id of ours: the session is registered before a byte is sent."""
 
-    def __init__(self, link: Link, options: SessionOptions, session_id: str) -> None:
+    def __init__(self, link: ClientContext, options: SessionOptions, session_id: str) -> None:
         super().__init__(link, session_id)
         if link.runs_here:
             _check_folders(options)
@@ -63,9 +63,9 @@ class LocalCreation(ConversationBase):
             self._params["gitHubTokenProviderRegistrationId"] = REGISTRATION
         check_runtime(self.method, link.runtime_version, self._params)
         register_new(link, self._session)
-        link.connection.secrets.learn_from(self._params)
+        link.connection.secrets.add_from(self._params)
 
-    def _served(self) -> SessionCore:
+    def _registered(self) -> SessionCore:
         return self._session
 
     async def run(self) -> SessionCore:
@@ -80,27 +80,27 @@ class LocalCreation(ConversationBase):
                 raise SessionIdMismatch(session.id, opened.session_id)
             session.facts.opened(opened)
             if self.abandoned:
-                raise ConnectionClosed(WENT_AWAY)
+                raise ConnectionClosed(ABANDONED)
         except BaseException as error:
             if isinstance(error, ProtocolError) or (self.abandoned and isinstance(error, ConnectionClosed)):
                 await self.destroy(session.id)
-            session.close_here(as_ours(error))
+            session.close_here(as_local_error(error))
             raise
         return session
 
 
-class Resumption(ResumptionBase, LocalCreation):
+class ResumeSession(ResumeOperation, CreateSession):
     """``session.resume``: the id is known, so it is a creation with another method."""
 
     method: str = "session.resume"
 
     def __init__(
-        self, link: Link, options: SessionOptions, session_id: str, *, continue_pending: bool, quiet: bool
+        self, link: ClientContext, options: SessionOptions, session_id: str, *, continue_pending: bool, quiet: bool
     ) -> None:
         if options.name is not None:
             # Runtimes take it and leave it out without a word.
             raise InvalidOption("name", "is given at the creation: a resumed session keeps the one that it has")
-        LocalCreation.__init__(self, link, options, session_id)
+        CreateSession.__init__(self, link, options, session_id)
         self._session.is_resumed = True
         # Another client may have the session too; what it has handlers for is not for us to deny.
         self._session.handlers.leave_unhandled_alone()
@@ -119,10 +119,10 @@ class Resumption(ResumptionBase, LocalCreation):
         try:
             session = await super().run()
             if self._continues:
-                taking_up = self.link.tasks.start(session.take_up_questions())
-                await asyncio.wait({taking_up}, timeout=_QUESTIONS_HEAD_START_SECONDS)
+                taking_up = self.link.tasks.start(session.restore_open_requests())
+                await asyncio.wait({taking_up}, timeout=_OPEN_REQUESTS_WAIT_SECONDS)
             return session
-        except RequestRejected as error:
+        except RpcError as error:
             if "not found" in error.message.lower():
                 raise SessionNotFound(self._session.id, error.message) from error
             raise

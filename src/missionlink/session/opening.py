@@ -14,7 +14,7 @@ import msgspec
 from missionlink.errors import ConnectionClosed, MissionlinkError, ProtocolError, RequestTimeout, SessionAlreadyOpen
 from missionlink.options.loopback import name_proxy
 from missionlink.protocol.decoding import Reader
-from missionlink.protocol.recovery import fish_session_id
+from missionlink.protocol.recovery import extract_session_id
 from missionlink.session.closing import release
 from missionlink.session.session import Session
 from missionlink.session.state import OpenedResult
@@ -22,16 +22,16 @@ from missionlink.session.state import OpenedResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
-    from missionlink._client.context import Link
+    from missionlink._client.context import ClientContext
     from missionlink.session.core import SessionCore
 
 __all__ = (
-    "WENT_AWAY",
-    "Conversation",
-    "ConversationBase",
-    "Opening",
-    "ResumptionBase",
-    "as_ours",
+    "ABANDONED",
+    "OpenOperation",
+    "Opener",
+    "ResumeOperation",
+    "SessionOpening",
+    "as_local_error",
     "decode_opened",
     "new_session_id",
     "register_new",
@@ -44,7 +44,7 @@ _log = logging.getLogger("missionlink.session")
 _DESTROY_SECONDS = 10.0
 
 
-WENT_AWAY = "whoever opened the session went away"
+ABANDONED = "whoever opened the session went away"
 
 
 _opened = Reader[OpenedResult](OpenedResult)
@@ -59,28 +59,28 @@ def new_session_id() -> str:
     return str(uuid.uuid4())
 
 
-class ConversationBase(ABC):
+class OpenOperation(ABC):
     """What all ways to open a session share."""
 
     method: str = "session.create"
 
-    def __init__(self, link: Link, session_id: str | None) -> None:
+    def __init__(self, link: ClientContext, session_id: str | None) -> None:
         self.session_id: str | None = session_id
         self.abandoned: bool = False
-        self.link: Link = link
+        self.link: ClientContext = link
 
     def abandon(self) -> None:
         """Serve the session no longer: the runtime may hold its response back until what it asked is answered."""
         self.abandoned = True
-        if (session := self._served()) is not None:
-            session.close_here(ConnectionClosed(WENT_AWAY), is_on_its_way=True)
+        if (session := self._registered()) is not None:
+            session.close_here(ConnectionClosed(ABANDONED), is_on_its_way=True)
 
     def failure(self, error: MissionlinkError) -> MissionlinkError:
         """Return an error of the opening as the caller gets it."""
         return error
 
     @abstractmethod
-    def _served(self) -> SessionCore | None:
+    def _registered(self) -> SessionCore | None:
         """Return the session that is opened, if it is registered already."""
 
     async def destroy(self, session_id: str) -> None:
@@ -93,15 +93,15 @@ class ConversationBase(ABC):
     async def discard(self, session: SessionCore) -> None:
         """Undo the opening of a session that nobody waits for."""
         await self.destroy(session.id)
-        session.close_here(ConnectionClosed(WENT_AWAY))
+        session.close_here(ConnectionClosed(ABANDONED))
 
 
-class ResumptionBase(ConversationBase):
+class ResumeOperation(OpenOperation):
     """What the ways to open a session that is there already share: other clients may have it open."""
 
     async def destroy(self, session_id: str) -> None:
         """Detach from the session; bounded, and never a reason to fail. Another session is left alone."""
-        session = self._served()
+        session = self._registered()
         if session is None or session.id != session_id:
             return
         try:
@@ -110,7 +110,7 @@ class ResumptionBase(ConversationBase):
             _log.warning("session %r may be left open: detaching from it failed: %s", session_id, error)
 
 
-def register_new(link: Link, session: SessionCore) -> None:
+def register_new(link: ClientContext, session: SessionCore) -> None:
     """Make a session with a known id reachable before it is asked for.
 
     Raises:
@@ -133,17 +133,17 @@ def decode_opened(result: msgspec.Raw, method: str) -> OpenedResult:
             raise ValueError("its session id is empty")
         return opened
     except (ValueError, RecursionError) as error:
-        fished = fish_session_id(bytes(result))
+        fished = extract_session_id(bytes(result))
         hint = "" if fished else "; no session id could be read from it, so a session may be left behind"
         raise ProtocolError(f"the response to {method} cannot be used: {error}{hint}", session_id=fished) from error
 
 
-def as_ours(error: BaseException) -> MissionlinkError:
+def as_local_error(error: BaseException) -> MissionlinkError:
     """Return the error, or one of ours for a cancellation."""
     return error if isinstance(error, MissionlinkError) else ConnectionClosed("opening the session was cancelled")
 
 
-class Conversation(Protocol):
+class Opener(Protocol):
     """A way to open a session."""
 
     @property
@@ -173,7 +173,7 @@ class Conversation(Protocol):
         ...
 
 
-class Opening:
+class SessionOpening:
     """A session that is being opened: ``await`` it, or enter it with ``async with`` to leave it at the end.
 
     Args:
@@ -186,7 +186,11 @@ class Opening:
     __slots__ = ("_is_used", "_link", "_make", "_name", "_session", "_timeout")
 
     def __init__(
-        self, name: str, link: Callable[[], Link], make: Callable[[Link], Conversation], timeout: float | None
+        self,
+        name: str,
+        link: Callable[[], ClientContext],
+        make: Callable[[ClientContext], Opener],
+        timeout: float | None,
     ) -> None:
         self._is_used = False
         self._name = name
@@ -225,7 +229,7 @@ class Opening:
         loop = asyncio.get_running_loop()
         # Not the task itself: whoever waits for a future is woken a round of the event loop earlier.
         opened: asyncio.Future[SessionCore] = loop.create_future()
-        task = link.tasks.start(_converse(conversation, link, opened), logged=False)
+        task = link.tasks.start(_run_opener(conversation, link, opened), logged=False)
         timer = None
         if self._timeout is not None:
             timer = loop.call_later(self._timeout, _expire, conversation, task, link, opened, self._timeout)
@@ -242,7 +246,7 @@ class Opening:
             if timer is not None:
                 timer.cancel()
 
-    async def _make_after(self, link: Link, taken: SessionAlreadyOpen) -> Conversation:
+    async def _make_after(self, link: ClientContext, taken: SessionAlreadyOpen) -> Opener:
         """Make the conversation when the session of the same id, which is being left, has gone."""
         leaving = link.leaving.get(taken.expected)
         if leaving is None:
@@ -251,7 +255,7 @@ class Opening:
         return self._make(link)
 
 
-async def _converse(conversation: Conversation, link: Link, opened: asyncio.Future[SessionCore]) -> None:
+async def _run_opener(conversation: Opener, link: ClientContext, opened: asyncio.Future[SessionCore]) -> None:
     """Run the conversation and tell whoever waits for it, if anybody still does."""
     try:
         session = await conversation.run()
@@ -274,9 +278,9 @@ async def _converse(conversation: Conversation, link: Link, opened: asyncio.Futu
 
 
 def _expire(
-    conversation: Conversation,
+    conversation: Opener,
     task: asyncio.Task[None],
-    link: Link,
+    link: ClientContext,
     opened: asyncio.Future[SessionCore],
     timeout: float,
 ) -> None:
@@ -286,7 +290,7 @@ def _expire(
         _abandon(conversation, task, link)
 
 
-def _abandon(conversation: Conversation, task: asyncio.Task[None], link: Link) -> None:
+def _abandon(conversation: Opener, task: asyncio.Task[None], link: ClientContext) -> None:
     """Let the conversation end by itself what it opens: nobody waits any more."""
     conversation.abandon()
     if conversation.session_id is not None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from missionlink.errors import InvalidOption, MissionlinkError, RequestRejected, RequestTimeout, SessionBusy
+from missionlink.errors import InvalidOption, MissionlinkError, RequestTimeout, RpcError, SessionBusy
 from missionlink.protocol.decoding import read_result
-from missionlink.session.cloud_attribution import CloudWork
+from missionlink.session.cloud_attribution import CloudAttribution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,7 @@ class Outbox:
     async def _wait_for_others(self, tracker: TurnTracker, deadline: float | None) -> None:
         """Wait while the answer to another client's prompt would look like the answer to ours."""
         work = tracker.work
-        if isinstance(work, CloudWork) and work.must_wait:
+        if isinstance(work, CloudAttribution) and work.must_wait:
             try:
                 async with asyncio.timeout_at(deadline):
                     await work.wait_idle()
@@ -137,7 +137,7 @@ class Outbox:
         tracker.add(turn)
         try:
             await self._core.call(_METHOD, turn.params, timeout=timeout, on_response=take)
-        except (RequestRejected, InvalidOption):
+        except (RpcError, InvalidOption):
             tracker.refused(turn)
             raise
         except BaseException:

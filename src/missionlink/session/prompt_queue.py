@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from missionlink.errors import InvalidOption, RequestRefused, RequestRejected, UnsupportedByRuntime
+from missionlink.errors import InvalidOption, OperationFailed, RpcError, UnsupportedByRuntime
 from missionlink.protocol.decoding import read_result
 from missionlink.protocol.messages import INVALID_PARAMS
 
@@ -47,7 +47,7 @@ class Queue:
 
     Raises:
         UnsupportedByRuntime: The runtime does not know the method, or the session is in the cloud.
-        RequestRefused: The prompt waits no more.
+        OperationFailed: The prompt waits no more.
     """
 
     __slots__ = ("_core",)
@@ -113,13 +113,13 @@ class Queue:
             raise UnsupportedByRuntime(method, core.link.runtime_version)
         try:
             raw = await core.call(method, {"sessionId": core.id, "id": item.item_id, **params})
-        except RequestRejected as error:
+        except RpcError as error:
             if error.code == INVALID_PARAMS:
-                raise RequestRefused(method, "the prompt waits no more", None) from error
+                raise OperationFailed(method, "the prompt waits no more", None) from error
             raise
         done: dict[str, bool] = read_result(method, raw, dict[str, bool])
         if success is not None and not done.get(success):
-            raise RequestRefused(method, "the prompt waits no more", done)
+            raise OperationFailed(method, "the prompt waits no more", done)
 
 
 async def withdraw(core: SessionCore, turn: TurnState) -> bool:
@@ -135,7 +135,7 @@ async def withdraw(core: SessionCore, turn: TurnState) -> bool:
             return False
         try:
             await Queue(core).remove(mine)
-        except RequestRefused:
+        except OperationFailed:
             # The agent has turned to it.
             return False
         return True

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 from missionlink.errors import (
     InvalidOption,
     MissionlinkError,
-    RequestRefused,
-    RequestRejected,
+    OperationFailed,
+    RpcError,
     SessionClosed,
     UnsupportedByRuntime,
 )
 from missionlink.options.checks import check_content, check_headers, check_members
 from missionlink.protocol.decoding import Success, read_result
 from missionlink.protocol.json import well_formed
-from missionlink.protocol.sensitive import veiled
+from missionlink.protocol.sensitive import masked_copy
 from missionlink.session.subscribers import WaitingFor
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from missionlink.session.turn_state import TurnState
     from missionlink.session.turn_tracker import TurnTracker
 
-__all__ = ("AgentMode", "TurnControl", "abort", "further_members", "hidden", "send_params", "wait_until_taken")
+__all__ = ("AgentMode", "TurnControl", "abort", "further_members", "hidden", "send_params", "wait_until_accepted")
 
 AgentMode = Literal["interactive", "plan", "autopilot", "shell"]
 
@@ -38,7 +38,7 @@ _Send = TypeVar("_Send", bound="Mapping[str, Any]")
 
 def hidden(send: _Send) -> _Send:
     """Return arguments of ``send`` whose headers and further members show nothing in the frame of an error."""
-    return cast("_Send", veiled(send)) if send else send
+    return cast("_Send", masked_copy(send)) if send else send
 
 
 def send_params(core: SessionCore, prompt: object, members: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _check_cloud(members: Mapping[str, Any]) -> None:
             raise InvalidOption(option, "is not for cloud sessions: only the prompt gets to the remote agent")
 
 
-async def wait_until_taken(core: SessionCore) -> None:
+async def wait_until_accepted(core: SessionCore) -> None:
     """Wait until the session does not swallow prompts."""
     core.check_open()
     if core.facts.has_shut_down:
@@ -131,8 +131,8 @@ async def abort(core: SessionCore, only: TurnState | None = None) -> None:
         # An answer that says nothing says of no failure either.
         outcome: Success = read_result("session.abort", result, Success | None) or Success()
         if not outcome.success:
-            raise RequestRefused("session.abort", outcome.reason, {"success": False})
-    except (RequestRejected, RequestRefused):
+            raise OperationFailed("session.abort", outcome.reason, {"success": False})
+    except (RpcError, OperationFailed):
         tracker.aborts.refused(requested)
         raise
     tracker.abort_confirmed(requested)
@@ -206,10 +206,10 @@ class TurnControl:
         params = send_params(core, prompt, {"mode": "immediate", "attachments": attachments})
         core.check_open()
         if turn.done.done():
-            raise RequestRefused("session.send", "the turn has ended; send a new prompt instead", None)
+            raise OperationFailed("session.send", "the turn has ended; send a new prompt instead", None)
         if self._tracker.under_way.is_behind(turn):
             # The prompt would steer another turn, or another client's work.
-            raise RequestRefused("session.send", "the turn still waits for its turn; steer the one under way", None)
+            raise OperationFailed("session.send", "the turn still waits for its turn; steer the one under way", None)
         steering, prompt = self._tracker.steering, params["prompt"]
         steering.sent(prompt)
         try:

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     import contextvars
     from collections.abc import Sequence
 
-    from missionlink.session.cloud_attribution import CloudWork
-    from missionlink.session.local_attribution import LocalWork
+    from missionlink.session.cloud_attribution import CloudAttribution
+    from missionlink.session.local_attribution import LocalAttribution
     from missionlink.session.turn_state import TurnState
 
 __all__ = ("Senders",)
@@ -25,7 +25,7 @@ class Senders:
 
     __slots__ = ("_announced", "_turns", "_work")
 
-    def __init__(self, work: LocalWork | CloudWork, turns: Sequence[TurnState]) -> None:
+    def __init__(self, work: LocalAttribution | CloudAttribution, turns: Sequence[TurnState]) -> None:
         self._work = work
         self._turns = turns
         # The turn whose prompt a hook has shown last.

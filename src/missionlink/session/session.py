@@ -23,7 +23,7 @@ from typing import (
 import msgspec
 
 from missionlink._client.lifecycle import check_deleted
-from missionlink.errors import InvalidOption, RequestRefused, TurnTimeout, UnsupportedByRuntime
+from missionlink.errors import InvalidOption, OperationFailed, TurnTimeout, UnsupportedByRuntime
 from missionlink.handlers.pending import Pending
 from missionlink.handlers.signatures import check_shape
 from missionlink.handlers.tools.tool import Tool, tools_by_name
@@ -32,7 +32,7 @@ from missionlink.options.encode import with_own_tools
 from missionlink.options.loopback import with_proxy_hint
 from missionlink.protocol.decoding import read_result
 from missionlink.protocol.json import check_object
-from missionlink.protocol.sensitive import veiled
+from missionlink.protocol.sensitive import masked_copy
 from missionlink.protocol.timeouts import DEFAULT, Timeout, check_seconds
 from missionlink.session.callback import Subscription, taken_by_callback
 from missionlink.session.history import check_place, decode_history, events_after
@@ -43,7 +43,7 @@ from missionlink.session.send import (
     further_members,
     hidden,
     send_params,
-    wait_until_taken,
+    wait_until_accepted,
 )
 from missionlink.session.state import frozen
 from missionlink.session.stream import EventQueue, EventStream, Overflow
@@ -405,7 +405,7 @@ class Session:
     @property
     def pending(self) -> Pending:
         """The open questions that wait for an answer from anywhere; see ``PENDING``."""
-        return Pending(self._core.handlers.events.book, self._core.take_up_questions)
+        return Pending(self._core.handlers.events.book, self._core.restore_open_requests)
 
     @property
     def ui(self) -> Ui:
@@ -501,7 +501,7 @@ class Session:
                 whose; nothing was sent.
             SessionClosed, ConnectionFailed: The session or the connection has ended.
         """
-        request_headers, extra = veiled(request_headers, is_secret=True), veiled(extra)
+        request_headers, extra = masked_copy(request_headers, is_secret=True), masked_copy(extra)
         members = {
             "mode": mode,
             "agentMode": agent_mode,
@@ -515,7 +515,7 @@ class Session:
         params = {**send_params(core, prompt, members), **further_members(extra)}
         if core.is_agent_idle:
             core.handlers.note_idle()
-        await wait_until_taken(core)
+        await wait_until_accepted(core)
         # People, and the events of older runtimes, see this in place of the prompt.
         shown = str(params.get("displayPrompt") or params["prompt"])
 
@@ -642,7 +642,7 @@ class Session:
         turn only, use ``turn.cancel()``.
 
         Raises:
-            RequestRefused: The runtime could not abort.
+            OperationFailed: The runtime could not abort.
         """
         await abort(self._core)
 
@@ -679,7 +679,7 @@ class Session:
 
         Raises:
             InvalidOption: There is no such mode; nothing was sent.
-            RequestRefused: The runtime did not change it.
+            OperationFailed: The runtime did not change it.
         """
         if mode not in get_args(SessionMode):
             raise InvalidOption("mode", f"{mode!r} is none of {', '.join(get_args(SessionMode))}")
@@ -688,7 +688,7 @@ class Session:
         is_silent = bytes(result) == b"null"
         applied: _ModeApplied = _ModeApplied() if is_silent else read_result("session.mode.set", result, _ModeApplied)
         if not applied.mode_applied:
-            raise RequestRefused("session.mode.set", f"the mode is not {mode!r}", {"modeApplied": False})
+            raise OperationFailed("session.mode.set", f"the mode is not {mode!r}", {"modeApplied": False})
 
     async def read_plan(self) -> str | None:
         """Return the plan that the agent has written, in Markdown; ``None`` if there is none.
@@ -710,7 +710,7 @@ class Session:
         self._check_local("session.plan.update")
         await self._core.call("session.plan.update", {"sessionId": self._core.id, "content": text})
 
-    async def ask_aside(self, question: str, *, timeout: float | None = None) -> str:
+    async def ephemeral_query(self, question: str, *, timeout: float | None = None) -> str:
         """Ask the model a question beside the conversation, and return its answer; also while a turn runs.
 
         The model knows the conversation and uses no tools. Neither question nor answer becomes part of the history.

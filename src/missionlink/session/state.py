@@ -13,12 +13,12 @@ from missionlink.protocol.decoding import read_loosely
 if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
 
-__all__ = ("TELLING", "Facts", "OpenedResult", "frozen")
+__all__ = ("STATE_EVENTS", "OpenedResult", "SessionState", "frozen")
 
 
 # What only an agent does that takes prompts: its start may not have been forwarded.
-_AT_WORK = frozenset({"session.start", "session.idle", "assistant.turn_start"})
-TELLING: frozenset[str] = _AT_WORK | {
+_READY_EVENTS = frozenset({"session.start", "session.idle", "assistant.turn_start"})
+STATE_EVENTS: frozenset[str] = _READY_EVENTS | {
     "user.message", "session.info", "session.resume", "session.shutdown", "capabilities.changed",
 }  # fmt: skip
 """Types of the events that say something about the session."""
@@ -42,7 +42,7 @@ class _Resumed(msgspec.Struct, rename="camel"):
     session_was_active: bool | None = None
 
 
-class Facts:
+class SessionState:
     """Changeable facts of one session."""
 
     __slots__ = (
@@ -77,9 +77,9 @@ class Facts:
     def observe(self, event: Event) -> None:
         """Take an event; cheap for the many that say nothing about the session."""
         kind = event.type
-        if kind not in TELLING or event.agent_id is not None:
+        if kind not in STATE_EVENTS or event.agent_id is not None:
             return
-        if kind in _AT_WORK:
+        if kind in _READY_EVENTS:
             self.set_ready()
             self.at_work = event if kind == "assistant.turn_start" else None
         elif kind == "user.message":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from missionlink.session.subscribers import Classes, ReadingGate
+    from missionlink.session.subscribers import Classes, FlowControl
 
     _Data_co = TypeVar("_Data_co", covariant=True, default=Any)
 else:
@@ -110,7 +110,7 @@ class EventQueue:
     def __init__(
         self,
         session_id: str,
-        gate: ReadingGate,
+        gate: FlowControl,
         *,
         types: frozenset[str] | None = None,
         max_events: int = DEFAULT_QUEUE_EVENTS,
@@ -207,7 +207,7 @@ class EventQueue:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def leaving(self) -> None:
+    def on_closing(self) -> None:
         """Make the runtime wait no longer: its answer to the farewell must be read."""
         self._overflow = "drop_oldest" if self._overflow == "wait" else self._overflow
         if self._timer is not None:

@@ -38,7 +38,7 @@ _MARKS = " \t\r\n*_`'.!"
 _Output = TypeVar("_Output")
 
 
-_ASK = "\n\nAnswer with JSON alone, without any other text, that fits this JSON schema:\n"
+_INSTRUCTION = "\n\nAnswer with JSON alone, without any other text, that fits this JSON schema:\n"
 
 
 _REPAIR = "Your last answer does not fit the JSON schema that it has to fit: {problem}\nGive the whole answer again."
@@ -94,7 +94,7 @@ def _values_in(text: str) -> deque[tuple[int, str]]:
     return found
 
 
-class _Answer(msgspec.Struct):
+class _Candidate(msgspec.Struct):
     value: msgspec.Raw
 
 
@@ -125,9 +125,9 @@ class OutputForm(Generic[_Output]):
 
     def ask(self, prompt: str) -> str:
         """Return the prompt with what the agent must know of the form."""
-        return prompt + _ASK + msgspec.json.encode(self.schema).decode()
+        return prompt + _INSTRUCTION + msgspec.json.encode(self.schema).decode()
 
-    def ask_again(self, problem: str) -> str:
+    def retry_prompt(self, problem: str) -> str:
         """Return the prompt that follows an answer that does not fit."""
         return self.ask(_REPAIR.format(problem=problem))
 
@@ -165,7 +165,7 @@ class OutputForm(Generic[_Output]):
         if not self._is_wrapped:
             return cast("_Output", self._form.read(part))
         try:
-            value = bytes(_answer.decode(part).value)
+            value = bytes(_parse.decode(part).value)
         except msgspec.ValidationError:
             # Not every model heeds the object that is put round it.
             return cast("_Output", self._form.read(part))
@@ -179,7 +179,7 @@ class OutputForm(Generic[_Output]):
                 raise msgspec.ValidationError(placed(str(inner), ".value")) from inner
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_parse = msgspec.json.Decoder(_Candidate)
 
 
 async def run_for_output(
@@ -216,7 +216,7 @@ async def run_for_output(
     # What was attached has been read.
     again = {name: value for name, value in send.items() if name != "attachments"}
     again = _with_form(form, None, again, is_cloud=prompts.is_cloud)
-    second = await run_within(prompts, form.ask_again(problem), limits, again, since=started)
+    second = await run_within(prompts, form.retry_prompt(problem), limits, again, since=started)
     both = _joined(first, second)
     try:
         return _read(form, both)

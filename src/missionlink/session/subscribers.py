@@ -16,8 +16,8 @@ __all__ = (
     "DEFAULT_QUEUE_BYTES",
     "DEFAULT_QUEUE_EVENTS",
     "Classes",
-    "Consumer",
-    "ReadingGate",
+    "FlowControl",
+    "Subscriber",
     "WaitingFor",
     "wire_types",
 )
@@ -28,14 +28,14 @@ DEFAULT_QUEUE_EVENTS = 16_384
 DEFAULT_QUEUE_BYTES = 32 * 1024 * 1024
 
 
-class Consumer(Protocol):
+class Subscriber(Protocol):
     """Somebody who gets each event of a session."""
 
     def push(self, event: Event) -> None:
         """Take an event; must not block and must not raise."""
         ...
 
-    def leaving(self) -> None:
+    def on_closing(self) -> None:
         """Learn that the session is about to be left: from now on the runtime must not wait for this consumer."""
         ...
 
@@ -44,7 +44,7 @@ class Consumer(Protocol):
         ...
 
 
-class ReadingGate(Protocol):
+class FlowControl(Protocol):
     """What can stop the connection's reading for a while."""
 
     @property
@@ -86,7 +86,7 @@ class WaitingFor:
 
     __slots__ = ("_gate",)
 
-    def __init__(self, gate: ReadingGate) -> None:
+    def __init__(self, gate: FlowControl) -> None:
         self._gate = gate
 
     def __enter__(self) -> None:

@@ -13,7 +13,7 @@ from missionlink.session.turn_state import decode_or_default
 if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
 
-__all__ = ("TextPieces",)
+__all__ = ("TextDeltas",)
 
 
 class _Piece(msgspec.Struct, rename="camel"):
@@ -29,7 +29,7 @@ _OTHER_PARTS = frozenset({"assistant.reasoning_delta", "assistant.tool_call_delt
 _MOST_COMPLETE_MESSAGES = 64
 
 
-class TextPieces:
+class TextDeltas:
     """Makes pieces of text of events.
 
     When the stream of a model breaks off, the runtime asks the model again. The second answer streams from its

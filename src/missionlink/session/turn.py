@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from missionlink._io.tasks import check_loop
 from missionlink.errors import InvalidOption, TurnTimeout
 from missionlink.protocol.timeouts import check_seconds
-from missionlink.session.text_deltas import TextPieces
+from missionlink.session.text_deltas import TextDeltas
 from missionlink.session.turn_state import TurnResult, TurnState, Usage
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Turn:
 
         Raises:
             InvalidOption: An argument is wrong, or the session is in the cloud; nothing was sent.
-            RequestRefused: The turn has ended, or the agent has other work to do before; nothing was sent.
+            OperationFailed: The turn has ended, or the agent has other work to do before; nothing was sent.
             RequestFailed, ConnectionFailed: The runtime did not take it.
         """
         await self._control.steer(self._state, prompt, attachments)
@@ -211,7 +211,7 @@ class Turn:
         return self._pieces()
 
     async def _pieces(self) -> AsyncIterator[str]:
-        pieces = TextPieces()
+        pieces = TextDeltas()
         async for event in self._iterate():
             text = pieces.take(event)
             if text:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
     from missionlink.session.turn_state import TurnState
 
-__all__ = ("HookPrompts", "Rounds", "ShownPrompt", "Steering", "whose", "whose_in_cloud")
+__all__ = ("EchoedPrompt", "HookPrompts", "RoundTracker", "Steering", "turn_of_prompt", "turn_of_prompt_in_cloud")
 
 
 class _Round(msgspec.Struct, rename="camel"):
@@ -22,7 +22,7 @@ class _Round(msgspec.Struct, rename="camel"):
     interaction_id: str | None = None
 
 
-class Rounds:
+class RoundTracker:
     """The rounds of one session."""
 
     __slots__ = ("_interaction", "are_told", "is_open")
@@ -57,7 +57,7 @@ class Rounds:
         self._interaction = None
 
 
-class ShownPrompt(msgspec.Struct, rename="camel"):
+class EchoedPrompt(msgspec.Struct, rename="camel"):
     """The payload of a ``user.message``, as far as turns need it."""
 
     message_id: str | None = None
@@ -132,7 +132,7 @@ class HookPrompts:
         self._changed = self._goes_on_with = None
 
 
-def whose(prompt: ShownPrompt, content: str, turns: Sequence[TurnState]) -> TurnState | None:
+def turn_of_prompt(prompt: EchoedPrompt, content: str, turns: Sequence[TurnState]) -> TurnState | None:
     """Return the turn of a local session that a prompt is of.
 
     A named prompt may be of a turn that has not heard its name yet: then a turn is returned whose ``id`` is empty.
@@ -151,7 +151,7 @@ def whose(prompt: ShownPrompt, content: str, turns: Sequence[TurnState]) -> Turn
     return next((turn for turn in waiting if turn.prompt == content), None)
 
 
-def whose_in_cloud(
+def turn_of_prompt_in_cloud(
     content: str, turns: Sequence[TurnState], active: TurnState | None, *, is_between_rounds: bool
 ) -> TurnState | None:
     """Return the turn of a cloud session that a prompt is of; prompts may come back twice there.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from missionlink.protocol.envelope import Event
     from missionlink.session.turn_state import TurnState
 
-__all__ = ("SECONDS_AFTER_ABORT", "Abort", "Aborts", "AssistantIdle", "QuietEnd")
+__all__ = ("SECONDS_AFTER_ABORT", "Abort", "AssistantIdle", "PendingAborts", "QuiescenceTimer")
 
 _QUIET_SECONDS = 1.0
 
@@ -33,7 +33,7 @@ _IDLE_SECONDS = 0.5
 _IDLE_SECONDS_IN_CLOUD = 3.0
 
 
-class QuietEnd:
+class QuiescenceTimer:
     """Waits for silence behind what looks like the end of a turn.
 
     Args:
@@ -65,7 +65,7 @@ class QuietEnd:
         self.stop()
         self._is_unshown = unless_shown
         self._turn, self._seconds = turn, self._default if seconds is None else seconds
-        self._timer = self._loop.call_later(self._seconds, self._look)
+        self._timer = self._loop.call_later(self._seconds, self._check)
 
     def prompt_shown(self) -> None:
         """Note that the runtime shows a prompt."""
@@ -84,13 +84,13 @@ class QuietEnd:
         self._turn = self._timer = None
         self._is_unshown = False
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         turn = self._turn
         if turn is None:
             return
         left = self._last_activity() + self._seconds - self._loop.time()
         if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
+            self._timer = self._loop.call_later(left, self._check)
         else:
             self.stop()
             self._end(turn)
@@ -113,7 +113,7 @@ class AssistantIdle:
         self._talked_about: Sequence[TurnState] = ()
         self._timer: asyncio.TimerHandle | None = None
 
-    def told(self, owners: Sequence[TurnState]) -> None:
+    def record(self, owners: Sequence[TurnState]) -> None:
         """Note that the agent has stopped talking, as the runtime says."""
         self._is_told = True
         self._stop()
@@ -125,7 +125,7 @@ class AssistantIdle:
         if self._is_told:
             return
         self._stop()
-        turns = [turn for turn in owners if turn.has_answered]
+        turns = [turn for turn in owners if turn.has_responded]
         if event.type == "assistant.turn_end" and turns:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._conclude, turns)
 
@@ -166,7 +166,7 @@ class Abort:
         """Whether the runtime has said in an event that it aborts."""
 
 
-class Aborts:
+class PendingAborts:
     """The aborts under way in one session, oldest first.
 
     Args:
@@ -204,7 +204,7 @@ class Aborts:
         """Whether a turn is being aborted."""
         return any(turn in one.covered for one in self._under_way)
 
-    def told(self, working: Sequence[TurnState]) -> Abort | None:
+    def record(self, working: Sequence[TurnState]) -> Abort | None:
         """Note an ``abort`` event; return the abort that it is of, ``None`` if it is not this program's.
 
         Args:

@@ -35,7 +35,7 @@ __all__ = ("TurnResult", "TurnState", "Until", "Usage", "decode_or_default")
 Until = Literal["idle", "assistant_idle"]
 
 # A result keeps this many persisted events; a turn with more is read as it goes.
-_MOST_EVENTS_KEPT = 1000
+_MAX_EVENTS = 1000
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -114,8 +114,8 @@ _NOTED = "notification"
 _TOO_MANY_REQUESTS = 429
 _STATUS_IN_TEXT = re.compile(r"\bCAPIError: (\d{3})\b")
 # Pieces of a message that is not complete are kept as they came, and joined when there are so many.
-_MOST_PIECES_KEPT = 512
-_MOST_CHARACTERS_KEPT = 1024 * 1024
+_MAX_DELTAS = 512
+_MAX_CHARACTERS = 1024 * 1024
 
 
 class TurnState:
@@ -233,14 +233,14 @@ class TurnState:
         self._events = self._message = None
         self._forget_pieces()
 
-    def prompt_came_back(self) -> None:
+    def prompt_echoed(self) -> None:
         """Note that the prompt is among the events; what was said before is the tail of something else."""
         if not self.copies_seen:
-            self._forget_what_was_said()
+            self._reset_text()
             self.was_active = False
         self.copies_seen += 1
 
-    def _forget_what_was_said(self) -> None:
+    def _reset_text(self) -> None:
         self._message = None
         self._text = ""
         self._forget_pieces()
@@ -257,7 +257,7 @@ class TurnState:
             self.queue.push(event)
         if event.type == "assistant.message_delta" and event.agent_id is None and not self._is_released:
             self._pieces.append(event)
-            if len(self._pieces) == _MOST_PIECES_KEPT:
+            if len(self._pieces) == _MAX_DELTAS:
                 self._join_pieces()
 
     def _join_pieces(self) -> None:
@@ -268,7 +268,7 @@ class TurnState:
             if piece.message_id != self._piece_of:
                 # Another message, or the answer of another call of the model, which begins again.
                 self._piece_of, parts, length = piece.message_id, [], 0
-            if length < _MOST_CHARACTERS_KEPT and piece.delta_content:
+            if length < _MAX_CHARACTERS and piece.delta_content:
                 parts.append(piece.delta_content)
                 length += len(piece.delta_content)
         # At once: adding to a long text copies all of it each time.
@@ -291,7 +291,7 @@ class TurnState:
         return bool(self._text)
 
     @property
-    def has_answered(self) -> bool:
+    def has_responded(self) -> bool:
         """Whether the agent's last message calls no tool, so that no other one need follow."""
         return self._message is not None and not self._wants_tools
 
@@ -309,8 +309,8 @@ class TurnState:
                 self._forget_pieces()
             return
         if self._events is None:
-            self._events = deque(maxlen=_MOST_EVENTS_KEPT)
-        self._omitted += len(self._events) == _MOST_EVENTS_KEPT
+            self._events = deque(maxlen=_MAX_EVENTS)
+        self._omitted += len(self._events) == _MAX_EVENTS
         self._events.append(event)
         if event.agent_id is not None:
             return
@@ -356,7 +356,7 @@ class TurnState:
             self.done.set_exception(error)
         else:
             if not self.copies_seen:
-                self._forget_what_was_said()
+                self._reset_text()
             self.done.set_result(
                 TurnResult(
                     text=self._text,

@@ -15,12 +15,18 @@ import msgspec
 
 from missionlink.errors import MissionlinkError, SessionClosed, TurnFailed
 from missionlink.protocol.envelope import PIECES
-from missionlink.session.active_turns import DROPPED, DROPPED_BEHIND, STOPPED, STOPPED_TOGETHER, UNKNOWN, UnderWay
-from missionlink.session.cloud_attribution import CloudWork
-from missionlink.session.local_attribution import LocalWork
+from missionlink.session.active_turns import DROPPED, DROPPED_BEHIND, STOPPED, STOPPED_TOGETHER, UNKNOWN, ActiveTurns
+from missionlink.session.cloud_attribution import CloudAttribution
+from missionlink.session.local_attribution import LocalAttribution
 from missionlink.session.senders import Senders
 from missionlink.session.turn_attribution import Steering
-from missionlink.session.turn_completion import SECONDS_AFTER_ABORT, Abort, Aborts, AssistantIdle, QuietEnd
+from missionlink.session.turn_completion import (
+    SECONDS_AFTER_ABORT,
+    Abort,
+    AssistantIdle,
+    PendingAborts,
+    QuiescenceTimer,
+)
 from missionlink.session.turn_state import decode_or_default
 
 if TYPE_CHECKING:
@@ -86,19 +92,19 @@ class TurnTracker:
         self._is_resumed = is_resumed
         self.steering: Steering = Steering()
         """Prompts that are no turns."""
-        self.aborts: Aborts = Aborts(is_cloud=is_cloud)
+        self.aborts: PendingAborts = PendingAborts(is_cloud=is_cloud)
         """Which turns are being stopped."""
-        self.under_way: UnderWay = UnderWay(self.aborts, is_cloud=is_cloud)
+        self.under_way: ActiveTurns = ActiveTurns(self.aborts, is_cloud=is_cloud)
         """The turns."""
         self._turns = turns = self.under_way.turns
-        kind = CloudWork if is_cloud else LocalWork
-        self.work: LocalWork | CloudWork = kind(turns, self.steering, self.under_way.finish)
+        kind = CloudAttribution if is_cloud else LocalAttribution
+        self.work: LocalAttribution | CloudAttribution = kind(turns, self.steering, self.under_way.finish)
         """What the agent works on."""
         self.under_way.work = self.work
         if at_work is not None:
-            self.work.look_on(at_work)
+            self.work.observe(at_work)
             self.work.is_elsewhere = True
-        self._quiet = self.under_way.quiet = QuietEnd(self.last_activity, self._end_unseen, is_cloud=is_cloud)
+        self._quiet = self.under_way.quiet = QuiescenceTimer(self.last_activity, self._end_unseen, is_cloud=is_cloud)
         self.assistant_idle: AssistantIdle = AssistantIdle(self._end_talk, is_cloud=is_cloud)
         """Whether the agent has stopped talking."""
         self._held: list[Event] | None = None
@@ -172,7 +178,7 @@ class TurnTracker:
     def push(self, event: Event) -> None:
         """Take an event of the session."""
         if not self._turns:
-            self.work.look_on(event)
+            self.work.observe(event)
         elif self._held is not None:
             self._held.append(event)
         else:
@@ -208,9 +214,9 @@ class TurnTracker:
                 self.aborts.overtaken()
             self.assistant_idle.observe(event, owners)
         elif kind == "assistant.idle":
-            self.assistant_idle.told(owners)
+            self.assistant_idle.record(owners)
         elif kind == "abort":
-            self._told_of_abort(owners)
+            self._abort_received(owners)
         elif kind == "session.error":
             for turn in owners[:1]:
                 self._quiet.watch(turn)
@@ -231,10 +237,10 @@ class TurnTracker:
             elif self._turns:
                 self._take(event)
             else:
-                self.work.look_on(event)
+                self.work.observe(event)
 
-    def _told_of_abort(self, owners: Sequence[TurnState]) -> None:
-        abort = self.aborts.told([turn for turn in owners if turn.was_active])
+    def _abort_received(self, owners: Sequence[TurnState]) -> None:
+        abort = self.aborts.record([turn for turn in owners if turn.was_active])
         covered = [turn for turn in abort.covered if turn in self._turns] if abort is not None else []
         # A later turn may have begun since, where the abort of the one before is told late.
         begun = [turn for turn in owners if turn.was_active or (turn.copies_seen and not self._is_cloud)]
@@ -329,7 +335,7 @@ class TurnTracker:
                 self.under_way.take_out(turn)
             self._send_again(behind)
 
-    def leaving(self) -> None:
+    def on_closing(self) -> None:
         """Nothing: turns never make the runtime wait."""
 
     def end(self, error: MissionlinkError | None) -> None:

@@ -29,7 +29,7 @@ _METHOD = "session.ui.elicitation"
 _FIELD_TYPES = ("string", "number", "integer", "boolean", "array")
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     action: Literal["accept", "decline", "cancel"] | str
     content: dict[str, Any] | None = None
 
@@ -51,7 +51,7 @@ class Ui:
 
     async def confirm(self, message: str, *, timeout: float | None = None) -> bool | None:
         """Ask for yes or no."""
-        content = await self._ask(message, _object(answer={"type": "boolean", "title": message}), timeout)
+        content = await self._request(message, _object(answer={"type": "boolean", "title": message}), timeout)
         return None if content is None else self._checked(content.get("answer"), bool)
 
     async def select(self, message: str, choices: Sequence[str], *, timeout: float | None = None) -> str | None:
@@ -60,7 +60,7 @@ class Ui:
             raise InvalidOption("choices", "must be a list of str with at least one entry")
         # The answer comes back as it was shown, and JSON cannot carry every text of Python.
         shown = {well_formed(one): one for one in choices}
-        content = await self._ask(message, _object(answer={"type": "string", "enum": list(shown)}), timeout)
+        content = await self._request(message, _object(answer={"type": "string", "enum": list(shown)}), timeout)
         if content is None:
             return None
         answer = self._checked(content.get("answer"), str)
@@ -73,7 +73,7 @@ class Ui:
         wanted: dict[str, Any] = {"type": "string", "title": message}
         if default is not None:
             wanted["default"] = default
-        content = await self._ask(message, _object(answer=wanted), timeout)
+        content = await self._request(message, _object(answer=wanted), timeout)
         return None if content is None else self._checked(content.get("answer"), str)
 
     @overload
@@ -97,9 +97,9 @@ class Ui:
             UnexpectedResult: What was filled in does not fit.
         """
         if isinstance(wanted, Mapping):
-            return await self._ask(message, dict(cast("Mapping[str, Any]", wanted)), timeout)
+            return await self._request(message, dict(cast("Mapping[str, Any]", wanted)), timeout)
         form = _form_of(wanted)
-        content = await self._ask(message, _shown(wanted, form.schema), timeout)
+        content = await self._request(message, _shown(wanted, form.schema), timeout)
         if content is None:
             return None
         raw = encode_json(content)
@@ -108,7 +108,7 @@ class Ui:
         except ValueError as error:
             raise UnexpectedResult(_METHOD, raw, str(error)) from error
 
-    async def _ask(self, message: str, schema: Mapping[str, Any], timeout: float | None) -> dict[str, Any] | None:
+    async def _request(self, message: str, schema: Mapping[str, Any], timeout: float | None) -> dict[str, Any] | None:
         if not isinstance(message, str) or not message:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption("message", "must be a text that is not empty")
         core = self._core
@@ -121,7 +121,7 @@ class Ui:
             raise UnsupportedByRuntime(_METHOD, core.link.runtime_version, options=("on_elicitation",))
         params = {"sessionId": core.id, "message": message, "requestedSchema": schema}
         result = await core.call(_METHOD, params, timeout=timeout)
-        answer: _Answer = read_result(_METHOD, result, _Answer)
+        answer: _Response = read_result(_METHOD, result, _Response)
         return (answer.content or {}) if answer.action == "accept" else None
 
     @staticmethod

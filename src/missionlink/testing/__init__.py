@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     )
     from missionlink.testing.scripted_model.requests import ModelRequest
     from missionlink.testing.scripted_model.server import ModelServer, model_server
-    from missionlink.testing.sent_requests import Answer, Asked, ReceivedCall
+    from missionlink.testing.sent_requests import ReceivedCall, SentRequest, SentResponse
     from missionlink.testing.storage_contract import SessionFSContract
 
 __all__ = (
     "LATER",
-    "Answer",
-    "Asked",
     "Entry",
     "Expectation",
     "FakeRuntime",
@@ -42,6 +40,8 @@ __all__ = (
     "ModelRequest",
     "ModelServer",
     "ReceivedCall",
+    "SentRequest",
+    "SentResponse",
     "SessionFSContract",
     "SystemClock",
     "Traffic",
@@ -59,16 +59,16 @@ __all__ = (
 )
 
 _MODULES = {
-    "calls": ("Answer", "Asked", "ReceivedCall"),
+    "sent_requests": ("ReceivedCall", "SentRequest", "SentResponse"),
     "clock": ("Gate", "ManualClock", "SystemClock"),
-    "expect": ("LATER", "Expectation"),
+    "expectations": ("LATER", "Expectation"),
     "fake": ("FakeRuntime",),
-    "model_replies": ("call", "disconnect", "fail", "forever", "hold", "pause", "say", "stall", "think"),
-    "model_request": ("ModelRequest",),
-    "scripted_model": ("ModelServer", "model_server"),
+    "scripted_model.replies": ("call", "disconnect", "fail", "forever", "hold", "pause", "say", "stall", "think"),
+    "scripted_model.requests": ("ModelRequest",),
+    "scripted_model.server": ("ModelServer", "model_server"),
     "storage_contract": ("SessionFSContract",),
-    "traffic": ("Entry", "Traffic"),
-    "turns": ("TurnRequest",),
+    "recording": ("Entry", "Traffic"),
+    "agent": ("TurnRequest",),
 }
 _OF_THE_EXTRA = ("anyio", "pytest", "starlette", "uvicorn")
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}

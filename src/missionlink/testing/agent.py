@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from missionlink.testing.scripted_model.replies import (
-    Answer,
+    AnyReply,
     Call,
     Endless,
     Failure,
@@ -46,7 +46,7 @@ class TurnRequest:
     """Text of each result of this turn, by id of the call."""
 
 
-Turns = Sequence[Answer] | Callable[[TurnRequest], Answer | Awaitable[Answer]]
+Turns = Sequence[AnyReply] | Callable[[TurnRequest], AnyReply | Awaitable[AnyReply]]
 """Replies in order, or a function of the request."""
 
 
@@ -58,7 +58,7 @@ class Agent:
         self._queue = None if turns is None or callable(turns) else [checked_reply(reply) for reply in turns]
         self._faults: list[str] = []
 
-    async def answer(self, request: TurnRequest) -> Answer:
+    async def respond(self, request: TurnRequest) -> AnyReply:
         """Return the next reply."""
         if self._function is not None:
             made = self._function(request)
@@ -116,7 +116,7 @@ async def _work_off(fake: FakeRuntime, session: FakeSession) -> None:
         try:
             await _Turn(fake, session, session.queue.pop(0)).run()
         except Exception as exc:  # the test's code
-            fake.blame(f"the agent's script raised {exc!r}", exc)
+            fake.record_fault(f"the agent's script raised {exc!r}", exc)
             # Or the test would wait for the end of the turn, and never come to see this.
             fake.emit(session.id, "session.error", {"errorType": "query", "message": f"the script raised {exc!r}"})
         # What came too late to steer the turn waits no longer.
@@ -162,7 +162,7 @@ class _Turn:
                 self._read(prompt, "steering")
             texts = [prompt.text for prompt in (self._prompt, *steering)]
             request = TurnRequest(self._session.id, texts[-1], number, dict(results))
-            answer = await self._fake.agent.answer(request)
+            answer = await self._fake.agent.respond(request)
             if isinstance(answer, Failure):
                 self._fail(answer)
                 return

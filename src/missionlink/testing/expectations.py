@@ -10,7 +10,7 @@ from typing import Any, Final, Self, cast
 from missionlink.options.checks import check_mapping, check_positive, check_text
 from missionlink.testing.sent_requests import ReceivedCall
 
-__all__ = ("LATER", "Expectation", "Handler", "Where", "answer_with", "is_part_of")
+__all__ = ("LATER", "Expectation", "Handler", "Where", "is_part_of", "respond_with")
 
 
 class _Later:
@@ -120,7 +120,7 @@ def is_part_of(pattern: object, value: object) -> bool:
     return pattern == value
 
 
-def answer_with(call: ReceivedCall, returned: object) -> None:
+def respond_with(call: ReceivedCall, returned: object) -> None:
     """Answer a call with a plain value that its handler returned."""
     if returned is not LATER and call.is_open:
         call.reply(returned)

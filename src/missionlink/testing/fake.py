@@ -27,11 +27,11 @@ from missionlink.testing.agent import Agent, Turns
 from missionlink.testing.clock import Clock, ManualClock
 from missionlink.testing.expectations import Expectation, Handler, Where
 from missionlink.testing.faults import Faults
-from missionlink.testing.matching import Referee
-from missionlink.testing.peer import Link, Peer
-from missionlink.testing.profiles import Family, family_of
+from missionlink.testing.matching import RequestMatcher
+from missionlink.testing.peer import ByteLink, Peer
+from missionlink.testing.profiles import RuntimeProfile, profile_of
 from missionlink.testing.script import Replay
-from missionlink.testing.sessions import SessionBook
+from missionlink.testing.sessions import SessionTable
 from missionlink.testing.transports import LinkServer, client_end
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from missionlink._io.interfaces import Transport
     from missionlink.testing.recording import Traffic
-    from missionlink.testing.sent_requests import Asked
+    from missionlink.testing.sent_requests import SentRequest
 
 __all__ = ("FakeRuntime", "FakeScript")
 
@@ -66,19 +66,19 @@ class FakeRuntime:
         self,
         script: FakeScript | None = None,
         *,
-        family: str | Family = "1.0.102",
+        family: str | RuntimeProfile = "1.0.102",
         token: str | None = None,
         turns: Turns | None = None,
         clock: Clock | None = None,
         strict: bool = True,
     ) -> None:
-        self.family: Family = family_of(family)
+        self.family: RuntimeProfile = profile_of(family)
         self.token = token
         self.clock: Clock = clock or ManualClock()
         self.agent: Agent = Agent(turns)
         self.peers: list[Peer] = []
         """All connections there ever were, oldest first."""
-        self.sessions: SessionBook = SessionBook(self.clock)
+        self.sessions: SessionTable = SessionTable(self.clock)
         """The sessions, also those that were destroyed."""
         self.faults: Faults = Faults(self)
         """What can go wrong, as verbs."""
@@ -89,7 +89,7 @@ class FakeRuntime:
         replay = Replay(script) if isinstance(script, str) else None
         self._script = None if isinstance(script, str) else script
         check_callable("script", self._script)
-        self._referee = Referee(self, strict=strict, replay=replay)
+        self._referee = RequestMatcher(self, strict=strict, replay=replay)
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[LinkServer] = []
         self._came = asyncio.Event()
@@ -137,7 +137,7 @@ class FakeRuntime:
         self._servers.append(server)
         return server.command if program is None else server.write_program(Path(program))
 
-    def accept(self, link: Link) -> Peer:
+    def accept(self, link: ByteLink) -> Peer:
         """Take a new connection; the link feeds the peer that is returned.
 
         Raises:
@@ -204,9 +204,9 @@ class FakeRuntime:
         """
         self._referee.check()
 
-    def blame(self, fault: str, cause: BaseException | None = None) -> None:
+    def record_fault(self, fault: str, cause: BaseException | None = None) -> None:
         """Take note of something that must not happen; ``check`` will raise it."""
-        self._referee.blame(fault, cause)
+        self._referee.record_fault(fault, cause)
 
     # What the runtime says.
 
@@ -221,7 +221,7 @@ class FakeRuntime:
             raise ConnectionClosed("no client is connected; start one with AsyncClient(transport=fake.transport())")
         return next((peer for peer in reversed(self.peers) if peer.is_open), self.peers[-1])
 
-    def ask(self, method: str, params: Mapping[str, object] | None = None, *, request_id: object = None) -> Asked:
+    def ask(self, method: str, params: Mapping[str, object] | None = None, *, request_id: object = None) -> SentRequest:
         """Send a request to the client; await what is returned for the answer.
 
         Args:
@@ -292,7 +292,7 @@ class FakeRuntime:
             try:
                 await work
             except Exception as exc:
-                self.blame(f"a script or handler raised {exc!r}", exc)
+                self.record_fault(f"a script or handler raised {exc!r}", exc)
 
         task = asyncio.get_running_loop().create_task(supervised())
         self._tasks.add(task)

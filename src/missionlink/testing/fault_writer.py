@@ -16,10 +16,10 @@ from missionlink._wire.framing import encode_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ("Outlet",)
+__all__ = ("FaultWriter",)
 
 
-class Outlet:
+class FaultWriter:
     """Where one connection's bytes leave.
 
     Args:

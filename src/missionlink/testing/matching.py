@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from missionlink.errors import ScriptMismatch
 from missionlink.protocol.messages import INTERNAL_ERROR, METHOD_NOT_FOUND
 from missionlink.testing.defaults import core as defaults
-from missionlink.testing.expectations import Expectation, Handler, answer_with
+from missionlink.testing.expectations import Expectation, Handler, respond_with
 from missionlink.testing.recording import Traffic
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from missionlink.testing.script import Replay
     from missionlink.testing.sent_requests import ReceivedCall
 
-__all__ = ("Referee",)
+__all__ = ("RequestMatcher",)
 
 
-class Referee:
+class RequestMatcher:
     """What was foreseen, and what went against it.
 
     Expectations go before handlers, and these before what is plausible.
@@ -42,7 +42,7 @@ class Referee:
         self._blames: list[str] = []
         self._cause: BaseException | None = None
 
-    def blame(self, fault: str, cause: BaseException | None = None) -> None:
+    def record_fault(self, fault: str, cause: BaseException | None = None) -> None:
         """Take note of something that must not happen."""
         self._cause = self._cause or cause
         self._blames.append(fault)
@@ -64,7 +64,7 @@ class Referee:
             self.replay.take_call(call)
             self.go_on()
             return
-        if not defaults.admits(self._fake, call):
+        if not defaults.authorize(self._fake, call):
             return
         expectation = next((entry for entry in self.expected if entry.matches(call)), None)
         if expectation is not None:
@@ -77,7 +77,7 @@ class Referee:
         call.refuse(METHOD_NOT_FOUND, f"Unhandled method {call.method}")
         if self._strict and call.method not in self._fake.family.missing:
             advice = "say what it is answered with fake.on or fake.expect"
-            self.blame(f"nobody foresaw {call.method}#{call.id}; {advice}")
+            self.record_fault(f"nobody foresaw {call.method}#{call.id}; {advice}")
 
     def notification_received(self, method: str, params: object) -> None:
         """Take a notification; runtimes act on none, ``$/cancelRequest`` included."""
@@ -85,7 +85,7 @@ class Referee:
             self.replay.take_notification(method, params)
             self.go_on()
 
-    def answer_received(self) -> None:
+    def response_received(self) -> None:
         """Let a script go on that waits for an answer."""
         self.go_on()
 
@@ -100,16 +100,16 @@ class Referee:
             if inspect.isawaitable(returned):
                 self._fake.run(self._finish(call, returned))
             else:
-                answer_with(call, returned)
+                respond_with(call, returned)
         except Exception as exc:
             self._handler_failed(call, exc)
 
     async def _finish(self, call: ReceivedCall, returned: Awaitable[object]) -> None:
         try:
-            answer_with(call, await returned)
+            respond_with(call, await returned)
         except Exception as exc:
             self._handler_failed(call, exc)
 
     def _handler_failed(self, call: ReceivedCall, error: Exception) -> None:
-        self.blame(f"the handler of {call.method} raised {error!r}", error)
+        self.record_fault(f"the handler of {call.method} raised {error!r}", error)
         call.refuse(INTERNAL_ERROR, "the handler in the test raised")

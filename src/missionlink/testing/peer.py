@@ -26,21 +26,21 @@ from missionlink.protocol.messages import (
     encode_request,
     session_id_of,
 )
-from missionlink.testing.fault_writer import Outlet
-from missionlink.testing.recording import LONGEST_KEPT_BODY, Direction, Entry, Kind, Traffic
-from missionlink.testing.sent_requests import Answer, Asked, ReceivedCall
+from missionlink.testing.fault_writer import FaultWriter
+from missionlink.testing.recording import MAX_BODY_CHARACTERS, Direction, Entry, Kind, Traffic
+from missionlink.testing.sent_requests import ReceivedCall, SentRequest, SentResponse
 
 if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError
 
-__all__ = ("Host", "Link", "Peer")
+__all__ = ("ByteLink", "Host", "Peer")
 
 
 # Less than this, unsent, counts as nothing: asyncio reports that writing may go on at a quarter of it.
 _DRAINED_BYTES = 64 * 1024
 
 
-class Link(Protocol):
+class ByteLink(Protocol):
     """The bytes of one connection, seen from the runtime."""
 
     @property
@@ -90,11 +90,11 @@ class Host(Protocol):
         """Take a notification of the client."""
         ...
 
-    def answer_received(self) -> None:
+    def response_received(self) -> None:
         """Learn that the client has answered one of the questions."""
         ...
 
-    def blame(self, fault: str) -> None:
+    def record_fault(self, fault: str) -> None:
         """Take note that the client broke the protocol."""
         ...
 
@@ -109,12 +109,12 @@ class Peer:
         first_id: Id of the first request to the client.
     """
 
-    def __init__(self, host: Host, link: Link, number: int, first_id: int) -> None:
+    def __init__(self, host: Host, link: ByteLink, number: int, first_id: int) -> None:
         self.number = number
         self.link = link
         """The bytes of this connection."""
         self.calls: Calls[None] = Calls()
-        self.asked: list[Asked] = []
+        self.asked: list[SentRequest] = []
         """All requests made to this client, in order."""
         self.is_open: bool = True
         self.token: str | None = None
@@ -125,20 +125,20 @@ class Peer:
         """Whether bytes were sent that the peer did not make itself."""
         self.is_poisoned = False
         """Whether a request before ``connect`` has made the connection useless, as on older runtimes."""
-        self._asked_by_id: dict[str, list[Asked]] = {}
+        self._asked_by_id: dict[str, list[SentRequest]] = {}
         self._host = host
         self._writable = asyncio.Event()
         self._next_id = first_id
         # A client has nothing else to say: text of its own is a fault.
         self._decoder = FrameDecoder(max_skipped_bytes=0)
-        self.outlet: Outlet = Outlet(self._write)
+        self.outlet: FaultWriter = FaultWriter(self._write)
 
     def __repr__(self) -> str:
         return f"<Peer {self.number} {'open' if self.is_open else 'ended'}>"
 
     # To the client.
 
-    def ask(self, method: str, params: object = None, *, request_id: object = None) -> Asked:
+    def ask(self, method: str, params: object = None, *, request_id: object = None) -> SentRequest:
         """Send a request to the client.
 
         Args:
@@ -151,7 +151,7 @@ class Peer:
         else:
             identity = msgspec.json.encode(request_id)
         body = encode_request(identity, method, params)
-        asked = Asked(method, identity, _session_id(params))
+        asked = SentRequest(method, identity, _session_id(params))
         self.asked.append(asked)
         self._asked_by_id.setdefault(asked.id, []).append(asked)
         self.send_body(body)
@@ -170,7 +170,7 @@ class Peer:
     def send_bytes(self, data: bytes) -> None:
         """Send bytes without a frame."""
         if self.is_open:
-            entry = Entry("←", "bytes", self.number, data[:LONGEST_KEPT_BODY], size=len(data))
+            entry = Entry("←", "bytes", self.number, data[:MAX_BODY_CHARACTERS], size=len(data))
             self._host.traffic.add(entry)
             self.outlet.send_bytes(data)
 
@@ -200,7 +200,7 @@ class Peer:
                 self._take(bytes(body))
         except RemoteProtocolError as error:
             if self.is_open:
-                self._host.blame(f"the client sent broken framing: {error}")
+                self._host.record_fault(f"the client sent broken framing: {error}")
                 self.end()
 
     def transport_ended(self, error: MissionlinkError) -> None:
@@ -233,34 +233,34 @@ class Peer:
                 if refusal is None:
                     self._host.call_received(ReceivedCall(self, call))
             case Response():
-                self._take_answer(message)
+                self._route_response(message)
             case Notification():
                 raw = bytes(message.params)
                 self._host.notification_received(message.method, msgspec.json.decode(raw) if raw else None)
             case EventNotification():
-                self._host.blame("the client sent a session event")
+                self._host.record_fault("the client sent a session event")
             case Malformed():
-                self._host.blame(f"the client sent what is no message: {message.problem}: {message.excerpt!r}")
+                self._host.record_fault(f"the client sent what is no message: {message.problem}: {message.excerpt!r}")
                 if message.reply_code is not None:
                     self.send_body(encode_error(message.reply_id, message.reply_code, message.problem))
 
-    def _take_answer(self, response: Response) -> None:
+    def _route_response(self, response: Response) -> None:
         identity = response.id.decode("utf-8", "replace")
         same = self._asked_by_id.get(identity)
         if not same:
             # What the runtime sent in a form of the test's own may well be answered, with whatever id was seen in it.
             if not self.sends_raw:
-                self._host.blame(f"the client answered request {identity}, which was never made")
+                self._host.record_fault(f"the client answered request {identity}, which was never made")
             return
         # With a doubled id, which is a fault that a test may want to try, the answers go round.
         asked = min(same, key=lambda entry: len(entry.answers))
         if asked.answers:
-            self._host.blame(f"the client answered {asked.method}#{identity} more than once")
+            self._host.record_fault(f"the client answered {asked.method}#{identity} more than once")
         if response.problem:
-            self._host.blame(f"the answer to {asked.method}#{identity} is broken: {response.problem}")
+            self._host.record_fault(f"the answer to {asked.method}#{identity} is broken: {response.problem}")
         result = msgspec.json.decode(response.result) if response.result is not None else None
-        asked.settle(Answer(result, response.error))
-        self._host.answer_received()
+        asked.settle(SentResponse(result, response.error))
+        self._host.response_received()
 
     def _record(self, direction: Direction, body: bytes) -> None:
         self._host.traffic.add(_entry(direction, self.number, body))
@@ -268,7 +268,7 @@ class Peer:
 
 def _entry(direction: Direction, peer: int, body: bytes) -> Entry:
     message = decode_message(body)
-    kept, size = body[:LONGEST_KEPT_BODY], len(body)
+    kept, size = body[:MAX_BODY_CHARACTERS], len(body)
     kind: Kind = "bytes"
     method = identity = ""
     session_id: str | None = None

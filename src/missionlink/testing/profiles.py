@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from missionlink.errors import InvalidOption
 
-__all__ = ("FAMILIES", "Family", "family_of")
+__all__ = ("PROFILES", "RuntimeProfile", "profile_of")
 
 HANDLER_FLAGS = (
     "requestPermission",
@@ -29,7 +29,7 @@ HANDLER_LISTS = ("tools", "commands", "canvases", "canvasProvider")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class RuntimeProfile:
     """One generation of the runtime."""
 
     version: str
@@ -58,9 +58,9 @@ class Family:
         return self.is_native
 
 
-FAMILIES = {
-    "1.0.102": Family(version="1.0.102", is_native=True, first_request_id=1),
-    "1.0.60": Family(
+PROFILES = {
+    "1.0.102": RuntimeProfile(version="1.0.102", is_native=True, first_request_id=1),
+    "1.0.60": RuntimeProfile(
         version="1.0.60",
         is_native=False,
         first_request_id=0,
@@ -81,15 +81,15 @@ FAMILIES = {
 """The generations that can be imitated, by version."""
 
 
-def family_of(name: str | Family) -> Family:
+def profile_of(name: str | RuntimeProfile) -> RuntimeProfile:
     """Return a family by its version.
 
     Raises:
         InvalidOption: There is no such family.
     """
-    if isinstance(name, Family):
+    if isinstance(name, RuntimeProfile):
         return name
     try:
-        return FAMILIES[name]
+        return PROFILES[name]
     except KeyError:
-        raise InvalidOption("family", f"{name!r} is none of {', '.join(map(repr, FAMILIES))}") from None
+        raise InvalidOption("family", f"{name!r} is none of {', '.join(map(repr, PROFILES))}") from None

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, overload
 
 import msgspec
 
-from missionlink._wire.redaction import Secrets
+from missionlink._wire.redaction import Redactor
 from missionlink.protocol.sensitive import masked
 
 __all__ = ("Entry", "Traffic", "redact")
@@ -21,7 +21,7 @@ Direction = Literal["→", "←"]
 """From the client to the runtime, or back."""
 Kind = Literal["request", "response", "notification", "event", "bytes"]
 
-LONGEST_KEPT_BODY = 256 * 1024
+MAX_BODY_CHARACTERS = 256 * 1024
 _LONGEST_PRINTED = 400
 _SECRETS = frozenset(
     {
@@ -133,12 +133,12 @@ class Traffic:
         lines = "".join(f"{entry.line()}\n" for entry in self._entries if entry.kind != "bytes")
         return self._secrets().text(lines)
 
-    def _secrets(self) -> Secrets:
+    def _secrets(self) -> Redactor:
         """Return the secrets that were sent by name: answers may quote them anywhere."""
-        secrets = Secrets()
+        secrets = Redactor()
         for entry in self._entries:
             if entry.kind == "request":
-                secrets.learn_from(entry.params)
+                secrets.add_from(entry.params)
         return secrets
 
     def add(self, entry: Entry) -> None:
@@ -158,7 +158,7 @@ class Traffic:
         found = self.select(method, direction="→")
         return [entry.params for entry in found if entry.kind == "request"]
 
-    def answers_to(self, request: Entry) -> list[Entry]:
+    def responses_to(self, request: Entry) -> list[Entry]:
         """Return every response to a request; a right peer gives exactly one."""
         back = "←" if request.direction == "→" else "→"
         return [

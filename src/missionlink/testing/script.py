@@ -32,7 +32,7 @@ from missionlink.protocol.messages import INTERNAL_ERROR
 
 if TYPE_CHECKING:
     from missionlink.testing.fake import FakeRuntime
-    from missionlink.testing.sent_requests import Asked, ReceivedCall
+    from missionlink.testing.sent_requests import ReceivedCall, SentRequest
 
 __all__ = ("Line", "Replay", "parse_script")
 
@@ -53,7 +53,7 @@ class Line:
     text: str
 
     @property
-    def is_answer(self) -> bool:
+    def is_response(self) -> bool:
         """Whether this answers a request."""
         return self.head in {"=", "!"}
 
@@ -88,7 +88,7 @@ class Replay:
         self._calls: list[ReceivedCall] = []
         self._notes: list[tuple[str, Any]] = []
         self._open: dict[str, ReceivedCall] = {}
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, SentRequest] = {}
         self._names: dict[str, Any] = {}
 
     def take_call(self, call: ReceivedCall) -> None:
@@ -120,8 +120,8 @@ class Replay:
         return found + [f"the script does not foresee the notification {method}" for method, _ in self._notes]
 
     def _has_come(self, line: Line) -> bool:
-        if line.is_answer:
-            return self._is_answered(line)
+        if line.is_response:
+            return self._is_responded(line)
         if line.label is None:
             for note in self._notes:
                 if note[0] == line.head and self._fits(line.value, note[1]):
@@ -135,7 +135,7 @@ class Replay:
                 return True
         return False
 
-    def _is_answered(self, line: Line) -> bool:
+    def _is_responded(self, line: Line) -> bool:
         asked = self._asked.get(line.label or "")
         if asked is None or not asked.answers:
             return False
@@ -148,7 +148,7 @@ class Replay:
     def _send(self, fake: FakeRuntime, line: Line) -> None:
         value = self._filled(line.value)
         label = line.label or ""
-        if not line.is_answer:
+        if not line.is_response:
             if line.label is None:
                 fake.notify(line.head, value)
             else:
@@ -156,7 +156,7 @@ class Replay:
             return
         call = self._open.pop(label, None)
         if call is None:
-            fake.blame(f"line {line.number} answers a request that is not open: {line.text}")
+            fake.record_fault(f"line {line.number} answers a request that is not open: {line.text}")
         elif line.head == "=":
             call.reply(value)
         else:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from missionlink.protocol.messages import ErrorObject
     from missionlink.testing.peer import Peer
 
-__all__ = ("Answer", "Asked", "ReceivedCall")
+__all__ = ("ReceivedCall", "SentRequest", "SentResponse")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SentResponse:
     """The client's answer to a request of the runtime."""
 
     result: Any = None
@@ -32,15 +32,15 @@ class Answer:
         return self.error.code if self.error else None
 
 
-class Asked:
-    """A request of the runtime: await it for its ``Answer``."""
+class SentRequest:
+    """A request of the runtime: await it for its ``UserInputResponse``."""
 
     def __init__(self, method: str, identity: bytes, session_id: str | None) -> None:
         self.method = method
         self.id: str = identity.decode("utf-8", "replace")
         """JSON of the id."""
         self.session_id = session_id
-        self.answers: list[Answer] = []
+        self.answers: list[SentResponse] = []
         """All answers so far; a right client gives one."""
         self.is_lost: bool = False
         """Whether the connection ended before the answer."""
@@ -51,10 +51,10 @@ class Asked:
         """Whether an answer can still come."""
         return not self._settled.is_set()
 
-    def __await__(self) -> Generator[Any, None, Answer]:
-        return self.answer().__await__()
+    def __await__(self) -> Generator[Any, None, SentResponse]:
+        return self.respond().__await__()
 
-    async def answer(self, timeout: float | None = 10.0) -> Answer:
+    async def respond(self, timeout: float | None = 10.0) -> SentResponse:
         """Wait for the first answer.
 
         Raises:
@@ -67,7 +67,7 @@ class Asked:
             raise ConnectionResetError(f"the client left without answering {self.method}#{self.id}")
         return self.answers[0]
 
-    def settle(self, answer: Answer | None) -> None:
+    def settle(self, answer: SentResponse | None) -> None:
         """Take an answer, or the end of the connection."""
         if answer is None:
             self.is_lost = not self.answers
@@ -115,7 +115,7 @@ class ReceivedCall:
 
     def refuse(self, code: int, message: str = "") -> None:
         """Answer with an error; a second answer is not sent."""
-        self.peer.send_body(self.peer.calls.refuse(self._call, code, message))
+        self.peer.send_body(self.peer.calls.send_error(self._call, code, message))
 
     def reply_raw(self, members: bytes) -> None:
         """Answer with members of your own making in place of ``"result":...``, right or wrong.

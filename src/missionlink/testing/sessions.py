@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from missionlink.testing.peer import Peer
     from missionlink.testing.sent_requests import ReceivedCall
 
-__all__ = ("FakeSession", "Pending", "SessionBook", "WaitingPrompt")
+__all__ = ("FakeSession", "Pending", "SessionTable", "WaitingPrompt")
 
 # Types that the runtime never keeps in the history.
 EPHEMERAL = frozenset(
@@ -31,7 +31,7 @@ EPHEMERAL = frozenset(
 )  # fmt: skip
 
 # The second words of the types of events that wait for an answer of the client.
-_QUESTIONS = frozenset({"requested", "oauth_required", "execute"})
+_REQUESTS = frozenset({"requested", "oauth_required", "execute"})
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class FakeSession:
     """The turn under way."""
 
     @property
-    def last_kept_id(self) -> str | None:
+    def last_persisted_id(self) -> str | None:
         """Id of the newest event that is kept."""
         return self.history[-1]["id"] if self.history else None
 
@@ -105,7 +105,7 @@ class FakeSession:
         return sorted((peer for peer in self.peers if peer.is_open), key=lambda peer: peer.number)
 
 
-class SessionBook:
+class SessionTable:
     """All sessions of a runtime by id, and the making of their events."""
 
     def __init__(self, clock: Clock) -> None:
@@ -157,7 +157,7 @@ class SessionBook:
             "data": dict(data),
             "id": event_id or self.new_id("event"),
             "timestamp": self.timestamp(),
-            "parentId": session.last_kept_id if session else None,
+            "parentId": session.last_persisted_id if session else None,
         }
         passing = type_ in EPHEMERAL if ephemeral is None else ephemeral
         # Of a cloud session the flag does not come through, and everything is kept.
@@ -169,13 +169,13 @@ class SessionBook:
             session.log.append(event)
             if "ephemeral" not in event:
                 session.history.append(event)
-            _note_question(session, event)
+            _note_request(session, event)
         return event
 
 
-def _note_question(session: FakeSession, event: Mapping[str, Any]) -> None:
+def _note_request(session: FakeSession, event: Mapping[str, Any]) -> None:
     kind, _, what = str(event["type"]).partition(".")
     request_id = event["data"].get("requestId")
-    if what in _QUESTIONS and isinstance(request_id, str) and request_id not in session.pending:
+    if what in _REQUESTS and isinstance(request_id, str) and request_id not in session.pending:
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         session.pending[request_id] = Pending(kind, request_id, event["data"], answered)

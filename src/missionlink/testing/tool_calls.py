@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from missionlink.testing.fake import FakeRuntime
     from missionlink.testing.scripted_model.replies import Call
-    from missionlink.testing.sent_requests import Asked
+    from missionlink.testing.sent_requests import SentRequest
     from missionlink.testing.sessions import FakeSession, Pending
 
 __all__ = ("perform", "settle")
@@ -24,7 +24,7 @@ async def perform(fake: FakeRuntime, session: FakeSession, step: Call, call_id: 
     ok = True
     text: str | None
     if step.name == "ask_user":
-        text = await _ask_user(fake, session, step, call_id)
+        text = await _request_user_input(fake, session, step, call_id)
     elif step.name == "exit_plan_mode":
         text = await _exit_plan_mode(fake, session, step, call_id)
     else:
@@ -99,11 +99,11 @@ async def _own_call(fake: FakeRuntime, session: FakeSession, step: Call, call_id
     return "Tool execution failed", False
 
 
-async def _ask_user(fake: FakeRuntime, session: FakeSession, step: Call, call_id: str) -> str:
+async def _request_user_input(fake: FakeRuntime, session: FakeSession, step: Call, call_id: str) -> str:
     arguments = _members(step.decoded_arguments)
     question = {"question": arguments.get("question", ""), "choices": arguments.get("choices", [])}
     question["allowFreeform"] = arguments.get("allowFreeform", True)
-    answer = await _question(fake, session, "user_input", "userInput.request", question, call_id)
+    answer = await _user_input(fake, session, "user_input", "userInput.request", question, call_id)
     if answer is None:
         return "The user was unable to respond due to an error"
     return f"User selected: {answer.get('answer')}"
@@ -117,7 +117,7 @@ async def _exit_plan_mode(fake: FakeRuntime, session: FakeSession, step: Call, c
         "actions": arguments.get("actions", ["autopilot", "interactive", "exit_only"]),
         "recommendedAction": arguments.get("recommendedAction", "interactive"),
     }
-    answer = await _question(fake, session, "exit_plan_mode", "exitPlanMode.request", plan, call_id)
+    answer = await _user_input(fake, session, "exit_plan_mode", "exitPlanMode.request", plan, call_id)
     if answer is None or not answer.get("approved"):
         return f"Plan not approved: {(answer or {}).get('feedback', '')}"
     previous, session.mode = session.mode, str(answer.get("selectedAction", "interactive"))
@@ -128,7 +128,7 @@ async def _exit_plan_mode(fake: FakeRuntime, session: FakeSession, step: Call, c
 FLAGS = {"user_input": "requestUserInput", "exit_plan_mode": "requestExitPlanMode"}
 
 
-async def _question(
+async def _user_input(
     fake: FakeRuntime, session: FakeSession, kind: str, method: str, data: dict[str, Any], call_id: str
 ) -> dict[str, Any] | None:
     """Put a question as an event and, where the runtime does so, as a request; ``None`` for an error as answer."""
@@ -136,7 +136,7 @@ async def _question(
     event = {"requestId": request_id, **data, "toolCallId": call_id}
     native = fake.family.is_native
     asks = bool(session.options.get(FLAGS[kind])) and not (session.is_cloud and native)
-    asked: Asked | None = None
+    asked: SentRequest | None = None
     if asks and not native:
         asked = fake.ask(method, {"sessionId": session.id, **data})
     fake.emit(session.id, f"{kind}.requested", event)
@@ -149,10 +149,10 @@ async def _question(
     return _members(answer) or None
 
 
-async def _forward(fake: FakeRuntime, session: FakeSession, pending: Pending, asked: Asked) -> None:
+async def _forward(fake: FakeRuntime, session: FakeSession, pending: Pending, asked: SentRequest) -> None:
     """Take the answer to the request as the answer to the question, if it comes first."""
     try:
-        answer = await asked.answer(timeout=None)
+        answer = await asked.respond(timeout=None)
     except ConnectionResetError:
         return
     settle(fake, session, pending, answer.result if answer.error is None else None)

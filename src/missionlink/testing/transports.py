@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from missionlink._io.interfaces import Receiver
-    from missionlink.testing.peer import Link, Peer
+    from missionlink.testing.peer import ByteLink, Peer
 
-    Accept = Callable[[Link], Peer]
+    Accept = Callable[[ByteLink], Peer]
 
 __all__ = ("LinkServer", "client_end")
 

@@ -32,7 +32,7 @@ LIVE_ONLY = {"system.message", "session.resume"}
 """Types that runtimes send as persisted and yet leave out of the history: resumes where nothing came of them."""
 
 # What a turn may end with besides a result, and because of what.
-ALWAYS = (errors.OperationFailed,) if hasattr(errors, "OperationFailed") else (errors.RequestRefused,)
+ALWAYS = (errors.OperationFailed,) if hasattr(errors, "OperationFailed") else (errors.OperationFailed,)
 LEFT = (errors.SessionClosed, errors.ConnectionFailed)
 
 
@@ -193,12 +193,12 @@ class Sequence:
             session = self.session
             if session is not None and not session.is_closed:
                 # It may be left, or lost, at any time.
-                with contextlib.suppress(*ALWAYS, *LEFT, errors.RequestRejected):
+                with contextlib.suppress(*ALWAYS, *LEFT, errors.RpcError):
                     await self.side.call(session.pending.refresh)
                     for question in await self.side.call(list, session.pending):
                         try:
                             await self.side.call(question.answer, "yes")
-                        except (*ALWAYS, errors.RequestRejected) as error:
+                        except (*ALWAYS, errors.RpcError) as error:
                             self.note(f"  {question.question!r} has no use for an answer: {error!r}")
 
     def on_event(self, event: Any) -> None:

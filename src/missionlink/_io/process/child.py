@@ -237,7 +237,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if transport is None:
             return
         if self.exit_code is None:
-            self._ownership.look()
+            self._ownership.snapshot_descendants()
         try:
             await self._end_tree(timeout, ask_first=ask_first)
         finally:
@@ -255,7 +255,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 self.resume_reading()
                 await self.wait_exited(timeout * 0.5)
             if self.exit_code is None:
-                self._ownership.ask_to_end()
+                self._ownership.terminate()
                 await self.wait_exited(timeout * 0.3)
         finally:
             self._ownership.kill()

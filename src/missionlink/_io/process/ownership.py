@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = (
     "MARK_VARIABLE",
-    "Guardian",
     "Ownership",
-    "PosixOwnership",
-    "WindowsOwnership",
+    "PosixProcessGroup",
+    "Watchdog",
+    "WindowsJob",
     "descendants",
     "marked",
     "new_mark",
@@ -30,7 +30,7 @@ __all__ = (
     "with_mark",
 )
 
-_PATIENCE_S = 2.0
+_GRACE_SECONDS = 2.0
 
 
 # How often the processes that left the group are searched: they may start others meanwhile.
@@ -88,7 +88,7 @@ _CREATE_NEW_PROCESS_GROUP = 0x00000200
 _CTRL_BREAK_EVENT = 1
 
 
-class Guardian:
+class Watchdog:
     """Watches from its creation until ``dismiss``.
 
     Args:
@@ -99,7 +99,7 @@ class Guardian:
         OSError: It cannot be started.
     """
 
-    def __init__(self, *, patience: float = _PATIENCE_S, scratch: str | None = None) -> None:
+    def __init__(self, *, patience: float = _GRACE_SECONDS, scratch: str | None = None) -> None:
         self.mark: str = new_mark()
         """Processes that have it in their environment belong to the tree, where there is a /proc."""
         self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
@@ -241,11 +241,11 @@ class Ownership(Protocol):
         """Own the child from now on."""
         ...
 
-    def look(self) -> None:
+    def snapshot_descendants(self) -> None:
         """Remember which processes there are below the child, while it still leads to them."""
         ...
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         """Ask the child and its group to end."""
         ...
 
@@ -262,7 +262,7 @@ class Ownership(Protocol):
         ...
 
 
-class PosixOwnership:
+class PosixProcessGroup:
     """A process group, a guardian, and a mark by which the processes are found that have left the group.
 
     Args:
@@ -274,14 +274,14 @@ class PosixOwnership:
         self._patience = patience
         self._scratch = scratch
         self._pid: int | None = None
-        self._guardian: Guardian | None = None
+        self._guardian: Watchdog | None = None
         self._mark: str | None = None
         self._strays: list[int] = []
 
     def prepare(self, program: str, env: Mapping[str, str], cwd: str | None) -> dict[str, Any]:
         """Start the guardian; the child is watched from its first instant, by the mark in its environment."""
         check_startable(program, cwd)
-        self._guardian = Guardian(patience=self._patience, scratch=self._scratch)
+        self._guardian = Watchdog(patience=self._patience, scratch=self._scratch)
         self._mark = self._guardian.mark
         close_in_forks(self)
         return {"env": self.marked(env), "cwd": cwd, "start_new_session": True}
@@ -296,12 +296,12 @@ class PosixOwnership:
         if self._guardian is not None:
             self._guardian.watch(pid)
 
-    def look(self) -> None:
+    def snapshot_descendants(self) -> None:
         """Remember who left the group, as far as the system tells."""
         if self._pid is not None:
             self._strays = descendants(self._pid)
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         """Send TERM to the group."""
         self._signal(signal.SIGTERM)
 
@@ -347,7 +347,7 @@ class PosixOwnership:
                 os.killpg(self._pid, number)
 
 
-class WindowsOwnership:
+class WindowsJob:
     """A job object; without one, ``taskkill`` ends the tree.
 
     Args:
@@ -390,10 +390,10 @@ class WindowsOwnership:
             _log.warning("the runtime %d outlives a killed program: it could not be put into a job (%s)", pid, error)
             self._job = None
 
-    def look(self) -> None:
+    def snapshot_descendants(self) -> None:
         """Nothing: the job knows its processes."""
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         """Send the console event that programs take for TERM."""
         if self._pid is not None:
             with contextlib.suppress(OSError):
@@ -420,16 +420,16 @@ class WindowsOwnership:
 
 
 def ownership_here(platform: str = sys.platform, *, patience: float = 2.0, scratch: str | None = None) -> Ownership:
-    """Return the way of owning a child that fits the platform; arguments as for ``PosixOwnership``.
+    """Return the way of owning a child that fits the platform; arguments as for ``PosixProcessGroup``.
 
     On Windows nothing of the child is left when this process has gone, and nobody removes ``scratch``.
     """
     if platform != "win32":
-        return PosixOwnership(patience=patience, scratch=scratch)
+        return PosixProcessGroup(patience=patience, scratch=scratch)
     # Imported here: only Windows has what it needs.
     from missionlink._io.process.windows import Job, kernel
 
     def run(command: Sequence[str]) -> None:
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10)
 
-    return WindowsOwnership(lambda: Job(kernel()), run=run)
+    return WindowsJob(lambda: Job(kernel()), run=run)

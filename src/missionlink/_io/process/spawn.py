@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ("spawn", "spawning")
 
 
-class _Undisturbed(asyncio.Task[Any]):
+class _UncancellableTask(asyncio.Task[Any]):
     """A task that cannot be cancelled.
 
     ``asyncio.run`` cancels every task that there is when the program is interrupted. asyncio's own, half-way in the
@@ -55,7 +55,7 @@ async def spawn(protocol: asyncio.SubprocessProtocol, argv: Sequence[str], setti
 
 def spawning(making: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     """Return the task in which ``loop.subprocess_exec`` goes on, whoever is cancelled."""
-    return _Undisturbed(_run(making), loop=asyncio.get_running_loop())
+    return _UncancellableTask(_run(making), loop=asyncio.get_running_loop())
 
 
 async def _run(making: Coroutine[Any, Any, Any]) -> Any:
@@ -66,7 +66,7 @@ async def _run(making: Coroutine[Any, Any, Any]) -> Any:
 def _stepwise(making: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, Any]:
     """Run a coroutine; the task that its first step makes, to connect the pipes, is as undisturbed as this one."""
     factory = loop.get_task_factory()
-    loop.set_task_factory(_undisturbed)
+    loop.set_task_factory(_uncancellable)
     try:
         waits_for = making.send(None)
     except StopIteration as made:
@@ -86,5 +86,5 @@ def _stepwise(making: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop)
             return made.value
 
 
-def _undisturbed(loop: asyncio.AbstractEventLoop, making: Any, **settings: Any) -> asyncio.Task[Any]:
-    return _Undisturbed(making, loop=loop, **settings)
+def _uncancellable(loop: asyncio.AbstractEventLoop, making: Any, **settings: Any) -> asyncio.Task[Any]:
+    return _UncancellableTask(making, loop=loop, **settings)

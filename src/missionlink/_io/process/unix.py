@@ -141,11 +141,11 @@ class UnixProcess(asyncio.SubprocessTransport):
             # Old kernels have no such descriptors, and some containers forbid them.
             with contextlib.suppress(OSError):
                 self._exit_watch = os.pidfd_open(pid)
-                self._loop.add_reader(self._exit_watch, self._look_for_exit)
+                self._loop.add_reader(self._exit_watch, self._poll_exit)
                 return
         threading.Thread(target=self._wait_for_exit, name=f"missionlink-wait-{pid}", daemon=True).start()
 
-    def _look_for_exit(self) -> None:
+    def _poll_exit(self) -> None:
         code = self._collect(os.WNOHANG)
         if code is not None:
             self._end_exit_watch()

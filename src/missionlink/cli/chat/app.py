@@ -12,20 +12,20 @@ from missionlink.cli.chat.format import printable, shortened
 from missionlink.cli.chat.input_flows import COMMANDS
 from missionlink.cli.chat.renderer import said
 from missionlink.cli.login import LoginNeeded, explained
-from missionlink.errors import MissionlinkError, RequestRefused
+from missionlink.errors import MissionlinkError, OperationFailed
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from missionlink import AsyncClient, Session, Turn
-    from missionlink.cli.chat.renderer import Picture
-    from missionlink.cli.chat.request_prompts import Questions
-    from missionlink.cli.chat.terminal import Screen
+    from missionlink.cli.chat.renderer import Renderer
+    from missionlink.cli.chat.request_prompts import RequestPrompts
+    from missionlink.cli.chat.terminal import Terminal
 
-__all__ = ("Conversation",)
+__all__ = ("ChatApp",)
 
 
-class Conversation:
+class ChatApp:
     """One session at one terminal.
 
     Args:
@@ -42,9 +42,9 @@ class Conversation:
         self,
         client: AsyncClient,
         session: Session,
-        screen: Screen,
-        picture: Picture,
-        questions: Questions,
+        screen: Terminal,
+        picture: Renderer,
+        questions: RequestPrompts,
         *,
         way_back: str = "",
         has_provider: bool = False,
@@ -127,7 +127,7 @@ class Conversation:
                 try:
                     await running.steer(text)
                     return
-                except RequestRefused:
+                except OperationFailed:
                     # It ended in this very moment, so this is the next prompt.
                     pass
             turn = await self._session.send(text)

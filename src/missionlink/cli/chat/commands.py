@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from missionlink import AsyncClient, Event, Session
-    from missionlink.cli.chat.terminal import Screen
+    from missionlink.cli.chat.terminal import Terminal
 
 __all__ = ("HELP", "Commands")
 
@@ -39,7 +39,7 @@ class _Abortable(Protocol):
 class Commands:
     """The commands of a conversation."""
 
-    def __init__(self, client: AsyncClient, session: Session, screen: Screen, conversation: _Abortable) -> None:
+    def __init__(self, client: AsyncClient, session: Session, screen: Terminal, conversation: _Abortable) -> None:
         self._client = client
         self._session = session
         self._screen = screen

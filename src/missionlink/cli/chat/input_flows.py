@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
-from missionlink import FormAnswer
+from missionlink import ElicitationResult
 from missionlink.cli.chat.form_fields import Field, fields_of
 from missionlink.cli.chat.format import printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from missionlink import Form
+    from missionlink import ElicitationRequest
 
-__all__ = ("COMMANDS", "Dialogue", "FillIn", "OneAnswer", "Step", "Visit")
+__all__ = ("COMMANDS", "Dialogue", "FormFlow", "SingleValue", "Step", "UrlConsent")
 
 COMMANDS = frozenset({"/abort", "/exit", "/help", "/history", "/model", "/quit"})
 """What is no answer, but a command of the conversation. All else may be an answer: a path begins with a slash too."""
@@ -60,7 +60,7 @@ class Dialogue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OneAnswer:
+class SingleValue:
     """One line is the answer."""
 
     shown: Sequence[RenderableType]
@@ -90,25 +90,25 @@ def _literal(text: str) -> str:
     return text[1:] if text.startswith("//") and text[1:] in COMMANDS | _WORDS else text
 
 
-def _asked_by(form: Form) -> str:
+def _requested_by(form: ElicitationRequest) -> str:
     return f"{shortened(form.source, 40)} asks" if form.source else "Form"
 
 
 _DECLINED = Text("  declined", style="cyan")
 
 
-class Visit:
+class UrlConsent:
     """A web page that the user is asked to open."""
 
     label = "Agree to open this page? [y/n] "
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: ElicitationRequest) -> None:
         self._form = form
 
     def begin(self) -> Sequence[RenderableType]:
         """Show the whole address, and whose it is: long ones can hide that."""
         url = self._form.url or ""
-        head = Text.assemble((f"{_asked_by(self._form)}  ", "bold yellow"), printable(self._form.message))
+        head = Text.assemble((f"{_requested_by(self._form)}  ", "bold yellow"), printable(self._form.message))
         try:
             parts = urlsplit(url)
             host = (parts.hostname or "").encode("idna").decode()
@@ -124,9 +124,9 @@ class Visit:
         match text.lower():
             case "y" | "yes":
                 note = Text("  agreed; open the address in your browser", style="cyan")
-                return Step([note], FormAnswer("accept"))
+                return Step([note], ElicitationResult("accept"))
             case "n" | "no" | "/decline":
-                return Step([_DECLINED], FormAnswer("decline"))
+                return Step([_DECLINED], ElicitationResult("decline"))
             case "/cancel":
                 return Step([Text("  cancelled", style="cyan")], self.dismiss())
             case _:
@@ -134,13 +134,13 @@ class Visit:
 
     def dismiss(self) -> Any:
         """Return that it was waved away."""
-        return FormAnswer("cancel")
+        return ElicitationResult("cancel")
 
 
-class FillIn:
+class FormFlow:
     """A form: its fields one after the other, then all of them once more before they are sent."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: ElicitationRequest) -> None:
         self._form = form
         self._fields = fields_of(form.requested_schema)
         self._values: dict[str, object] = {}
@@ -158,7 +158,7 @@ class FillIn:
 
     def begin(self) -> Sequence[RenderableType]:
         """Show what the form is about, and where it stands."""
-        head = Text.assemble((f"{_asked_by(self._form)}  ", "bold yellow"), printable(self._form.message))
+        head = Text.assemble((f"{_requested_by(self._form)}  ", "bold yellow"), printable(self._form.message))
         if not self._fields:
             return [head]
         hint = "  /back goes back, /skip leaves a field out, /decline and /cancel send nothing"
@@ -168,7 +168,7 @@ class FillIn:
         """Take a value, or a word about the form."""
         match text:
             case "/decline":
-                return Step([_DECLINED], FormAnswer("decline"))
+                return Step([_DECLINED], ElicitationResult("decline"))
             case "/cancel":
                 return Step([Text("  cancelled", style="cyan")], self.dismiss())
             case "/back":
@@ -182,7 +182,7 @@ class FillIn:
 
     def dismiss(self) -> Any:
         """Return that it was waved away."""
-        return FormAnswer("cancel")
+        return ElicitationResult("cancel")
 
     def _value(self, field: Field, text: str) -> Step:
         kept = self._values.get(field.name, field.default)
@@ -249,8 +249,8 @@ class FillIn:
         match text.lower():
             case "y" | "yes":
                 content = {name: value for name, value in self._values.items() if value is not None}
-                return Step([Text("  sent", style="cyan")], FormAnswer("accept", content))
+                return Step([Text("  sent", style="cyan")], ElicitationResult("accept", content))
             case "n" | "no":
-                return Step([_DECLINED], FormAnswer("decline"))
+                return Step([_DECLINED], ElicitationResult("decline"))
             case _:
                 return Step([Text("Type y(es), n(o), the number of a field, /back or /cancel", style="yellow")])

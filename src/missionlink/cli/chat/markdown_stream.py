@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ("Blocks",)
+__all__ = ("MarkdownStream",)
 
 _FENCES = ("```", "~~~")
 
 
-class Blocks:
+class MarkdownStream:
     """One message as it comes in.
 
     A block ends at an empty line outside of a fence: what is complete can be printed once and for all, the rest is

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from missionlink.cli.chat.format import duration, printable, shortened, tool_title
-from missionlink.cli.chat.markdown_stream import Blocks
+from missionlink.cli.chat.markdown_stream import MarkdownStream
 from missionlink.cli.chat.stopwatch import Watches
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from missionlink import Event
 
-__all__ = ("Picture", "markdown", "said")
+__all__ = ("Renderer", "markdown", "said")
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 # Of what is still being written only the end is drawn: it stands above the input line.
@@ -42,7 +42,7 @@ def said(prompt: str) -> RenderableType:
     return Text("\n".join(["> " + lines[0], *("  " + line for line in lines[1:])]), style="bold cyan")
 
 
-class Picture:
+class Renderer:
     """The conversation as far as it is known.
 
     Args:
@@ -52,7 +52,7 @@ class Picture:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._message = ""
-        self._blocks: Blocks | None = None
+        self._blocks: MarkdownStream | None = None
         self._thought = ""
         self._thought_id = ""
         self._printed_thought = ""
@@ -112,7 +112,7 @@ class Picture:
             # Without its end the one before broke off, and the model was asked again: by newer runtimes under
             # another name, by older ones with a note.
             self._asks_again = False
-            self._blocks = Blocks(self._blocks.printed if self._blocks is not None else "")
+            self._blocks = MarkdownStream(self._blocks.printed if self._blocks is not None else "")
             self._message = name
         blocks = self._blocks
         out += [markdown(block) for block in blocks.add(str(data.get("deltaContent") or ""))]
@@ -126,7 +126,7 @@ class Picture:
         content = str(data.get("content") or "")
         if self._blocks is not None and str(data.get("messageId")) == self._message:
             return out + self._end_message(content)
-        blocks = Blocks(self._blocks.printed if self._blocks is not None else "")
+        blocks = MarkdownStream(self._blocks.printed if self._blocks is not None else "")
         self._blocks = None
         return out + [markdown(block) for block in blocks.finish(content)]
 

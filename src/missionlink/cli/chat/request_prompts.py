@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.syntax import Syntax
 from rich.text import Text
 
-from missionlink import Allow, Answer, Decision, Deny, FormAnswer, PlanAnswer
+from missionlink import Allow, Decision, Deny, ElicitationResult, ExitPlanResponse, UserInputResponse
 from missionlink.cli.chat.format import printable, shortened
-from missionlink.cli.chat.input_flows import Dialogue, FillIn, OneAnswer, Visit
+from missionlink.cli.chat.input_flows import Dialogue, FormFlow, SingleValue, UrlConsent
 from missionlink.cli.chat.renderer import markdown
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from missionlink import AutoModeSwitch, Form, PermissionRequest, Plan, Question
+    from missionlink import AutoModeSwitch, ElicitationRequest, ExitPlanRequest, PermissionRequest, UserInputRequest
 
-__all__ = ("Questions",)
+__all__ = ("RequestPrompts",)
 
 _DIFF_LINES = 40
 _LONGEST_SHOWN_SECONDS = 1e9
@@ -32,7 +32,7 @@ _WITHDRAWN = "The question was withdrawn."
 
 
 @dataclass(eq=False)
-class _Asked:
+class _Prompt:
     dialogue: Dialogue
     answer: asyncio.Future[Any]
     in_vain: Any
@@ -41,7 +41,7 @@ class _Asked:
     """What is said when it is over without having been answered."""
 
 
-class Questions:
+class RequestPrompts:
     """The open questions.
 
     Args:
@@ -63,7 +63,7 @@ class Questions:
         self._ask = ask
         self._pausing = waiting
         self._allow_all = allow_all
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[_Prompt] = deque()
 
     @property
     def is_open(self) -> bool:
@@ -125,14 +125,14 @@ class Questions:
             return None
 
         hint = f"Type y(es){always}, or n(o), which may have a reason: n use the other folder"
-        decision: Decision = await self._answered(
-            OneAnswer(shown, f"Allow? [y/{'a/' if can_repeat else ''}n] ", read, hint),
+        decision: Decision = await self._responded(
+            SingleValue(shown, f"Allow? [y/{'a/' if can_repeat else ''}n] ", read, hint),
             Deny("The turn was aborted."),
             request.tool_call_id,
         )
         return decision
 
-    async def question(self, question: Question) -> Answer:
+    async def user_input(self, question: UserInputRequest) -> UserInputResponse:
         """Ask what the agent wants to know."""
         choices = question.choices
         shown: list[RenderableType] = [
@@ -140,34 +140,36 @@ class Questions:
             *(Text(f"  {number}  {shortened(choice, 200)}") for number, choice in enumerate(choices, 1)),
         ]
 
-        def read(text: str) -> Answer | None:
+        def read(text: str) -> UserInputResponse | None:
             if text.isdigit() and 0 < int(text) <= len(choices):
-                return Answer(choices[int(text) - 1])
+                return UserInputResponse(choices[int(text) - 1])
             if text in choices:
-                return Answer(text)
-            return Answer(text, was_freeform=True) if text and question.allow_freeform else None
+                return UserInputResponse(text)
+            return UserInputResponse(text, was_freeform=True) if text and question.allow_freeform else None
 
         hint = "Type a number" if choices and not question.allow_freeform else "Type an answer"
-        answer: Answer = await self._answered(OneAnswer(shown, "Answer: ", read, hint), Answer("", was_freeform=True))
+        answer: UserInputResponse = await self._responded(
+            SingleValue(shown, "Answer: ", read, hint), UserInputResponse("", was_freeform=True)
+        )
         return answer
 
-    async def plan(self, plan: Plan) -> PlanAnswer:
+    async def plan(self, plan: ExitPlanRequest) -> ExitPlanResponse:
         """Ask whether a plan is good."""
         shown: list[RenderableType] = [
             Text("The agent has made a plan", style="bold yellow"),
             markdown(plan.plan_content or plan.summary),
         ]
 
-        def read(text: str) -> PlanAnswer | None:
+        def read(text: str) -> ExitPlanResponse | None:
             if text.lower() in ("y", "yes"):
-                return PlanAnswer(approved=True, selected_action=plan.recommended_action)
+                return ExitPlanResponse(approved=True, selected_action=plan.recommended_action)
             if text.lower() in ("n", "no"):
-                return PlanAnswer(approved=False)
-            return PlanAnswer(approved=False, feedback=text) if text else None
+                return ExitPlanResponse(approved=False)
+            return ExitPlanResponse(approved=False, feedback=text) if text else None
 
         hint = "Type y(es), n(o), or what should be otherwise"
-        asked = OneAnswer(shown, "Go on with this plan? [y/n/what else] ", read, hint)
-        answer: PlanAnswer = await self._answered(asked, PlanAnswer(approved=False))
+        asked = SingleValue(shown, "Go on with this plan? [y/n/what else] ", read, hint)
+        answer: ExitPlanResponse = await self._responded(asked, ExitPlanResponse(approved=False))
         return answer
 
     async def model_switch(self, offer: AutoModeSwitch) -> str:
@@ -178,25 +180,25 @@ class Questions:
         answers = {"y": "yes", "yes": "yes", "a": "yes_always", "always": "yes_always", "n": "no", "no": "no"}
         shown = [Text.assemble(("Rate limit  ", "bold yellow"), printable(limit))]
         hint = "Type y(es), a(lways), or n(o)"
-        asked = OneAnswer(shown, "Go on with another model? [y/a/n] ", lambda text: answers.get(text.lower()), hint)
-        answer: str = await self._answered(asked, "no")
+        asked = SingleValue(shown, "Go on with another model? [y/a/n] ", lambda text: answers.get(text.lower()), hint)
+        answer: str = await self._responded(asked, "no")
         return answer
 
-    async def form(self, form: Form) -> FormAnswer:
+    async def form(self, form: ElicitationRequest) -> ElicitationResult:
         """Ask for data, or for consent to open a web page."""
-        dialogue = Visit(form) if form.mode == "url" else FillIn(form)
+        dialogue = UrlConsent(form) if form.mode == "url" else FormFlow(form)
         # What a program or a server asks outside of a call of a tool stays open when the turn ends.
-        answer: FormAnswer = await self._answered(
-            dialogue, FormAnswer("cancel") if form.tool_call_id else None, form.tool_call_id
+        answer: ElicitationResult = await self._responded(
+            dialogue, ElicitationResult("cancel") if form.tool_call_id else None, form.tool_call_id
         )
         return answer
 
-    async def _answered(self, dialogue: Dialogue, in_vain: object, tool_call_id: str | None = None) -> Any:
+    async def _responded(self, dialogue: Dialogue, in_vain: object, tool_call_id: str | None = None) -> Any:
         with self._pausing(tool_call_id):
-            return await self._answer_of(dialogue, in_vain)
+            return await self._response_of(dialogue, in_vain)
 
-    async def _answer_of(self, dialogue: Dialogue, in_vain: object) -> Any:
-        asked = _Asked(dialogue, asyncio.get_running_loop().create_future(), in_vain)
+    async def _response_of(self, dialogue: Dialogue, in_vain: object) -> Any:
+        asked = _Prompt(dialogue, asyncio.get_running_loop().create_future(), in_vain)
         self._waiting.append(asked)
         try:
             if self._waiting[0] is asked:
@@ -218,7 +220,7 @@ class Questions:
             else:
                 self._ask(self._label())
 
-    async def _begin(self, asked: _Asked) -> None:
+    async def _begin(self, asked: _Prompt) -> None:
         await self._show(asked.dialogue.begin())
         if self._waiting and self._waiting[0] is asked:
             self._ask(self._label())

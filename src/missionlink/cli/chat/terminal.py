@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyPressEvent
     from rich.console import RenderableType
 
-__all__ = ("Screen",)
+__all__ = ("Terminal",)
 
 # How often what moves is drawn, in seconds: a spinner needs no more, and a slow line can take it.
 _REDRAW_SECONDS = 0.2
@@ -48,7 +48,7 @@ _THEME = Theme({"markdown.code": "bold cyan", "markdown.code_block": "cyan"})
 _PADDING = re.compile(r"[ ]+((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 
 
-class Screen:
+class Terminal:
     """A terminal in use.
 
     Args:

@@ -18,7 +18,7 @@ from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.logging import log_shown_by
 from missionlink.cli.login import explaining
 from missionlink.cli.output import dimmed
-from missionlink.cli.session_source import Place, mcp_servers_of, provider_of
+from missionlink.cli.session_source import SessionSource, mcp_servers_of, provider_of
 from missionlink.errors import CloudNotStarted, MissingExtra
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option of the command line
 
     Exit codes: 0 left, 1 failed, 2 wrong arguments or no terminal, 130 interrupted before the session was open.
     """
-    place = Place(
+    place = SessionSource(
         cloud=None if cloud is None else Repository.parse(cloud),
         embedded=embedded,
         resume=resume,
@@ -122,22 +122,22 @@ class _WayBack:
         return shlex.join([*self._words, "--resume", self.session_id]) if self._words and self.session_id else ""
 
 
-async def _chat(place: Place, options: SessionOptions, way_back: _WayBack, *, allow_all: bool) -> None:
+async def _chat(place: SessionSource, options: SessionOptions, way_back: _WayBack, *, allow_all: bool) -> None:
     from rich.text import Text
 
-    from missionlink.cli.chat.app import Conversation
+    from missionlink.cli.chat.app import ChatApp
     from missionlink.cli.chat.format import printable
-    from missionlink.cli.chat.renderer import Picture
-    from missionlink.cli.chat.request_prompts import Questions
-    from missionlink.cli.chat.terminal import Screen
+    from missionlink.cli.chat.renderer import Renderer
+    from missionlink.cli.chat.request_prompts import RequestPrompts
+    from missionlink.cli.chat.terminal import Terminal
 
-    picture = Picture()
-    screen = Screen(picture.live)
-    questions = Questions(screen.show, screen.ask, picture.watches.waiting, allow_all=allow_all)
+    picture = Renderer()
+    screen = Terminal(picture.live)
+    questions = RequestPrompts(screen.show, screen.ask, picture.watches.waiting, allow_all=allow_all)
     options = dataclasses.replace(
         options,
         on_permission=questions.permission,
-        on_user_input=questions.question,
+        on_user_input=questions.user_input,
         on_elicitation=questions.form,
         on_exit_plan=questions.plan,
         on_auto_mode_switch=questions.model_switch,
@@ -147,7 +147,7 @@ async def _chat(place: Place, options: SessionOptions, way_back: _WayBack, *, al
         async with explaining(client, has_provider=options.provider is not None):
             session = await stack.enter_async_context(place.open(client, options))
         way_back.session_id = session.id
-        conversation = Conversation(
+        conversation = ChatApp(
             client,
             session,
             screen,

@@ -15,10 +15,10 @@ import click
 from missionlink import Repository, Session, SessionOptions
 from missionlink.cli.interrupts import run_interruptible
 from missionlink.cli.login import explaining
-from missionlink.cli.noninteractive import Answers
+from missionlink.cli.noninteractive import NonInteractiveHandlers
 from missionlink.cli.outcome import EXIT_FAILED, EXIT_OK
-from missionlink.cli.run_output import Transcript, transcript_for
-from missionlink.cli.session_source import Place, provider_of
+from missionlink.cli.run_output import RunOutput, output_for
+from missionlink.cli.session_source import SessionSource, provider_of
 from missionlink.errors import InvalidOption, MissionlinkError
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ _LAST_EVENTS_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
+class _Arguments:
     """What the command line asked for."""
 
     prompt: str
-    place: Place
+    place: SessionSource
     options: SessionOptions
     timeout: float | None
     until: Literal["idle", "assistant_idle"]
     provider_options: Sequence[str]
 
-    def way_back(self, session_id: str) -> str | None:
+    def resume_command(self, session_id: str) -> str | None:
         """Return the command that goes on with the session; one on a Mission Control of this command is gone."""
         if self.place.embedded:
             return None
@@ -98,9 +98,9 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
 
     Exit codes: 0 answered, 1 failed, 2 wrong arguments, 130 interrupted.
     """
-    transcript = transcript_for(as_json=as_json)
+    transcript = output_for(as_json=as_json)
     try:
-        place = Place(
+        place = SessionSource(
             cloud=None if cloud is None else Repository.parse(cloud),
             embedded=embedded,
             resume=resume,
@@ -109,15 +109,15 @@ def run(  # noqa: PLR0913 - one parameter for each option of the command line
             clean_env=clean_env,
         )
         place.check()
-        answers = Answers(transcript, allow_all=allow_all)
+        answers = NonInteractiveHandlers(transcript, allow_all=allow_all)
         options = SessionOptions(
             model=model,
             streaming=True,
             provider=provider_of(provider_url, provider_key_env),
             on_permission=answers.permission,
-            on_user_input=answers.question if answers.can_ask else None,
+            on_user_input=answers.user_input if answers.can_prompt else None,
         )
-        wanted = _Wanted(
+        wanted = _Arguments(
             timeout=_finite(timeout),
             prompt=_read_prompt() if prompt == "-" else _checked(prompt),
             place=place,
@@ -160,7 +160,7 @@ def _checked(prompt: str) -> str:
     return prompt
 
 
-async def _run(wanted: _Wanted, transcript: Transcript) -> TurnResult:
+async def _run(wanted: _Arguments, transcript: RunOutput) -> TurnResult:
     async with contextlib.AsyncExitStack() as stack:
         client = await wanted.place.client(stack)
         async with explaining(client, has_provider=wanted.options.provider is not None):
@@ -169,7 +169,7 @@ async def _run(wanted: _Wanted, transcript: Transcript) -> TurnResult:
             return await _turn(session, wanted, transcript)
 
 
-async def _turn(session: Session, wanted: _Wanted, transcript: Transcript) -> TurnResult:
+async def _turn(session: Session, wanted: _Arguments, transcript: RunOutput) -> TurnResult:
     async with session.stream(wanted.prompt, until=wanted.until) as turn:
         showing = asyncio.create_task(_show(turn, transcript))
         ending = asyncio.create_task(turn.wait(timeout=wanted.timeout))
@@ -187,11 +187,11 @@ async def _turn(session: Session, wanted: _Wanted, transcript: Transcript) -> Tu
         finally:
             showing.cancel()
             ending.cancel()
-    transcript.finished(result, wanted.way_back(session.id))
+    transcript.finished(result, wanted.resume_command(session.id))
     return result
 
 
-async def _show(turn: Turn, transcript: Transcript) -> None:
+async def _show(turn: Turn, transcript: RunOutput) -> None:
     # The turn's own error is raised where its result is awaited.
     with contextlib.suppress(MissionlinkError):
         async for event in turn:

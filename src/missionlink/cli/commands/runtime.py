@@ -83,14 +83,14 @@ def _path(version: str | None, as_json: bool) -> None:
     """
     from missionlink import runtime as programs
 
-    program = programs.locate() if version is None else _kept(version)
+    program = programs.locate() if version is None else _installed(version)
     if as_json:
         print_json(_facts(program))
     else:
         click.echo(shlex.join(program.argv) if os.name == "posix" else " ".join(f'"{word}"' for word in program.argv))
 
 
-def _kept(version: str) -> RuntimeProgram:
+def _installed(version: str) -> RuntimeProgram:
     from missionlink import runtime as programs
 
     release = programs.find_release(version)

@@ -22,7 +22,7 @@ from missionlink.errors import InvalidOption
 from missionlink.handlers.hooks import inputs, outputs
 from missionlink.handlers.hooks.inputs import HookInput
 from missionlink.handlers.hooks.outputs import HookOutput
-from missionlink.handlers.invoke import Way, way_of
+from missionlink.handlers.invoke import Way, call_mode_of
 from missionlink.handlers.signatures import check_shape
 from missionlink.protocol.decoding import Reader
 
@@ -185,7 +185,7 @@ class HookSlot:
                 raise InvalidOption(self._kind.name, f"must be a function, not {added!r}")
             check_shape(self._kind.name, added, f"the {self._kind.input.__name__}")
             checker = Reader[HookOutput](self._kind.output)
-            self._register(Registered(self._kind, added, matcher, timeout, way_of(added), checker))
+            self._register(Registered(self._kind, added, matcher, timeout, call_mode_of(added), checker))
             return added
 
         return add if function is None else add(function)

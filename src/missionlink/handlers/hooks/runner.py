@@ -29,7 +29,7 @@ from missionlink.protocol.json import encode_json
 
 if TYPE_CHECKING:
     from missionlink._wire.calls import Call
-    from missionlink.handlers.context import Desk
+    from missionlink.handlers.context import HandlerContext
     from missionlink.protocol.envelope import Event
 
 __all__ = ("HookRunner", "Invocation")
@@ -118,7 +118,7 @@ class HookRunner:
 
     __slots__ = ("_decided", "_desk", "_hooks", "_servers")
 
-    def __init__(self, desk: Desk, hooks: Hooks) -> None:
+    def __init__(self, desk: HandlerContext, hooks: Hooks) -> None:
         self._desk = desk
         self._hooks = hooks
         # Tools of MCP servers by the name that the agent uses: server, and the server's own name.
@@ -150,27 +150,27 @@ class HookRunner:
             plan = self._hooks.plans[params.hook_type] = _Plan(kind, self._hooks)
         return None if plan.is_empty else Invocation(plan, params.input)
 
-    async def answer(self, call: Call, invocation: Invocation) -> None:
+    async def run(self, call: Call, invocation: Invocation) -> None:
         """Run the hooks that a call is for, and answer it."""
         try:
-            answer: object = await self._answer_to(invocation)
-            self._desk.answers.answer(call, answer)
+            answer: object = await self._response_to(invocation)
+            self._desk.answers.send_result(call, answer)
         except asyncio.CancelledError:
             # Settled by the runtime's cancellation, or when the session was left; else the function has cancelled
             # its own task.
-            self._desk.answers.answer(call, invocation.undecided or {})
+            self._desk.answers.send_result(call, invocation.undecided or {})
             raise
         except BaseException as error:
             self._desk.failed(call.method, error)
             if invocation.plan.kind is _MCP:
                 await self._stop_turn(_UNREADABLE)
-            self._desk.answers.answer(call, invocation.undecided or {})
+            self._desk.answers.send_result(call, invocation.undecided or {})
             if isinstance(error, KeyboardInterrupt):
                 raise
         finally:
             self._desk.running.forget(call)
 
-    async def _answer_to(self, invocation: Invocation) -> dict[str, Any]:
+    async def _response_to(self, invocation: Invocation) -> dict[str, Any]:
         plan = invocation.plan
         kind = plan.kind
         members = _members(invocation.input)

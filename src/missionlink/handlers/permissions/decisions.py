@@ -141,7 +141,7 @@ class Deny:
         return Decision("reject")
 
     @staticmethod
-    def nobody_there() -> Decision:
+    def unavailable() -> Decision:
         """Say that nobody can be asked now; the agent goes on without it."""
         return Decision("user-not-available")
 
@@ -178,5 +178,5 @@ def _carried_out(decision: Decision, request: PermissionRequest) -> Decision:
         return Allow.once() if approval is None else Decision(decision.kind, details=approval)
     if decision.kind == "reject" and decision.feedback and request.loses_feedback:
         # There, a rejection would end the run and lose the reason; this one lets the agent go on, as was decided.
-        return Deny.nobody_there()
+        return Deny.unavailable()
     return decision

@@ -52,10 +52,10 @@ Names = bool | str | Sequence[str]
 _POSIX_SHELLS = ("bash", "sh", "zsh", "dash")
 
 
-StepAnswer = Decision | bool | PendingMarker | None
+StepDecision = Decision | bool | PendingMarker | None
 
 
-PolicyStep = Callable[[PermissionRequest], StepAnswer | Awaitable[StepAnswer]]
+PolicyStep = Callable[[PermissionRequest], StepDecision | Awaitable[StepDecision]]
 
 
 """Takes the request; ``None`` leaves it to the next step."""

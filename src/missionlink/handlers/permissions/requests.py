@@ -32,7 +32,7 @@ __all__ = (
     "parse_permission_request",
 )
 
-PermissionAnswer = Decision | bool | PendingMarker
+PermissionDecision = Decision | bool | PendingMarker
 
 
 """Takes the request, returns a ``Decision``; ``True`` stands for ``Allow.once()`` and ``False`` for ``Deny()``."""
@@ -229,7 +229,7 @@ class HookPermission(PermissionRequest, frozen=True, kw_only=True):
     """The hook's reason."""
 
 
-PermissionHandler = Callable[[PermissionRequest], PermissionAnswer | Awaitable[PermissionAnswer]]
+PermissionHandler = Callable[[PermissionRequest], PermissionDecision | Awaitable[PermissionDecision]]
 
 
 _CLASSES: Final[dict[str, type[PermissionRequest]]] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from missionlink._io.tasks import is_being_cancelled
-from missionlink.handlers.request_kinds import TOOL_CALL_EVENT, Kind
+from missionlink.handlers.request_kinds import TOOL_CALL_EVENT, RequestKind
 from missionlink.handlers.tools.context import ToolCall, ToolContext, ToolError
 from missionlink.handlers.tools.results import failure, result_to_wire
 from missionlink.handlers.tools.tool import Tool
@@ -22,7 +22,7 @@ from missionlink.protocol.json_repr import redacted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from missionlink.handlers.context import Desk
+    from missionlink.handlers.context import HandlerContext
     from missionlink.handlers.thread_jobs import Entry
 
 __all__ = ("TOOL_CALL", "ToolRunner", "read_tool_call")
@@ -77,7 +77,7 @@ def _to_wire(call: ToolCall, answer: object) -> object:
     return result_to_wire(answer)
 
 
-TOOL_CALL = Kind(
+TOOL_CALL = RequestKind(
     "tool_call", "", None, TOOL_CALL_EVENT, "session.tools.handlePendingToolCall", "result",
     ToolCall, read_tool_call, _to_wire,
     None, failure("The tool returned what cannot be sent."),
@@ -91,7 +91,7 @@ class ToolRunner:
 
     kind = TOOL_CALL
 
-    def __init__(self, desk: Desk, tools: Sequence[Tool[..., Any]]) -> None:
+    def __init__(self, desk: HandlerContext, tools: Sequence[Tool[..., Any]]) -> None:
         self._desk = desk
         self.tools: dict[str, Tool[..., Any]] = {tool.name: tool for tool in tools}
         """The tools by name."""
@@ -137,7 +137,7 @@ class ToolRunner:
 
     async def _send(self, request_id: str, tool_name: str, result: dict[str, Any]) -> None:
         kind, source = TOOL_CALL, f"the tool {tool_name!r}"
-        await self._desk.reply(kind.reply, request_id, kind.reply_member, result, kind.neutral, source=source)
+        await self._desk.reply(kind.reply, request_id, kind.reply_member, result, kind.fallback_event, source=source)
 
     async def _outcome(
         self, tool: Tool[..., Any], context: ToolContext, raw_arguments: bytes, entry: Entry

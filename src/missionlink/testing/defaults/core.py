@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from missionlink.testing.fake import FakeRuntime
     from missionlink.testing.sent_requests import ReceivedCall
 
-__all__ = ("admits", "handler_of")
+__all__ = ("authorize", "handler_of")
 
-Plausible = Callable[["FakeRuntime", "ReceivedCall"], object]
+DefaultHandler = Callable[["FakeRuntime", "ReceivedCall"], object]
 
 SHUTTING_DOWN = -32000
 AUTHENTICATION_REQUIRED = -32001
 AUTHENTICATION_FAILED = -32002
 
 
-def admits(fake: FakeRuntime, call: ReceivedCall) -> bool:
+def authorize(fake: FakeRuntime, call: ReceivedCall) -> bool:
     """Whether a request is to be looked at; if not, it has been answered, or never will be."""
     peer = call.peer
     if fake.is_shutting_down:
@@ -64,8 +64,8 @@ def handler_of(fake: FakeRuntime, method: str) -> Handler | None:
     plausible = _TABLE.get(method)
     if plausible is not None:
         return lambda call: plausible(fake, call)
-    if method in _ANSWERS:
-        return lambda call: _answer_question(fake, call)
+    if method in _RESPONSES:
+        return lambda call: _respond_to_request(fake, call)
     return None
 
 
@@ -118,7 +118,7 @@ def _abort(fake: FakeRuntime, call: ReceivedCall) -> object:
 
 
 # Method to the kind of the question and the member that has the answer; the whole parameters where there is none.
-_ANSWERS = {
+_RESPONSES = {
     "session.permissions.handlePendingPermissionRequest": ("permission", "result"),
     "session.ui.handlePendingUserInput": ("user_input", "response"),
     "session.ui.handlePendingElicitation": ("elicitation", "result"),
@@ -130,11 +130,11 @@ _ANSWERS = {
 }
 
 
-def _answer_question(fake: FakeRuntime, call: ReceivedCall) -> object:
+def _respond_to_request(fake: FakeRuntime, call: ReceivedCall) -> object:
     session = fake.sessions.live(call.session_id)
     if session is None:
         return session_defaults.not_found(call)
-    kind, member = _ANSWERS[call.method]
+    kind, member = _RESPONSES[call.method]
     params = call.params
     pending = session.pending.get(str(params.get("requestId")))
     if pending is None or pending.kind != kind or (session.is_cloud and kind == "external_tool"):
@@ -146,7 +146,7 @@ def _answer_question(fake: FakeRuntime, call: ReceivedCall) -> object:
     return {"success": True}
 
 
-def _ask_by_form(fake: FakeRuntime, call: ReceivedCall) -> object:
+def _request_form(fake: FakeRuntime, call: ReceivedCall) -> object:
     session = fake.sessions.live(call.session_id)
     if session is None:
         return session_defaults.not_found(call)
@@ -162,7 +162,7 @@ def _ask_by_form(fake: FakeRuntime, call: ReceivedCall) -> object:
     return LATER
 
 
-def _ask_aside(fake: FakeRuntime, call: ReceivedCall) -> object:
+def _ephemeral_query(fake: FakeRuntime, call: ReceivedCall) -> object:
     session = fake.sessions.live(call.session_id)
     if session is None:
         return session_defaults.not_found(call)
@@ -171,7 +171,7 @@ def _ask_aside(fake: FakeRuntime, call: ReceivedCall) -> object:
     request = agent_turns.TurnRequest(session.id, str(call.params.get("question", "")))
 
     async def answer() -> None:
-        reply = await fake.agent.answer(request)
+        reply = await fake.agent.respond(request)
         if isinstance(reply, Failure):
             session_defaults.fail(call, f"{reply.status} {reply.message}")
         else:
@@ -181,13 +181,13 @@ def _ask_aside(fake: FakeRuntime, call: ReceivedCall) -> object:
     return LATER
 
 
-_TABLE: dict[str, Plausible] = {
+_TABLE: dict[str, DefaultHandler] = {
     "connect": _connect,
     "runtime.shutdown": _shutdown,
     "session.send": _send,
     "session.abort": _abort,
-    "session.ui.elicitation": _ask_by_form,
-    "session.ui.ephemeralQuery": _ask_aside,
+    "session.ui.elicitation": _request_form,
+    "session.ui.ephemeralQuery": _ephemeral_query,
     **session_defaults.TABLE,
     **query_defaults.TABLE,
     **queue_defaults.TABLE,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ("TABLE",)
 
-Plausible = Callable[["FakeRuntime", "ReceivedCall"], object]
+DefaultHandler = Callable[["FakeRuntime", "ReceivedCall"], object]
 MODES = ("interactive", "plan", "autopilot")
 
 
@@ -171,14 +171,14 @@ def _register_interest(fake: FakeRuntime, call: ReceivedCall, session: FakeSessi
     return {"handle": fake.sessions.new_id("interest")}
 
 
-def _always(result: object) -> Plausible:
+def _always(result: object) -> DefaultHandler:
     return lambda fake, call: result
 
 
 OfSession = Callable[["FakeRuntime", "ReceivedCall", "FakeSession"], object]
 
 
-def _of_session(answer: OfSession) -> Plausible:
+def _of_session(answer: OfSession) -> DefaultHandler:
     def find(fake: FakeRuntime, call: ReceivedCall) -> object:
         session = fake.sessions.live(call.session_id)
         return not_found(call) if session is None else answer(fake, call, session)
@@ -186,7 +186,7 @@ def _of_session(answer: OfSession) -> Plausible:
     return find
 
 
-TABLE: dict[str, Plausible] = {
+TABLE: dict[str, DefaultHandler] = {
     "ping": _ping,
     "status.get": _status,
     "auth.getStatus": _auth,

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ("TABLE",)
 
-Plausible = Callable[["FakeRuntime", "ReceivedCall"], object]
+DefaultHandler = Callable[["FakeRuntime", "ReceivedCall"], object]
 OfSession = Callable[["FakeRuntime", "ReceivedCall", "FakeSession"], object]
 OfPrompt = Callable[["FakeRuntime", "ReceivedCall", "FakeSession", "WaitingPrompt"], object]
 
 
-def _of_session(answer: OfSession) -> Plausible:
+def _of_session(answer: OfSession) -> DefaultHandler:
     def find(fake: FakeRuntime, call: ReceivedCall) -> object:
         session = fake.sessions.live(call.session_id)
         return not_found(call) if session is None else answer(fake, call, session)
@@ -33,7 +33,7 @@ def _of_session(answer: OfSession) -> Plausible:
     return find
 
 
-def _of_prompt(answer: OfPrompt) -> Plausible:
+def _of_prompt(answer: OfPrompt) -> DefaultHandler:
     def find(fake: FakeRuntime, call: ReceivedCall, session: FakeSession) -> object:
         wanted = call.params.get("id")
         found = next((prompt for prompt in session.queue if prompt.item_id == wanted), None)
@@ -108,7 +108,7 @@ def _activity(fake: FakeRuntime, call: ReceivedCall, session: FakeSession) -> ob
     return {"hasActiveWork": session.turn is not None}
 
 
-TABLE: dict[str, Plausible] = {
+TABLE: dict[str, DefaultHandler] = {
     "session.queue.pendingItems": _of_session(_items),
     "session.queue.removeAt": _of_prompt(_remove),
     "session.queue.moveItem": _of_prompt(_move),

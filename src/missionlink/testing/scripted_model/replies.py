@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from missionlink.testing.clock import Gate
 
 __all__ = (
-    "Answer",
+    "AnyReply",
     "Call",
     "Disconnect",
     "Endless",
@@ -153,16 +153,16 @@ class Failure:
     """Name of the error; ``None`` gives the status in its place."""
 
 
-Answer = Reply | Failure
+AnyReply = Reply | Failure
 
 
-def checked_reply(reply: object) -> Answer:
+def checked_reply(reply: object) -> AnyReply:
     """Return what a test gives as a reply.
 
     Raises:
         InvalidOption: It is none.
     """
-    if not isinstance(reply, Answer):
+    if not isinstance(reply, AnyReply):
         raise InvalidOption("reply", f"{reply!r} is no reply; build one with say, call, think or fail")
     return reply
 

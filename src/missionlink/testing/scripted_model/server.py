@@ -26,7 +26,7 @@ from missionlink.testing.clock import Gate
 from missionlink.testing.http_server import HttpServer
 from missionlink.testing.scripted_model import copilot_api
 from missionlink.testing.scripted_model.playback import PlayedReply
-from missionlink.testing.scripted_model.replies import Answer, Failure, Reply, checked_reply, fail, say
+from missionlink.testing.scripted_model.replies import AnyReply, Failure, Reply, checked_reply, fail, say
 from missionlink.testing.scripted_model.requests import ModelRequest
 from missionlink.testing.scripted_model.wire import error_body
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ("ModelScript", "ModelServer", "echo", "model_server", "serve_in_thread")
 
-Answerer = Callable[[ModelRequest], Answer | Awaitable[Answer]]
-ModelScript = Sequence[Answer | Answerer] | Answerer
+Responder = Callable[[ModelRequest], AnyReply | Awaitable[AnyReply]]
+ModelScript = Sequence[AnyReply | Responder] | Responder
 """Replies in order (each may be a function of the request), or one function for all requests."""
 
 API_KEY = "loopback-model-key"
@@ -59,8 +59,8 @@ class ModelServer:
         """What agents without a provider have stored to remember: ``subject``, ``fact`` and more."""
         self.misses: list[str] = []
         """Method and path of each HTTP request that nothing here answers."""
-        self._answer_all: Answerer | None = None
-        self._queue: list[Answer | Answerer] = []
+        self._answer_all: Responder | None = None
+        self._queue: list[AnyReply | Responder] = []
         if script is None or callable(script):
             self._answer_all = script or echo
         else:
@@ -89,7 +89,7 @@ class ModelServer:
         """
         return copilot_api.environment(self.url.removesuffix("/v1"))
 
-    def then(self, *answers: Answer | Answerer) -> None:
+    def then(self, *answers: AnyReply | Responder) -> None:
         """Add replies at the end of the script, or begin one: from now on the server is strict."""
         self._answer_all = None
         self._queue += [answer if callable(answer) else checked_reply(answer) for answer in answers]
@@ -154,13 +154,13 @@ class ModelServer:
         request = ModelRequest(len(self.requests) + 1, dict(http.headers), body)
         self.requests.append(request)
         self._wake()
-        answer = await self._answer(request)
+        answer = await self._respond(request)
         if isinstance(answer, Failure):
             request.end("failed")
             return Response(error_body(answer), answer.status, dict(answer.headers), media_type="application/json")
         return PlayedReply(answer, request, request.model or self.model, self._call_ids, self._http.cut)
 
-    async def _answer(self, request: ModelRequest) -> Answer:
+    async def _respond(self, request: ModelRequest) -> AnyReply:
         answer = self._answer_all or (self._queue.pop(0) if self._queue else None)
         if answer is None:
             self._faults.append(f"request {request.number} came when the script had no reply left: {request!r}")
