@@ -16,14 +16,12 @@ from missionlink.options.client import ClientOptions
 from missionlink.options.hiding import forget, hides_arguments
 from missionlink.options.merge import checked_id, list_params, options_of, session_options
 from missionlink.protocol.timeouts import DEFAULT, Default, Timeout
-from missionlink.session.turn import check_limits, turn_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import TypeForm
 
-    from missionlink._client.context import ClientContext
     from missionlink._client.lifecycle import LifecycleStream, SessionInfo
     from missionlink._io.interfaces import ConnectionStats, Transport
     from missionlink.options.attachments import Attachment
@@ -32,12 +30,13 @@ if TYPE_CHECKING:
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.compat import Compat, Handshake
     from missionlink.rpc import ClientRpc
+    from missionlink.session.client_context import ClientContext
     from missionlink.session.opening import SessionOpening
     from missionlink.session.output_types import OutputAdapter
     from missionlink.session.turn import TurnResult
     from missionlink.session.turn_state import Until
 
-__all__ = ("AsyncClient", "ClientState", "check_single_prompt")
+__all__ = ("AsyncClient", "ClientState")
 
 _log = logging.getLogger("missionlink.client")
 
@@ -48,7 +47,7 @@ _Output = TypeVar("_Output")
 ClientState = Literal["new", "starting", "running", "closing", "closed", "lost"]
 
 
-def check_single_prompt(
+def _check_single_prompt(
     prompt: object,
     output_type: Any,
     attachments: object,
@@ -61,6 +60,8 @@ def check_single_prompt(
     Raises:
         InvalidOption: Something is wrong.
     """
+    from missionlink.session.turn import check_limits, turn_end
+
     check_limits(timeout, idle_timeout, "abort")
     turn_end({"until": until})
     check_content("prompt", prompt, allow_none=False, allow_empty=True)
@@ -596,9 +597,7 @@ class AsyncClient:
             InvalidOption, RequestFailed, ConnectionFailed: As for ``create_session`` and ``session.send``.
             TurnFailed, TurnTimeout, OutputInvalid: As for ``session.run``.
         """
-        from missionlink.client import check_single_prompt
-
-        check_single_prompt(prompt, output_type, attachments, timeout, idle_timeout, until)
+        _check_single_prompt(prompt, output_type, attachments, timeout, idle_timeout, until)
         opening = self.create_session(options, **fields)
         forget(fields)
         session = await opening

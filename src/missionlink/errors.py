@@ -67,10 +67,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from missionlink._stderr import useful_line
+from missionlink._error_texts import useful_line, with_reason, worded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = (
     "AuthenticationFailed",
@@ -130,14 +130,7 @@ __all__ = (
     "UnsupportedByRuntime",
     "WouldDeadlock",
     "WrongEventLoop",
-    "did_you_mean",
-    "with_reason",
-    "worded",
 )
-
-# What a text ends with that was put together with an empty part, such as the text of a TimeoutError.
-_NO_END = ": \t\r\n"
-
 
 # Statuses of a model that may answer later: it took too long, or was asked too often.
 _TRANSIENT = (408, 429)
@@ -151,30 +144,6 @@ def _rebuild(cls: type[MissionlinkError], args: tuple[object, ...], state: dict[
     error.args = args
     error.__dict__.update(state)
     return error
-
-
-def worded(text: object, otherwise: str) -> str:
-    """Return the text, or another where it is empty; an end without words is cut off."""
-    return ("" if text is None else str(text).strip().rstrip(_NO_END)) or otherwise
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'model'?"`` for a misspelt name, or an empty text where no known name is like it."""
-    # Imported here: it is needed for mistakes only.
-    import difflib
-
-    plain = {one.replace("_", "").lower(): one for one in known}
-    wanted = str(name).replace("_", "").replace("-", "").lower()
-    close = difflib.get_close_matches(wanted, plain, n=1, cutoff=0.65)
-    begun = [one for one in plain if len(wanted) > 2 and one.startswith(wanted)]
-    found = close or (begun if len(begun) == 1 else [])
-    return f"; did you mean {plain[found[0]]!r}?" if found else ""
-
-
-def with_reason(text: str, reason: object) -> str:
-    """Return the text with a reason after a colon; without one where there is none."""
-    said = worded(reason, "")
-    return f"{text}: {said}" if said else text
 
 
 def _meaning(cls: type[MissionlinkError]) -> str:

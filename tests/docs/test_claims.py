@@ -111,7 +111,7 @@ def test_the_bounds_of_what_waits_are_the_defaults() -> None:
     assert f"at most {SessionOptions().backlog_events} events or 1 MiB" in events
     assert SessionOptions().backlog_bytes == 1 << 20
     for text in (events, turns):
-        assert f"{consumer.DEFAULT_QUEUE_EVENTS:,} events" in text
+        assert f"{subscribers.DEFAULT_QUEUE_EVENTS:,} events" in text
     assert subscribers.DEFAULT_QUEUE_BYTES == 32 << 20
 
 

@@ -239,15 +239,15 @@ async def test_what_the_agent_does_not_hear_of_is_logged(
 
 _ANSWERING_PROCESS = """
 import asyncio, json, sys
-from missionlink import Allow, AsyncClient, PendingQuestion, PlanAnswer
+from missionlink import Allow, AsyncClient, PendingRequest, ExitPlanResponse
 
 async def main():
     given = json.load(sys.stdin)
     answers = {"permission": Allow.once(), "user_input": "b", "elicitation": {"name": "Bob"}}
-    answers["exit_plan"] = PlanAnswer(True)
+    answers["exit_plan"] = ExitPlanResponse(True)
     async with AsyncClient(**given["options"]) as client:
         async with client.resume_cloud_session(given["id"]):
-            question = PendingQuestion.from_json(given["question"])
+            question = PendingRequest.from_json(given["question"])
             await question.answer(answers[question.kind], via=client)
 
 asyncio.run(main())

@@ -349,10 +349,10 @@ async def test_a_policy_decides_and_keeps_a_log(client: AsyncClient, model: Mode
 
 _ANSWERING_PROCESS = """
 import asyncio, sys
-from missionlink import Allow, AsyncClient, ClientOptions, PendingQuestion
+from missionlink import Allow, AsyncClient, ClientOptions, PendingRequest
 
 async def main():
-    question = PendingQuestion.from_json(sys.stdin.read())
+    question = PendingRequest.from_json(sys.stdin.read())
     async with AsyncClient(ClientOptions(url=sys.argv[1], connection_token=sys.argv[2])) as client:
         await question.answer(Allow.once() if question.kind == "permission" else "blue", via=client)
         print(question.kind)

@@ -14,7 +14,7 @@ from missionlink import Hooks, ToolError, ToolResult
 from missionlink.errors import HandlerFailed
 from missionlink.handlers.hooks.outputs import UserPromptOutput
 from missionlink.handlers.user_requests import ElicitationResult, ExitPlanResponse, UserInputResponse
-from missionlink.protocol.json import encode_json, well_formed
+from missionlink.protocol.json_encoding import encode_json, well_formed
 
 from .raw_peer import Peer, open_client, open_session, until, within
 

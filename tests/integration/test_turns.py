@@ -23,8 +23,7 @@ from missionlink.errors import (
     TurnFailed,
     TurnTimeout,
 )
-from missionlink.session import turn_completion
-from missionlink.session import turn_tracker as turn_tracker
+from missionlink.session import turn_completion, turn_tracker
 from missionlink.session.turn import TurnResult
 
 from .raw_peer import Peer, event, open_client, open_session, rounds, within

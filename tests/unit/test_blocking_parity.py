@@ -30,7 +30,7 @@ PAIRS: dict[type, type] = {
     LifecycleStream: blocking.LifecycleStream,
     Subscription: blocking.Subscription,
     Pending: blocking.Pending,
-    PendingRequest: blocking.PendingQuestion,
+    PendingRequest: blocking.PendingRequest,
     Ui: blocking.Ui,
     Queue: blocking.Queue,
 }
@@ -57,7 +57,7 @@ ATTRIBUTES = {LifecycleStream: {"omitted"}}
 PROTOCOL = {"__enter__", "__exit__", "__iter__", "__next__", "__len__", "__repr__", "__eq__", "__hash__", "__init__"}
 
 RETURNS = (
-    (r"\bOpening\b", "Session"),
+    (r"\bSessionOpening\b", "Session"),
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bAsyncGenerator\[(.+), None\]", r"Generator[\1, None, None]"),
     (r"\bAsyncContextManager\b", "ContextManager"),

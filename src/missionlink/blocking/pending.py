@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from missionlink.blocking.portal import run_in_loop
 from missionlink.blocking.streams import Following
-from missionlink.handlers.pending import PendingRequest as AsyncPendingQuestion
+from missionlink.handlers.pending import PendingRequest as AsyncPendingRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from missionlink.handlers.pending import Reachable as AsyncReachable
     from missionlink.handlers.request_kinds import KindName
 
-__all__ = ("Pending", "PendingQuestion", "Reachable")
+__all__ = ("Pending", "PendingRequest", "Reachable")
 
 
 class _Requests(Protocol):
@@ -33,7 +33,7 @@ class Reachable(Protocol):
         ...
 
 
-class PendingQuestion:
+class PendingRequest:
     """One open question, which can be written down and answered later.
 
     Two of them are equal if they mean the same question.
@@ -41,14 +41,14 @@ class PendingQuestion:
 
     __slots__ = ("_inner",)
 
-    def __init__(self, inner: AsyncPendingQuestion) -> None:
+    def __init__(self, inner: AsyncPendingRequest) -> None:
         self._inner = inner
 
     def __repr__(self) -> str:
         return repr(self._inner)
 
     def __eq__(self, other: object) -> bool:
-        return self._inner == other._inner if isinstance(other, PendingQuestion) else NotImplemented
+        return self._inner == other._inner if isinstance(other, PendingRequest) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._inner)
@@ -63,7 +63,8 @@ class PendingQuestion:
 
     @property
     def question(self) -> Any:
-        """``PermissionRequest``, ``UserInputRequest``, ``ElicitationRequest``, ``ExitPlanRequest``, ``AutoModeSwitch`` or ``ToolCall``."""
+        """``PermissionRequest``, ``UserInputRequest``, ``ElicitationRequest``, ``ExitPlanRequest``,
+        ``AutoModeSwitch`` or ``ToolCall``."""
         return self._inner.question
 
     @property
@@ -96,15 +97,15 @@ class PendingQuestion:
         return self._inner.to_json()
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> PendingQuestion:
+    def from_json(cls, text: str | bytes) -> PendingRequest:
         """Read what ``to_json`` wrote; ``answer`` then needs to be told whom to send the answer through.
 
         Raises:
             InvalidOption: The text is something else.
         """
-        return cls(AsyncPendingQuestion.from_json(text))
+        return cls(AsyncPendingRequest.from_json(text))
 
-    def answer(self, answer: object, *, via: Reachable | None = None) -> None:
+    def respond(self, answer: object, *, via: Reachable | None = None) -> None:
         """Answer the question.
 
         Args:
@@ -137,17 +138,17 @@ class Pending:
     def __len__(self) -> int:
         return len(self._inner)
 
-    def __iter__(self) -> Iterator[PendingQuestion]:
-        return iter([PendingQuestion(one) for one in self._portal.call(list[AsyncPendingQuestion], self._inner)])
+    def __iter__(self) -> Iterator[PendingRequest]:
+        return iter([PendingRequest(one) for one in self._portal.call(list[AsyncPendingRequest], self._inner)])
 
-    def follow(self) -> Iterator[PendingQuestion]:
+    def follow(self) -> Iterator[PendingRequest]:
         """Return an iterator over each question once, those that are open already first; it ends with the session."""
         return Following(self._portal, _wrapped(self._inner))
 
-    def get(self, request_id: str) -> PendingQuestion | None:
+    def get(self, request_id: str) -> PendingRequest | None:
         """Return the question with this id, or ``None`` if it is not open."""
         found = self._inner.get(request_id)
-        return None if found is None else PendingQuestion(found)
+        return None if found is None else PendingRequest(found)
 
     def refresh(self) -> None:
         """Look into the session's history for what was asked before this program came, and act on it.
@@ -157,6 +158,6 @@ class Pending:
         self._portal.run(self._inner.refresh)
 
 
-async def _wrapped(pending: AsyncPending) -> AsyncIterator[PendingQuestion]:
+async def _wrapped(pending: AsyncPending) -> AsyncIterator[PendingRequest]:
     async for question in pending:
-        yield PendingQuestion(question)
+        yield PendingRequest(question)

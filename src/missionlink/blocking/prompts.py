@@ -234,7 +234,7 @@ class Prompts:
         """
         self._portal.run(self._inner.write_plan, text)
 
-    def ask_aside(self, question: str, *, timeout: float | None = None) -> str:
+    def ephemeral_query(self, question: str, *, timeout: float | None = None) -> str:
         """Ask the model a question beside the conversation, and return its answer; also while a turn runs.
 
         Arguments and errors are those of ``missionlink.Session.ephemeral_query``.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from missionlink._client.context import report_failure
 from missionlink.blocking.delivery import Deliveries, Delivery
 from missionlink.protocol.envelope import lost_marker
+from missionlink.session.client_context import report_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

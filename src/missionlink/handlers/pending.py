@@ -12,7 +12,7 @@ import msgspec
 from missionlink.errors import InvalidOption, OperationFailed
 from missionlink.handlers.request_kinds import BY_NAME, KindName, RequestKind
 from missionlink.protocol.decoding import Success, convert, read, read_result
-from missionlink.protocol.json import encode_json
+from missionlink.protocol.json_encoding import encode_json
 
 if TYPE_CHECKING:
     from missionlink.handlers.context import ResponseChannel
@@ -145,7 +145,8 @@ class PendingRequest:
         self.is_settled: bool = False
         """Whether it has been answered, here or elsewhere, as far as this program knows."""
         self.question: Any = question
-        """``PermissionRequest``, ``UserInputRequest``, ``ElicitationRequest``, ``ExitPlanRequest``, ``AutoModeSwitch`` or ``ToolCall``."""
+        """``PermissionRequest``, ``UserInputRequest``, ``ElicitationRequest``, ``ExitPlanRequest``,
+        ``AutoModeSwitch`` or ``ToolCall``."""
         self.session_id: str = question.session_id
         self.request_id: str = question.request_id
         """The runtime's id of the question."""
@@ -155,7 +156,7 @@ class PendingRequest:
         """When this program heard of it, in UTC."""
 
     def __repr__(self) -> str:
-        return f"<PendingQuestion {self.kind} {self.request_id!r} of session {self.session_id!r}>"
+        return f"<PendingRequest {self.kind} {self.request_id!r} of session {self.session_id!r}>"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PendingRequest):

@@ -103,7 +103,8 @@ KINDS = (
         "exit_plan", "on_exit_plan", "exitPlanMode.request", "exit_plan_mode.requested",
         "session.ui.handlePendingExitPlanMode", "response",
         user_requests.ExitPlanRequest, _read_as(user_requests.ExitPlanRequest), user_requests.exit_plan_to_wire,
-        _NOT_APPROVED, _NOT_APPROVED, user_requests.ExitPlanResponse(approved=False, feedback="Nobody could review the plan."),
+        _NOT_APPROVED, _NOT_APPROVED,
+        user_requests.ExitPlanResponse(approved=False, feedback="Nobody could review the plan."),
     ),
     RequestKind(
         "auto_mode_switch", "on_auto_mode_switch", "autoModeSwitch.request", "auto_mode_switch.requested",

@@ -16,7 +16,7 @@ from missionlink.handlers.invoke import PENDING, Way, call_mode_of, interruption
 from missionlink.handlers.request_kinds import BY_METHOD, RequestKind
 from missionlink.handlers.thread_jobs import Entry, waits_for_itself
 from missionlink.protocol.decoding import convert, read
-from missionlink.protocol.json import well_formed
+from missionlink.protocol.json_encoding import well_formed
 from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Protocol, cast
 import msgspec
 
 from missionlink.handlers.json_schemas import inlined_schema, merged_schema, unpacked_error
-from missionlink.protocol.json import encode_json
+from missionlink.protocol.json_encoding import encode_json
 
 __all__ = (
     "CONSTRAINTS",

@@ -78,7 +78,7 @@ class ElicitationRequest(msgspec.Struct, rename="camel", frozen=True, kw_only=Tr
     mode: str | None = None
     """``"form"`` or ``"url"`` where the runtime says it."""
     url: str | None = None
-    """With ``"url"``: the page that the user is asked to open; ``ElicitationResult("accept")`` says that they agreed to."""
+    """With ``"url"``: the page that the user is asked to open; ``ElicitationResult("accept")`` says that they do."""
     source: str | None = msgspec.field(default=None, name="elicitationSource")
     """The MCP server that asks; ``None`` where the runtime or a program does."""
     tool_call_id: str | None = None
@@ -193,7 +193,7 @@ def elicitation_to_wire(form: ElicitationRequest, answer: object) -> Elicitation
     if isinstance(answer, ElicitationResult):
         return answer
     if not isinstance(answer, Mapping):
-        raise InvalidOption("answer", f"an elicitation handler returned {type(answer).__name__}, not a FormAnswer")
+        raise InvalidOption("answer", f"an elicitation handler returned {type(answer).__name__}, no ElicitationResult")
     content: dict[str, Any] = {str(key): value for key, value in answer.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return ElicitationResult("accept", content)
 
@@ -203,7 +203,7 @@ def exit_plan_to_wire(plan: ExitPlanRequest, answer: object) -> ExitPlanResponse
     if isinstance(answer, bool):
         return ExitPlanResponse(answer, plan.recommended_action if answer else None)
     if not isinstance(answer, ExitPlanResponse):
-        raise InvalidOption("answer", f"an exit plan handler returned {type(answer).__name__}, not a PlanAnswer")
+        raise InvalidOption("answer", f"an exit plan handler returned {type(answer).__name__}, not a ExitPlanResponse")
     return answer
 
 

@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from missionlink.errors import InvalidOption, did_you_mean
+from missionlink._error_texts import did_you_mean
+from missionlink.errors import InvalidOption
 from missionlink.handlers.signatures import check_shape
 from missionlink.options.hiding import hides_arguments
-from missionlink.protocol.json import check_json
+from missionlink.protocol.json_checks import check_json
 
 __all__ = (
     "absolute_path",

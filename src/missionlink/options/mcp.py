@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from missionlink.errors import InvalidOption, did_you_mean
+from missionlink._error_texts import did_you_mean
+from missionlink.errors import InvalidOption
 from missionlink.options.checks import can_be_named, check_headers, check_members
 
 __all__ = ("check_agents", "check_servers")

@@ -16,7 +16,7 @@ import msgspec
 
 from missionlink.protocol.decoding import Reader
 from missionlink.protocol.envelope import NO_JSON, EventNotification
-from missionlink.protocol.json import encode_json
+from missionlink.protocol.json_encoding import encode_json
 from missionlink.protocol.recovery import extract_session_id, read_head, without_lone_surrogates
 from missionlink.protocol.sensitive import plain
 

@@ -28,7 +28,7 @@ from typing import (
 import msgspec
 from msgspec import Raw
 
-from missionlink.protocol import json
+from missionlink.protocol import json_encoding
 from missionlink.protocol.decoding import Reader, read
 from missionlink.protocol.recovery import without_lone_surrogates
 
@@ -230,7 +230,7 @@ def encode_json(value: object) -> Raw:
     Raises:
         TypeError: The value holds what JSON cannot carry.
     """
-    return Raw(json.encode_json(value))
+    return Raw(json_encoding.encode_json(value))
 
 
 # Metadata of opaque JSON whose null is None.

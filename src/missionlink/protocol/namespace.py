@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw
 
 from missionlink.errors import InvalidOption, OperationFailed, UnexpectedResult
 from missionlink.protocol.decoding import Reader, read_result
-from missionlink.protocol.json import check_json, check_object
+from missionlink.protocol.json_checks import check_json, check_object
 from missionlink.protocol.model import JsonResult, OpenJsonResult, decode_json, decoder_for
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 

@@ -25,12 +25,12 @@ from missionlink.session.history import open_requests
 if TYPE_CHECKING:
     import contextvars
 
-    from missionlink._client.context import ClientContext
     from missionlink._wire.calls import Call
     from missionlink.handlers.thread_jobs import Entry
     from missionlink.options.cloud import CloudOptions
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.envelope import Event
+    from missionlink.session.client_context import ClientContext
 
 __all__ = ("AdoptedCore",)
 

@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from missionlink._client.context import ClientContext
     from missionlink._wire.calls import Call
     from missionlink.handlers.thread_jobs import Entry
     from missionlink.options.cloud import CloudOptions
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.envelope import Event
     from missionlink.rpc import SessionRpc
+    from missionlink.session.client_context import ClientContext
     from missionlink.storage import SessionFS
 
 __all__ = ("SessionCore",)

@@ -37,10 +37,10 @@ from missionlink.session.opening import (
 if TYPE_CHECKING:
     import msgspec
 
-    from missionlink._client.context import ClientContext
     from missionlink.options.cloud import CloudOptions, Repository
     from missionlink.options.session import SessionOptions
     from missionlink.protocol.envelope import Event
+    from missionlink.session.client_context import ClientContext
 
 __all__ = ("ConnectCloudSession", "CreateCloudSession")
 

@@ -27,8 +27,8 @@ from missionlink.session.opening import (
 )
 
 if TYPE_CHECKING:
-    from missionlink._client.context import ClientContext
     from missionlink.options.session import SessionOptions
+    from missionlink.session.client_context import ClientContext
 
 __all__ = ("CreateSession", "ResumeSession")
 

@@ -22,7 +22,7 @@ from missionlink.session.state import OpenedResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
-    from missionlink._client.context import ClientContext
+    from missionlink.session.client_context import ClientContext
     from missionlink.session.core import SessionCore
 
 __all__ = (

@@ -15,7 +15,7 @@ from missionlink.errors import (
 )
 from missionlink.options.checks import check_content, check_headers, check_members
 from missionlink.protocol.decoding import Success, read_result
-from missionlink.protocol.json import well_formed
+from missionlink.protocol.json_encoding import well_formed
 from missionlink.protocol.sensitive import masked_copy
 from missionlink.session.subscribers import WaitingFor
 

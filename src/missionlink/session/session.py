@@ -31,7 +31,7 @@ from missionlink.options.checks import check_content, check_flag, check_positive
 from missionlink.options.encode import with_own_tools
 from missionlink.options.loopback import with_proxy_hint
 from missionlink.protocol.decoding import read_result
-from missionlink.protocol.json import check_object
+from missionlink.protocol.json_checks import check_object
 from missionlink.protocol.sensitive import masked_copy
 from missionlink.protocol.timeouts import DEFAULT, Timeout, check_seconds
 from missionlink.session.callback import Subscription, taken_by_callback

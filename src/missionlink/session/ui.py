@@ -15,7 +15,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption, UnexpectedResult, UnsupportedByRuntime
 from missionlink.protocol.decoding import read_result
-from missionlink.protocol.json import encode_json, well_formed
+from missionlink.protocol.json_encoding import encode_json, well_formed
 
 if TYPE_CHECKING:
     from missionlink.handlers.type_adapters import Form

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from missionlink.errors import ConnectionClosed, ConnectionLost
 from missionlink.options.checks import check_callable, check_functions, check_text
-from missionlink.protocol.json import check_object
+from missionlink.protocol.json_checks import check_object
 from missionlink.testing.agent import Agent, Turns
 from missionlink.testing.clock import Clock, ManualClock
 from missionlink.testing.expectations import Expectation, Handler, Where

@@ -25,7 +25,7 @@ from missionlink.handlers.invoke import Way, interruption
 from missionlink.handlers.thread_jobs import Entry
 from missionlink.handlers.tools.results import result_to_wire
 from missionlink.protocol.decoding import Reader
-from missionlink.protocol.json import encode_json
+from missionlink.protocol.json_encoding import encode_json
 
 if TYPE_CHECKING:
     from missionlink._wire.calls import Call

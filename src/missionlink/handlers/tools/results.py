@@ -11,7 +11,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.protocol.decoding import convert
-from missionlink.protocol.json import encode_json
+from missionlink.protocol.json_encoding import encode_json
 
 __all__ = ("Binary", "ToolResult", "failure", "image_type", "read_mcp_result", "result_to_wire")
 

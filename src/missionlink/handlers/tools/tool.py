@@ -12,7 +12,8 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, Typ
 
 import msgspec
 
-from missionlink.errors import InvalidOption, did_you_mean
+from missionlink._error_texts import did_you_mean
+from missionlink.errors import InvalidOption
 from missionlink.handlers.signatures import check_arguments, is_generator, is_unbound_method
 from missionlink.handlers.tools.context import ToolCall, ToolContext, ToolError
 from missionlink.handlers.tools.schema import (

@@ -15,7 +15,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.options.checks import check_positive, check_text
-from missionlink.protocol.json import check_object
+from missionlink.protocol.json_checks import check_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

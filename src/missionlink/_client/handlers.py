@@ -16,7 +16,7 @@ from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from missionlink._client.context import ClientContext
+    from missionlink.session.client_context import ClientContext
     from missionlink._wire.calls import Call
     from missionlink.model_requests.serving import ModelRequests
     from missionlink.options.client import ClientOptions

@@ -1,10 +1,14 @@
-"""Picks the line of a program's standard error that says what went wrong."""
+"""Builds the texts of errors: reasons, hints at misspelt names, and the useful line of a program's standard error."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-__all__ = ("useful_line",)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ("did_you_mean", "useful_line", "with_reason", "worded")
 
 _LONGEST = 300
 # Frames of a stack, carets under a source line, "file:line" alone, and what Node adds round an error.
@@ -41,3 +45,31 @@ def useful_line(stderr: str | None, *, last: bool = False) -> str:
         return found
     # Between words: nobody recognises a secret that is cut in two.
     return (found[:_LONGEST].rpartition(" ")[0] or found[:_LONGEST].rpartition("=")[0]) + " …"
+
+
+# What a text ends with that was put together with an empty part, such as the text of a TimeoutError.
+_NO_END = ": \t\r\n"
+
+
+def worded(text: object, otherwise: str) -> str:
+    """Return the text, or another where it is empty; an end without words is cut off."""
+    return ("" if text is None else str(text).strip().rstrip(_NO_END)) or otherwise
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'model'?"`` for a misspelt name, or an empty text where no known name is like it."""
+    # Imported here: it is needed for mistakes only.
+    import difflib
+
+    plain = {one.replace("_", "").lower(): one for one in known}
+    wanted = str(name).replace("_", "").replace("-", "").lower()
+    close = difflib.get_close_matches(wanted, plain, n=1, cutoff=0.65)
+    begun = [one for one in plain if len(wanted) > 2 and one.startswith(wanted)]
+    found = close or (begun if len(begun) == 1 else [])
+    return f"; did you mean {plain[found[0]]!r}?" if found else ""
+
+
+def with_reason(text: str, reason: object) -> str:
+    """Return the text with a reason after a colon; without one where there is none."""
+    said = worded(reason, "")
+    return f"{text}: {said}" if said else text
