@@ -23,9 +23,9 @@ from missionlink.protocol.sensitive import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from missionlink._client.handlers import ClientHandlers
     from missionlink._io.connection import Connection
     from missionlink._io.interfaces import Transport
-    from missionlink._client.handlers import ClientHandlers
     from missionlink.options.client import ClientOptions
     from missionlink.protocol.compat import Handshake
     from missionlink.session.client_context import ClientContext

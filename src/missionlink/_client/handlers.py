@@ -16,11 +16,11 @@ from missionlink.protocol.messages import INTERNAL_ERROR, INVALID_PARAMS
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from missionlink.session.client_context import ClientContext
     from missionlink._wire.calls import Call
     from missionlink.model_requests.serving import ModelRequests
     from missionlink.options.client import ClientOptions
     from missionlink.protocol.messages import Notification
+    from missionlink.session.client_context import ClientContext
 
 __all__ = ("ClientHandlers",)
 

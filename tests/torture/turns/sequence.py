@@ -32,7 +32,7 @@ LIVE_ONLY = {"system.message", "session.resume"}
 """Types that runtimes send as persisted and yet leave out of the history: resumes where nothing came of them."""
 
 # What a turn may end with besides a result, and because of what.
-ALWAYS = (errors.OperationFailed,) if hasattr(errors, "OperationFailed") else (errors.OperationFailed,)
+ALWAYS = (errors.OperationFailed,)
 LEFT = (errors.SessionClosed, errors.ConnectionFailed)
 
 
