@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from missionlink.protocol.compat import VERSIONS, Compat
+from missionlink.protocol.compat import Compat
+from missionlink.protocol.generated.methods import VERSIONS
 
 NEW, OLD = VERSIONS[0], VERSIONS[-1]
 EVERYWHERE, NEW_ONLY, OLD_ONLY, UNHEARD_OF = "session.send", "session.detach", "session.auth.getStatus", "session.foo"

@@ -118,7 +118,8 @@ def test_nothing_generated_is_loaded_before_it_is_used(code: str) -> None:
 def test_the_facades_load_their_table_and_no_type() -> None:
     assert generated_after("import missionlink.events, missionlink.rpc") == {"public"}
     assert generated_after("from missionlink.events import Event; Event(type='assistant.message')") == {"public"}
-    assert generated_after("import missionlink.protocol.compat") == {"methods"}
+    assert generated_after("import missionlink.protocol.compat") == set()
+    assert generated_after("from missionlink.protocol.compat import Compat; Compat('1.0.60').methods()") == {"methods"}
 
 
 def test_one_payload_loads_the_modules_of_its_family() -> None:

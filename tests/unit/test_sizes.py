@@ -39,7 +39,7 @@ NO_EXCEPTIONS = (
 ALLOWED: dict[str, tuple[int, str]] = {
     # path, or path::name for a function or class: (the number that is allowed, why)
     "src/missionlink/client.py": (340, "the client is one class, and most of its methods open sessions"),
-    "src/missionlink/errors.py": (339, "the tree of errors is read as a whole"),
+    "src/missionlink/errors.py": (349, "the tree of errors is read as a whole"),
     "src/missionlink/session/session.py": (320, "the session is one class, whose methods are the API"),
 }
 

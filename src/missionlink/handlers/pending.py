@@ -15,7 +15,7 @@ from missionlink.protocol.decoding import Success, convert, read, read_result
 from missionlink.protocol.json_encoding import encode_json
 
 if TYPE_CHECKING:
-    from missionlink.handlers.context import ResponseChannel
+    from missionlink.handlers.interfaces import ResponseChannel
 
 __all__ = ("Pending", "PendingRequest", "PendingRequests", "Reachable")
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from missionlink._wire.calls import Call
-    from missionlink.handlers.context import Function, ResponseChannel, Senders
     from missionlink.handlers.hooks.runner import HookRunner
+    from missionlink.handlers.interfaces import Function, ResponseChannel, Senders
     from missionlink.handlers.storage_calls import StorageCalls
     from missionlink.protocol.envelope import Event
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from missionlink._wire.framing import DEFAULT_MAX_FRAME_BYTES
 from missionlink._wire.pending_limits import PendingLimits
 from missionlink.errors import HandlerFailed, InvalidOption
-from missionlink.handlers.context import RequestHandler
+from missionlink.handlers.interfaces import RequestHandler
 from missionlink.options.checks import (
     absolute_path,
     can_be_named,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from missionlink._wire.pending_limits import PendingLimits
     from missionlink.handlers.commands import Command, CommandCall
-    from missionlink.handlers.context import RequestHandler
     from missionlink.handlers.hooks.registration import Hooks
+    from missionlink.handlers.interfaces import RequestHandler
     from missionlink.handlers.permissions.requests import PermissionHandler
     from missionlink.handlers.tools.tool import Tool
     from missionlink.handlers.user_requests import (

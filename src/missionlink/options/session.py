@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from missionlink.errors import InvalidOption
-from missionlink.handlers.context import RequestHandler
+from missionlink.handlers.interfaces import RequestHandler
 from missionlink.handlers.permissions.requests import PermissionHandler
 from missionlink.handlers.user_requests import (
     AutoModeSwitchHandler,

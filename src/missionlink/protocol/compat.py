@@ -9,13 +9,10 @@ from typing import Any
 import msgspec
 
 from missionlink.errors import RuntimeIncompatible
-from missionlink.protocol.generated.methods import METHODS, VERSIONS
 
-__all__ = ("SUPPORTED_PROTOCOL", "VERSIONS", "Compat", "Handshake", "is_older", "read_handshake")
+__all__ = ("SUPPORTED_PROTOCOL", "Compat", "Handshake", "is_older", "read_handshake")
 
 SUPPORTED_PROTOCOL = (3, 3)
-
-
 """Lowest and highest protocol version: all runtimes from 1.0.54 to 1.0.102 speak 3."""
 
 
@@ -68,6 +65,9 @@ class Compat:
         Methods are known for the pinned versions. Between two of them a method is there if both have it, and newer
         runtimes are taken to have what the newest pinned one has.
         """
+        # Imported here, and below: the table is large, and most programs never ask.
+        from missionlink.protocol.generated.methods import METHODS, VERSIONS
+
         known = METHODS.get(method)
         version = _parts(self.runtime_version)
         if known is None or version is None:
@@ -85,6 +85,8 @@ class Compat:
 
     def methods(self) -> frozenset[str]:
         """Return the full names of all methods that the runtime is known to have."""
+        from missionlink.protocol.generated.methods import METHODS
+
         return frozenset(x for x in METHODS if self.supports(x))
 
 

@@ -76,7 +76,7 @@ class ClientLlmInferenceRpc(Namespace):
     async def set_provider(self, *, timeout: Timeout = DEFAULT) -> LlmInferenceSetProviderResult:
         """Route the requests to models through this client.
 
-        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        Newer than 1.0.60. Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "llmInference.setProvider",

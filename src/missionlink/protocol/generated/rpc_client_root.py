@@ -166,7 +166,7 @@ class ClientRpc(RootNamespace):
     ) -> ConnectResult:
         """Shake hands; the client has done this already.
 
-        Internal to the runtime's own programs. Raises ``RequestRefused`` if the result says that it failed.
+        Internal to the runtime's own programs. Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "connect",

@@ -25,7 +25,7 @@ class ClientSecretsRpc(Namespace):
     ) -> SecretsAddFilterValuesResult:
         """Name texts that must not appear in logs and output.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "secrets.addFilterValues",

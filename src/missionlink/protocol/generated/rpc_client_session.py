@@ -314,7 +314,7 @@ class ClientSessionRpc(Namespace):
     async def delete(self, *, session_id: str, timeout: Timeout = DEFAULT) -> SessionDeleteResult:
         """Delete a session from disk.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.delete",
@@ -514,7 +514,7 @@ class ClientSessionRpc(Namespace):
     ) -> SessionSetForegroundResult:
         """Show a session in the terminal of the runtime.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.setForeground",

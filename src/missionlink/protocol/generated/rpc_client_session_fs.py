@@ -38,7 +38,7 @@ class ClientSessionFsRpc(Namespace):
     ) -> SessionFsSetProviderResult:
         """Store the files of sessions through this client, for sessions created from now on.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "sessionFs.setProvider",

@@ -359,7 +359,7 @@ class SessionAccountsRpc(Namespace):
     async def set(self, *, command: AuthWrite, timeout: Timeout = DEFAULT) -> AuthWriteResult:
         """Change the session's account.
 
-        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        Newer than 1.0.60. Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.accounts.set",

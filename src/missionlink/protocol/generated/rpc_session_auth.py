@@ -30,7 +30,7 @@ class SessionAuthRpc(Namespace):
     ) -> SessionSetCredentialsResult:
         """Change the session's login; newer runtimes have ``github_auth.set_credentials``.
 
-        Gone in 1.0.102. Raises ``RequestRefused`` if the result says that it failed.
+        Gone in 1.0.102. Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.auth.setCredentials",

@@ -206,7 +206,7 @@ class SessionCommandsRpc(Namespace):
     ) -> CommandsFinalizeInvocationEffectResult:
         """Call ``session.commands.finalizeInvocationEffect``.
 
-        Internal to the runtime's own programs. Newer than 1.0.60. Raises ``RequestRefused`` if the result
+        Internal to the runtime's own programs. Newer than 1.0.60. Raises ``OperationFailed`` if the result
         says that it failed.
         """
         return await self._call_or_fail(

@@ -161,7 +161,7 @@ class SessionGitHubAuthRpc(Namespace):
     ) -> SessionSetCredentialsResult:
         """Change the session's login to GitHub.
 
-        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        Newer than 1.0.60. Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.gitHubAuth.setCredentials",

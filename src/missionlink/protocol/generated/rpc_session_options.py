@@ -155,7 +155,7 @@ class SessionOptionsRpc(Namespace):
     ) -> SessionUpdateOptionsResult:
         """Change options of the running session.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.options.update",

@@ -662,7 +662,7 @@ class SessionPermissionsFolderTrustRpc(Namespace):
     ) -> PermissionsFolderTrustAddTrustedResult:
         """Trust a folder.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.folderTrust.addTrusted",
@@ -693,7 +693,7 @@ class SessionPermissionsLocationsRpc(Namespace):
     ) -> PermissionsLocationsAddToolApprovalResult:
         """Approve a tool for a place.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.locations.addToolApproval",
@@ -737,7 +737,7 @@ class SessionPermissionsPathsRpc(Namespace):
     async def add(self, *, path: str, timeout: Timeout = DEFAULT) -> PermissionsPathsAddResult:
         """Allow access to a path.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.paths.add",
@@ -786,7 +786,7 @@ class SessionPermissionsPathsRpc(Namespace):
     ) -> PermissionsPathsUpdatePrimaryResult:
         """Change the primary path.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.paths.updatePrimary",
@@ -807,7 +807,7 @@ class SessionPermissionsUrlsRpc(Namespace):
     ) -> PermissionsUrlsSetUnrestrictedModeResult:
         """Allow all addresses, or stop doing so.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.urls.setUnrestrictedMode",
@@ -846,7 +846,7 @@ class SessionPermissionsRpc(Namespace):
     ) -> PermissionsConfigureResult:
         """Set how permissions are decided.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.configure",
@@ -904,7 +904,7 @@ class SessionPermissionsRpc(Namespace):
     ) -> PermissionsModifyRulesResult:
         """Add or remove rules.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.modifyRules",
@@ -944,7 +944,7 @@ class SessionPermissionsRpc(Namespace):
     ) -> PermissionsResetSessionApprovalsResult:
         """Forget the approvals given for this session.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.resetSessionApprovals",
@@ -962,7 +962,7 @@ class SessionPermissionsRpc(Namespace):
     ) -> AllowAllPermissionSetResult:
         """Approve everything or stop; newer runtimes have ``permissions.set_mode``.
 
-        Gone in 1.0.102. Raises ``RequestRefused`` if the result says that it failed.
+        Gone in 1.0.102. Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.setAllowAll",
@@ -980,7 +980,7 @@ class SessionPermissionsRpc(Namespace):
     ) -> PermissionsSetApproveAllResult:
         """Approve everything, or stop doing so.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.setApproveAll",
@@ -999,7 +999,7 @@ class SessionPermissionsRpc(Namespace):
     ) -> PermissionsSetModeResult:
         """Change how permissions are decided.
 
-        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        Newer than 1.0.60. Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.setMode",
@@ -1016,7 +1016,7 @@ class SessionPermissionsRpc(Namespace):
     ) -> PermissionsSetRequiredResult:
         """Set whether this client is asked for permissions.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.permissions.setRequired",

@@ -11,8 +11,8 @@ from msgspec import UNSET, Raw, UnsetType
 from missionlink.protocol.generated.types_attachment import Attachment
 from missionlink.protocol.generated.types_rpc_shared import SendAgentMode, SendMode
 from missionlink.protocol.generated.types_shared import AbortReason, ShutdownType
-from missionlink.protocol.session_events import SessionEvent
 from missionlink.protocol.model import JsonObject, JsonResult, OpenJsonObject, OpenJsonResult
+from missionlink.protocol.session_events import SessionEvent
 from missionlink.protocol.namespace import RootNamespace
 from missionlink.protocol.timeouts import DEFAULT, Timeout
 
@@ -236,7 +236,7 @@ class SessionRpc(RootNamespace):
     ) -> AbortResult:
         """Stop the current turn; without one, nothing happens.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail("session.abort", AbortResult, {"reason": reason}, timeout)
 
@@ -250,14 +250,14 @@ class SessionRpc(RootNamespace):
     async def destroy(self, *, timeout: Timeout = DEFAULT) -> SessionDestroyResult:
         """End the session; it stays on disk and can be resumed.
 
-        Raises ``RequestRefused`` if the result says that it failed.
+        Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail("session.destroy", SessionDestroyResult, {}, timeout)
 
     async def detach(self, *, timeout: Timeout = DEFAULT) -> SessionDetachResult:
         """Leave the session; when the last connection leaves, it ends.
 
-        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        Newer than 1.0.60. Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail("session.detach", SessionDetachResult, {}, timeout)
 

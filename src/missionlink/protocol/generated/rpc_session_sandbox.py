@@ -48,7 +48,7 @@ class SessionSandboxRpc(Namespace):
     ) -> SandboxDisableForSessionResult:
         """Run without the sandbox in this session.
 
-        Newer than 1.0.60. Raises ``RequestRefused`` if the result says that it failed.
+        Newer than 1.0.60. Raises ``OperationFailed`` if the result says that it failed.
         """
         return await self._call_or_fail(
             "session.sandbox.disableForSession",

@@ -15,8 +15,8 @@ from missionlink.protocol.generated.types_shared import (
     ManagedSettingsResolvedSource,
     PermissionDecisionSource,
 )
-from missionlink.protocol.session_events import SessionEvent
 from missionlink.protocol.model import JsonObject, JsonResult, Maybe, OpenJsonResult, open_union
+from missionlink.protocol.session_events import SessionEvent
 
 
 AdaptiveThinkingSupport: TypeAlias = Literal["unsupported", "optional", "required", "adaptive_only"] | str
