@@ -248,7 +248,7 @@ async def main():
     async with AsyncClient(**given["options"]) as client:
         async with client.resume_cloud_session(given["id"]):
             question = PendingRequest.from_json(given["question"])
-            await question.answer(answers[question.kind], via=client)
+            await question.respond(answers[question.kind], via=client)
 
 asyncio.run(main())
 """

@@ -95,7 +95,7 @@ def test_a_question_is_answered_by_another_thread(client: Client, model: ModelSe
         turn = session.send("run it")
 
         def decide() -> None:
-            next(session.pending.follow()).answer(Allow.once())
+            next(session.pending.follow()).respond(Allow.once())
 
         thread = threading.Thread(target=decide)
         thread.start()

@@ -354,7 +354,7 @@ from missionlink import Allow, AsyncClient, ClientOptions, PendingRequest
 async def main():
     question = PendingRequest.from_json(sys.stdin.read())
     async with AsyncClient(ClientOptions(url=sys.argv[1], connection_token=sys.argv[2])) as client:
-        await question.answer(Allow.once() if question.kind == "permission" else "blue", via=client)
+        await question.respond(Allow.once() if question.kind == "permission" else "blue", via=client)
         print(question.kind)
 
 asyncio.run(main())

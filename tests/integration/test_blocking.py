@@ -513,7 +513,7 @@ def test_open_questions_are_looked_at_and_answered(client: Client) -> None:
         assert session.pending.get(question.request_id) == question
         assert session.pending.get("another") is None
         session.pending.refresh()
-        PendingRequest.from_json(question.to_json()).answer(Allow.once(), via=session)
+        PendingRequest.from_json(question.to_json()).respond(Allow.once(), via=session)
         assert turn.wait().text.startswith("Then: ")
         assert len(session.pending) == 0
 

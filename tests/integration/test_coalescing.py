@@ -62,7 +62,7 @@ class Sessions:
     def take(self, item: Event | Call) -> None:
         self.items.append(item)
 
-    def unclaimed_event(self, session_id: str | None, event: Event) -> None: ...
+    def unrouted_event(self, session_id: str | None, event: Event) -> None: ...
 
     def call_received(self, call: Call) -> Sessions:
         return self

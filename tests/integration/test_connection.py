@@ -53,7 +53,7 @@ class Recorder:
     def find(self, session_id: str) -> None:
         """No session is known."""
 
-    def unclaimed_event(self, session_id: str | None, event: Event) -> None:
+    def unrouted_event(self, session_id: str | None, event: Event) -> None:
         self.items.append((session_id, event.type))
 
     def call_received(self, call: Call) -> None:

@@ -333,7 +333,7 @@ async def test_the_bounds_can_be_set(connect: Connect) -> None:
         quiet(fake)
         creation = fake.expect("session.create")
         limits = PendingLimits(items_per_session=2, sessions=1, total_bytes=1 << 20)
-        client = await connect(fake, held=limits)
+        client = await connect(fake, pending_limits=limits)
         task = creating(client)
         call = await creation
         fake.emit("other", "test.other")

@@ -374,6 +374,14 @@ async def test_newer_release_expands_and_this_one_goes_on(lasting: str) -> None:
     newer.close()
 
 
+async def test_database_that_lacks_a_table_is_refused_by_its_name(lasting: str) -> None:
+    opening = open_database(lasting)
+    opening.write(lambda connection: connection.execute(text("DROP TABLE mc_lease")))
+    opening.close()
+    with pytest.raises(StoreRefused, match="lacks the table 'mc_lease'"):
+        open_database(lasting)
+
+
 async def test_database_that_a_newer_release_has_contracted_is_refused(lasting: str) -> None:
     open_database(lasting, steps=[*STEPS, Step(_widen, oldest=len(STEPS) + 1)]).close()
     with pytest.raises(StoreRefused, match="newer release"):

@@ -189,9 +189,9 @@ async def test_a_question_can_be_copied_like_its_text(copied: Any):
         assert other.question == question.question
         for nobody in (None, 5, "client"):
             with pytest.raises(InvalidOption, match="via"):
-                await other.answer(Allow.once(), via=nobody)
+                await other.respond(Allow.once(), via=nobody)
         peer.on[PERMISSION_REPLY] = lambda params: {"success": True}
-        await within(other.answer(Allow.once(), via=session))
+        await within(other.respond(Allow.once(), via=session))
 
 
 @pytest.mark.parametrize("function", [PENDING, lambda question: "red"], ids=["later", "at once"])
@@ -207,7 +207,7 @@ async def test_a_question_of_a_cloud_session_that_comes_as_an_event_alone_is_ans
         peer.event("s", "user_input.requested", {"requestId": "q", "question": "?", "choices": ["red"]})
         if function is PENDING:
             await until(lambda: len(session.pending))
-            await within(session.pending.get("q").answer("red"))  # type: ignore[union-attr]
+            await within(session.pending.get("q").respond("red"))  # type: ignore[union-attr]
         sent = await peer.request(INPUT_REPLY)
         assert sent["params"] == {
             "sessionId": "s", "requestId": "q", "response": {"answer": "red", "wasFreeform": False},

@@ -273,9 +273,11 @@ def test_a_prompt_that_cannot_be_sent_starts_nothing(
         ["--help"],
     ],
 )
-def test_a_full_disk_is_said_in_one_line(runtime: Path, arguments: list[str]) -> None:
+def test_a_full_disk_is_said_in_one_line(runtime: Path, tmp_path: Path, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "missionlink", *arguments]
-    env = {**os.environ, "MISSIONLINK_RUNTIME": str(runtime)}
+    # The database of Mission Control is in the home.
+    env = {**os.environ, "MISSIONLINK_RUNTIME": str(runtime), "HOME": str(tmp_path)}
+    env.pop("XDG_STATE_HOME", None)
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             command, stdout=full, stderr=subprocess.PIPE, env=env, text=True, check=False, timeout=_WAIT_S

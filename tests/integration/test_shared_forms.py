@@ -84,7 +84,7 @@ async def test_a_form_in_pending_outlives_the_client_that_leaves():
         await within(session.disconnect())
         assert peer.requests(REPLY) == []
         assert len(peer.requests("session.resume")) == 1
-        await within(question.answer(ElicitationResult("decline"), via=client))
+        await within(question.respond(ElicitationResult("decline"), via=client))
 
 
 async def test_a_session_that_answers_no_forms_is_left_with_one_request():

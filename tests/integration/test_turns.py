@@ -863,7 +863,7 @@ async def test_a_turn_ends_where_the_runtime_does_not_show_the_prompt(
     is_early: bool, starts: bool, monkeypatch: pytest.MonkeyPatch
 ):
     """E4: an answer and an idle are enough, again and again."""
-    monkeypatch.setattr(turn_completion, "_SECONDS", 0.01)
+    monkeypatch.setattr(turn_completion, "_QUIET_SECONDS", 0.01)
     async with open_session() as (session, peer):
         agent = Agent(peer)
 
@@ -903,7 +903,7 @@ async def test_a_turn_ends_with_an_error_or_an_abort_behind_which_the_runtime_is
     kind: str, monkeypatch: pytest.MonkeyPatch
 ):
     """E4: at idle, error or abort."""
-    monkeypatch.setattr(turn_completion, "_SECONDS", 0.01)
+    monkeypatch.setattr(turn_completion, "_QUIET_SECONDS", 0.01)
     async with open_session() as (session, peer):
         agent = Agent(peer)
         turn = await within(session.send("go"))

@@ -88,9 +88,9 @@ def named(value: object) -> str:
 def test_the_structs_are_found() -> None:
     names = {struct.__name__ for struct in STRUCTS}
     assert {
-        "Question",
-        "Plan",
-        "Form",
+        "UserInputRequest",
+        "ExitPlanRequest",
+        "ElicitationRequest",
         "OpenedResult",
         "Success",
         "ErrorObject",

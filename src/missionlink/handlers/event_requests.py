@@ -236,7 +236,7 @@ class EventRequests:
         if question is None:
             return
         agent_waits = self._track(question, event, kind)
-        answer = failed = kind.neutral if kind.failed is None else kind.failed
+        answer = failed = kind.fallback_event if kind.failed is None else kind.failed
         if function is None:
             answer = self._unhandled(kind)
         else:

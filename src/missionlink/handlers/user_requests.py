@@ -203,7 +203,7 @@ def exit_plan_to_wire(plan: ExitPlanRequest, answer: object) -> ExitPlanResponse
     if isinstance(answer, bool):
         return ExitPlanResponse(answer, plan.recommended_action if answer else None)
     if not isinstance(answer, ExitPlanResponse):
-        raise InvalidOption("answer", f"an exit plan handler returned {type(answer).__name__}, not a ExitPlanResponse")
+        raise InvalidOption("answer", f"an exit plan handler returned {type(answer).__name__}, not an ExitPlanResponse")
     return answer
 
 

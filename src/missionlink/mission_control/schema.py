@@ -167,7 +167,8 @@ def reason_against(connection: Connection, steps: Sequence[Step] = STEPS) -> str
     newest, oldest = found
     if oldest > len(steps):
         return f"it is of a newer release (version {newest}; this one knows {len(steps)}): upgrade missionlink"
-    return None
+    missing = sorted(set(tables.tables) - names) if newest >= len(steps) else []
+    return f"it lacks the table {missing[0]!r}: it is damaged, or of an unreleased version" if missing else None
 
 
 def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from missionlink.errors import InvalidOption
 from missionlink.model_requests.exchange import HttpResponse
+from missionlink.protocol.decoding import read
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -134,7 +135,7 @@ class Replay:
         self._left: dict[tuple[str, str], list[_Exchange]] = {}
         try:
             for line in Path(path).read_bytes().splitlines():
-                exchange = msgspec.json.decode(line, type=_Exchange)
+                exchange = read(line, _Exchange)
                 self._left.setdefault((exchange.method, exchange.path), []).append(exchange)
         except (OSError, ValueError) as error:
             raise InvalidOption("path", f"{os.fspath(path)!r} is no recording: {error}") from error

@@ -199,7 +199,7 @@ class ModelRequests:
 
     async def _send(self, method: str, params: dict[str, Any]) -> bool:
         """Send a part of a response; return whether the runtime wants more."""
-        return msgspec.json.decode(await self._ports.send(method, params), type=_Accepted).accepted
+        return read(await self._ports.send(method, params), _Accepted).accepted
 
 
 def _request_of(taken: _Open) -> HttpRequest:

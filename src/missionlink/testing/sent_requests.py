@@ -33,7 +33,7 @@ class SentResponse:
 
 
 class SentRequest:
-    """A request of the runtime: await it for its ``UserInputResponse``."""
+    """A request of the runtime: await it for its response."""
 
     def __init__(self, method: str, identity: bytes, session_id: str | None) -> None:
         self.method = method

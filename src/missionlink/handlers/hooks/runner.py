@@ -59,7 +59,7 @@ class _Plan:
     __slots__ = ("is_of_next", "kind", "may_use_thread", "row", "undecided")
 
     def __init__(self, kind: HookKind, hooks: Hooks) -> None:
-        self.kind = kind
+        self.kind: HookKind = kind
         self.is_of_next: bool = kind.name in _OF_NEXT
         self.row: tuple[Registered, ...] = hooks.at(kind.name)
         # The gate of MCP tools runs with `pre_tool_use`, where it can deny.
@@ -81,8 +81,8 @@ class Invocation:
     __slots__ = ("entry", "input", "plan")
 
     def __init__(self, plan: _Plan, given: object) -> None:
-        self.plan = plan
-        self.input = given
+        self.plan: _Plan = plan
+        self.input: object = given
         self.entry: Entry | None = Entry() if plan.may_use_thread else None
         """Set if a function may have to wait for a thread."""
 
