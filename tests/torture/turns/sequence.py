@@ -197,7 +197,7 @@ class Sequence:
                     await self.side.call(session.pending.refresh)
                     for question in await self.side.call(list, session.pending):
                         try:
-                            await self.side.call(question.answer, "yes")
+                            await self.side.call(question.respond, "yes")
                         except (*ALWAYS, errors.RpcError) as error:
                             self.note(f"  {question.question!r} has no use for an answer: {error!r}")
 
