@@ -22,7 +22,7 @@ GROUPS: dict[str, str] = {
     "Clients": "AsyncClient Client SessionOpening SessionInfo LifecycleEvent",
     "Sessions": "Session Subscription EventStream",
     "Turns": "Turn TurnResult Attachment QueuedPrompt",
-    "Options": "SessionOptions ClientOptions CloudOptions Repository Provider SystemMessage PendingLimits",
+    "Options": "SessionOptions ClientOptions CloudOptions Repository Provider SystemMessage PendingLimits WireMessage",
     "Events": "Event UnknownEvent EventsLost",
     "Permissions": "Permissions Allow Deny Decision PermissionRequest ShellPermission WritePermission ReadPermission "
     "UrlPermission McpPermission ToolPermission MemoryPermission HookPermission",

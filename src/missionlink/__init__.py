@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from missionlink._client.lifecycle import LifecycleEvent as LifecycleEvent
     from missionlink._client.lifecycle import SessionInfo as SessionInfo
+    from missionlink._wire.trace import WireMessage as WireMessage
     from missionlink.blocking.client import Client as Client
     from missionlink.client import AsyncClient as AsyncClient
     from missionlink.errors import MissionlinkError as MissionlinkError
@@ -87,6 +88,7 @@ _MODULES = {
     "ElicitationRequest": "handlers.user_requests",
     "ElicitationResult": "handlers.user_requests",
     "PendingLimits": "options.client",
+    "WireMessage": "_wire.trace",
     "HookPermission": "handlers.permissions.requests",
     "Hooks": "handlers.hooks.registration",
     "LifecycleEvent": "_client.lifecycle",

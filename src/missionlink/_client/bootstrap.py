@@ -8,6 +8,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from missionlink._client.log_setup import configure_logging, make_trace
 from missionlink._io.preopen import PreopenedTransport
 from missionlink.errors import (
     AuthenticationFailed,
@@ -82,6 +83,7 @@ async def connect(
         AuthenticationFailed: The connection token is missing or wrong.
         ConnectionFailed: The connection ended during the handshake.
     """
+    configure_logging()
     token: str | None = None if options.connection_token is None else Secret(options.connection_token)
     is_ours = transport is None and options.url is None
     if transport is None:
@@ -157,14 +159,25 @@ def _connect(transport: Transport, options: ClientOptions, on_end: Callable[[Mis
     from missionlink._io.connection import Connection
     from missionlink._io.router import Router
     from missionlink._io.tasks import Tasks
+    from missionlink._wire.redaction import Redactor
     from missionlink.handlers.invoke import HandlerPool
-    from missionlink.session.client_context import ClientContext
+    from missionlink.session.client_context import ClientContext, report_failure
 
     handlers = _handlers_of(options)
     traffic = ClientInbound(on_end, handlers)
     router = Router(traffic, options.pending_limits, early_request_timeout=options.early_request_timeout)
+    secrets = Redactor()
+
+    def failed(error: BaseException) -> None:
+        report_failure(options.on_error, "a message", None, error)
+
     connection = Connection(
-        transport, router, max_frame_bytes=options.max_frame_bytes, coalesce_reads=options.coalesce_reads
+        transport,
+        router,
+        max_frame_bytes=options.max_frame_bytes,
+        coalesce_reads=options.coalesce_reads,
+        secrets=secrets,
+        trace=make_trace(options.on_message, secrets, failed),
     )
     router.attach(connection)
     pool = HandlerPool(options.handler_threads, options.handler_thread_timeout)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from missionlink._io.interfaces import MessageHandler, Transport
     from missionlink._io.preopen import PreopenedTransport
     from missionlink._wire.calls import Call
+    from missionlink._wire.trace import WireTrace
 
 __all__ = ("Connection",)
 
@@ -45,6 +46,8 @@ class Connection:
         inbound: Gets what the runtime sends.
         max_frame_bytes: Largest message accepted.
         coalesce_reads: Whether reading may rest in a fast stream of text.
+        secrets: What must not get into errors and logs; ``None``: nothing is known yet.
+        trace: Gets each message, if there is one.
     """
 
     def __init__(
@@ -54,14 +57,16 @@ class Connection:
         *,
         max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES,
         coalesce_reads: bool = False,
+        secrets: Redactor | None = None,
+        trace: WireTrace | None = None,
     ) -> None:
         self.counts: ConnectionStats = ConnectionStats()
-        self.secrets: Redactor = Redactor()
+        self.secrets: Redactor = Redactor() if secrets is None else secrets
         self._transport = transport
         self._inbound = inbound
         self._calls: Calls[ResponseWaiter] = Calls()
         calls = self._calls
-        self._outlet = MessageWriter(transport, lambda: calls.waiting > 0)
+        self._outlet = MessageWriter(transport, lambda: calls.waiting > 0, trace)
         self._coalescer = Coalescer(self._outlet, self._calls) if coalesce_reads else None
         self._intake = MessageReader(
             FrameDecoder(max_frame_bytes),
@@ -71,6 +76,7 @@ class Connection:
             self.counts,
             self.secrets,
             coalescer=self._coalescer,
+            trace=trace,
         )
         self._deadlines = Deadlines()
         # The gate that consumers and dispatchers close is the outlet's.

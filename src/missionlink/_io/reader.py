@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from missionlink._wire.calls import Call, Calls
     from missionlink._wire.framing import FrameDecoder
     from missionlink._wire.redaction import Redactor
+    from missionlink._wire.trace import WireTrace
     from missionlink.errors import RemoteProtocolError
     from missionlink.protocol.envelope import Event
 
@@ -121,6 +122,7 @@ class MessageReader:
         counts: Kept up to date.
         secrets: What must not get into the log.
         coalescer: Told of small reads, if there is one.
+        trace: Gets each message, if there is one.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class MessageReader:
         secrets: Redactor,
         *,
         coalescer: Coalescer | None,
+        trace: WireTrace | None = None,
     ) -> None:
         self._decoder = decoder
         self._calls = calls
@@ -141,6 +144,7 @@ class MessageReader:
         self._counts = counts
         self._secrets = secrets
         self._coalescer = coalescer
+        self._trace = trace
         self._batches = DeliveryBatches()
         bytes(_BUFFER_BYTES)
 
@@ -163,6 +167,9 @@ class MessageReader:
         bodies = self._decoder.cut(data)
         if self._decoder.skipped:
             self._note_skipped()
+        if self._trace is not None:
+            for body in bodies:
+                self._trace.record("received", body)
         for body in bodies:
             if body.startswith(EVENT_PREFIX):
                 try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from missionlink._io.interfaces import Transport
+    from missionlink._wire.trace import WireTrace
 
 __all__ = ("FlowControl", "MessageWriter")
 
@@ -37,11 +38,15 @@ class MessageWriter:
     Args:
         transport: The transport.
         is_asking: Says whether a request of ours is open.
+        trace: Gets each message, if there is one.
     """
 
-    def __init__(self, transport: Transport, is_asking: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, transport: Transport, is_asking: Callable[[], bool] = lambda: False, trace: WireTrace | None = None
+    ) -> None:
         self._transport = transport
         self._is_asking = is_asking
+        self._trace = trace
         self._loop = asyncio.get_running_loop()
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -81,6 +86,8 @@ class MessageWriter:
         """
         if self._is_closed:
             return
+        if self._trace is not None:
+            self._trace.record("sent", message)
         frame = encode_frame(message)
         self._room -= len(frame)
         if self._is_first:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from missionlink.protocol.json_repr import REDACTORS
-from missionlink.protocol.sensitive import MASK, secrets_of
+from missionlink.protocol.sensitive import MASK, Secret, secrets_of
 
 if TYPE_CHECKING:
     from missionlink.errors import MissionlinkError
@@ -64,19 +64,22 @@ class Redactor:
     def redact_error(self, error: _Error) -> _Error:
         """Return the error, with its text and attributes freed of them."""
         if self._lasting or self._values:
-            error.args = tuple(self._redacted(argument) for argument in error.args)
+            error.args = tuple(self.data(argument) for argument in error.args)
             for name, value in vars(error).items():
-                setattr(error, name, self._redacted(value))
+                setattr(error, name, self.data(value))
         return error
 
-    def _redacted(self, value: object) -> object:
+    def data(self, value: object) -> object:
+        """Return JSON-like data without them; a ``Secret`` is replaced by what is shown for it."""
+        if isinstance(value, Secret):
+            return self.text(value.shown)
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, bytes):
             text = value.decode("latin-1")
             return self.text(text).encode("latin-1")
         if isinstance(value, dict):
-            return {name: self._redacted(member) for name, member in cast("dict[object, object]", value).items()}
+            return {name: self.data(member) for name, member in cast("dict[object, object]", value).items()}
         if isinstance(value, list):
-            return [self._redacted(member) for member in cast("list[object]", value)]
+            return [self.data(member) for member in cast("list[object]", value)]
         return value

@@ -30,14 +30,18 @@ from missionlink.options.checks import (
 )
 
 if TYPE_CHECKING:
+    from missionlink._wire.trace import WireMessage
     from missionlink.model_requests import ModelRequestHandler
     from missionlink.options.tokens import TokenProvider
     from missionlink.storage import SessionFS
 
-__all__ = ("TOKEN_VARIABLES", "ClientOptions", "ErrorHandler", "PendingLimits", "parse_address")
+__all__ = ("TOKEN_VARIABLES", "ClientOptions", "ErrorHandler", "MessageCallback", "PendingLimits", "parse_address")
 
 ErrorHandler = Callable[[HandlerFailed], Any]
 """Gets what a function of the program raised while it was answering or listening."""
+
+MessageCallback = Callable[["WireMessage"], object]
+"""Gets a message of the connection; what it returns is ignored."""
 
 TOKEN_VARIABLES = frozenset(
     {"COPILOT_SDK_AUTH_TOKEN", "COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_CONNECTION_TOKEN"}
@@ -136,6 +140,8 @@ class ClientOptions:
     """
     on_error: ErrorHandler | None = None
     """Gets every failure of your functions, besides the log."""
+    on_message: MessageCallback | None = None
+    """Gets every message of the connection, sent or received, in order; it must return quickly."""
 
     def __post_init__(self) -> None:
         check_word("url", self.url)
@@ -169,6 +175,9 @@ class ClientOptions:
         check_handler("on_error", self.on_error, "the HandlerFailed")
         if inspect.iscoroutinefunction(self.on_error):
             raise InvalidOption("on_error", "must be a plain function: nobody would await it")
+        check_handler("on_message", self.on_message, "the WireMessage")
+        if inspect.iscoroutinefunction(self.on_message):
+            raise InvalidOption("on_message", "must be a plain function: nobody would await it")
         freeze(self, "runtime_args", check_texts("runtime_args", self.runtime_args, allow_none=False))
         self._check_together()
 

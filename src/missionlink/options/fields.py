@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         UserInputHandler,
     )
     from missionlink.model_requests import ModelRequestHandler
-    from missionlink.options.client import ErrorHandler
+    from missionlink.options.client import ErrorHandler, MessageCallback
     from missionlink.options.model import Provider, SystemMessage
     from missionlink.options.session import EventHandler
     from missionlink.options.tokens import TokenProvider
@@ -65,6 +65,7 @@ class ClientFields(TypedDict, total=False):
     model_requests: ModelRequestHandler | None
     storage: SessionFS | None
     on_error: ErrorHandler | None
+    on_message: MessageCallback | None
 
 
 class SessionFields(TypedDict, total=False):

@@ -353,6 +353,7 @@ class SessionCore:
         if self._closed is not None:
             return
         self._closed = error
+        _log.info("session %r is closed", self.id)
         self.link.hooked.discard(self)
         self.handlers.close(f"session {self.id} was closed")
         self.dispatcher.end(None)

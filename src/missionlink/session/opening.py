@@ -234,7 +234,9 @@ class SessionOpening:
         if self._timeout is not None:
             timer = loop.call_later(self._timeout, _expire, conversation, task, link, opened, self._timeout)
         try:
-            return Session(await opened)
+            session = Session(await opened)
+            _log.info("session %r is open", session.id)
+            return session
         except asyncio.CancelledError:
             if opened.cancelled():
                 _abandon(conversation, task, link)

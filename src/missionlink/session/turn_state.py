@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, Literal, cast
@@ -35,6 +36,8 @@ __all__ = ("TurnResult", "TurnState", "Until", "Usage", "decode_or_default")
 Until = Literal["idle", "assistant_idle"]
 
 # A result keeps this many persisted events; a turn with more is read as it goes.
+_log = logging.getLogger("missionlink.turn")
+
 _MAX_EVENTS = 1000
 
 
@@ -373,6 +376,9 @@ class TurnState:
         self.params = {}
         self._forget_pieces()
         self.queue.end(None)
+        if _log.isEnabledFor(logging.DEBUG):
+            ended = type(error).__name__ if error is not None else "aborted" if self.was_aborted else "completed"
+            _log.debug("turn %r of session %r: %s", self.id, self.session_id, ended)
 
     def note_progress(self, error: MissionlinkError) -> None:
         """Put on an error that ends the turn, or the wait for it, what the agent has said and done so far."""
