@@ -77,6 +77,7 @@ def sort_of(annotation: str) -> list[str]:
 
 HANDLERS = (
     "ErrorHandler",
+    "MessageCallback",
     "EventHandler",
     "PermissionHandler",
     "UserInputHandler",
