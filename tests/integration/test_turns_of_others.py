@@ -947,3 +947,20 @@ async def test_a_turn_that_is_stopped_together_with_another_one_says_so():
         agent.idle(aborted=True)
         assert ((await within(second)).status, (await within(second)).abort_reason) == ("aborted", "")
         assert "together" in (await within(first)).abort_reason
+
+
+async def test_an_abort_that_is_told_between_two_prompts_is_of_the_one_that_says_nothing():
+    """E4: 1.0.102 may tell the abort of another client before the prompt that it hits."""
+    async with open_session() as (session, peer):
+        agent = Agent(peer)
+        turns = [await within(session.send(prompt)) for prompt in ("one", "two", "three")]
+        works(agent, "one", 1, "first")
+        agent.say("abort", {"reason": "user_initiated"})
+        agent.prompt("two", 2)
+        agent.say("assistant.turn_start", {"turnId": "0"})
+        agent.say("assistant.turn_end", {"turnId": "0"})
+        works(agent, "three", 3, "third")
+        agent.idle()
+        results = [await within(turn) for turn in turns]
+        assert [one.text for one in results] == ["first", "", "third"]
+        assert [one.status for one in results[1:]] == ["aborted", "completed"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from missionlink.protocol.decoding import Reader
 from missionlink.protocol.sensitive import masked_copy
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class _SessionParams(msgspec.Struct, rename="camel"):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
-_session_params = msgspec.json.Decoder(_SessionParams)
+_session_params = Reader(_SessionParams)
 _text = msgspec.json.Decoder(str)
 
 

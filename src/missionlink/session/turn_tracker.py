@@ -245,7 +245,8 @@ class TurnTracker:
         # A later turn may have begun since, where the abort of the one before is told late.
         begun = [turn for turn in owners if turn.was_active or (turn.copies_seen and not self._is_cloud)]
         ended = [turn for turn in owners if turn in covered] or covered[:1] or begun
-        self.under_way.has_stray_abort |= not any(turn in ended for turn in owners)
+        # Told between two prompts, it may be the abort of the next one.
+        self.under_way.has_stray_abort |= not any(turn in ended and not turn.has_responded for turn in owners)
         for turn in ended:
             turn.was_aborted = True
             turn.abort_reason = turn.abort_reason if turn in covered else STOPPED
