@@ -254,3 +254,47 @@ async def test_cancelling_a_turn_in_the_cloud_costs_no_prompt_behind_it(cloud: A
         await turns[0].cancel()
         assert (await turns[0]).status == "aborted"
         assert [(await turn).text for turn in turns[1:]] == ["You said: two", "You said: three"]
+
+
+@pytest.mark.feature("Sessions: a question that nobody can answer does not block the session for good")
+@pytest.mark.parametrize("kind", ["question", "plan"])
+@pytest.mark.parametrize("who_aborts", ["who stayed", "who comes back"])
+async def test_an_abort_ends_the_wait_for_a_client_that_has_left(
+    client: AsyncClient, runtime: RealRuntime, kind: str, who_aborts: str
+) -> None:
+    """B9: the agent asks when the only client with a handler has left, and another one stays."""
+    gate = Gate()
+
+    def reply(request: ModelRequest) -> ModelReply:
+        # In the mode "plan" the prompt has a mark in front.
+        has_asked = request.messages[-1].get("role") == "tool"
+        if has_asked or not request.prompt.endswith("ask me"):
+            return say("done")
+        if kind == "plan":
+            plan = {"summary": "do it", "actions": ["interactive"], "recommendedAction": "interactive"}
+            return hold(gate) + call("exit_plan_mode", plan)
+        return hold(gate) + call("ask_user", {"question": "which?", "choices": ["a"], "allow_freeform": True})
+
+    asked = asyncio.Event()
+    async with (
+        model_server(reply) as model,
+        AsyncClient(url=client.url, connection_token="token") as other,
+        within(),
+    ):
+        handlers = {"on_user_input": lambda _: "a", "on_exit_plan": lambda _: True}
+        session = await client.create_session(**using(model, **handlers))
+        if kind == "plan":
+            await session.set_mode("plan")
+        stays = await other.resume_session(session.id, **using(model))
+        stays.on("user_input.requested" if kind == "question" else "exit_plan_mode.requested", lambda _: asked.set())
+        await session.send("ask me")
+        await model.wait_for_requests(1)
+        await session.disconnect()
+        gate.open()
+        await asked.wait()
+        back = await client.resume_session(session.id, **using(model, **handlers))
+        if kind == "plan" or not runtime.is_newer:
+            await (stays if who_aborts == "who stayed" else back).abort()
+        results = [await one.run("hello") for one in (stays, back)]
+        assert [one.text for one in results] == ["done"] * 2
+        await stays.delete()

@@ -272,6 +272,20 @@ class Sequence:
             return
         self.session = session
         self.follow()
+        if self.second is not None and not self.is_cloud:
+            await self.abort_unheard_question()
+
+    async def abort_unheard_question(self) -> None:
+        """Abort work on a question that was asked while no client had a handler: up to 1.0.71 it waits for ever."""
+        unanswered: set[str] = set()
+        for event in await self.bounded("history", self.side.call(self.session.history)):
+            if event.type == "tool.execution_start" and event.data.tool_name == "ask_user":
+                unanswered.add(event.data.tool_call_id)
+            elif event.type == "tool.execution_complete":
+                unanswered.discard(event.data.tool_call_id)
+        if unanswered:
+            self.note("  a question was asked while nobody was there")
+            await self.bounded("abort", self.side.call(self.session.abort))
 
     # Turns.
 
