@@ -50,9 +50,8 @@ class Registry:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                is_tarball = self.path.endswith(".tgz")
-                url = f"http://127.0.0.1:{registry.port}/tarball.tgz"
-                dist = {"tarball": url, "integrity": registry.integrity}
+                is_tarball = self.path == "/tarball"
+                dist = {"tarball": f"http://{self.headers['Host']}/tarball", "integrity": registry.integrity}
                 versions = {version: {**manifest, "dist": dist}}
                 about = {"name": name, "dist-tags": {"latest": version}, "versions": versions}
                 body = registry.tarball if is_tarball else json.dumps(about).encode()

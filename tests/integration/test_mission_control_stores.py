@@ -20,7 +20,7 @@ from sqlalchemy import text
 from tests.postgres import free_port
 
 from missionlink.errors import InvalidOption, StoreRefused, StoreUnavailable, TaskRefused
-from missionlink.mission_control import Checkpoint, Limits, MemoryStore, Repository, TaskStore, open_store, serve
+from missionlink.mission_control import Checkpoint, Limits, MemoryStore, TaskRepository, TaskStore, open_store, serve
 from missionlink.mission_control.commands import Abort, PermissionResponse, UserMessage
 from missionlink.mission_control.database import open_database
 from missionlink.mission_control.records import Call, Changes, Draft, Outcome, Steering
@@ -97,7 +97,7 @@ def new_task(task_id: str = "T", created_ms: int = NOW) -> Task:
     return Task(
         id=task_id,
         name="a task",
-        repository=Repository("octo", "hello"),
+        repository=TaskRepository("octo", "hello"),
         created_ms=created_ms,
         updated_ms=created_ms,
         limits=Limits(),
@@ -142,7 +142,7 @@ async def test_heads_are_read_as_they_were_kept(store: TaskStore) -> None:
     await store.update("T", lambda task: task.publish(NOW, Draft("x", {}), checkpoint=Checkpoint(1, {"mode": "plan"})))
     await store.update("T", lambda task: task.take(1))
     task = await store.get("T")
-    assert (task.state, task.repository, task.event_count) == ("in_progress", Repository("octo", "hello"), 2)
+    assert (task.state, task.repository, task.event_count) == ("in_progress", TaskRepository("octo", "hello"), 2)
     assert (task.work_count, task.work_taken, task.open_calls) == (1, 1, {"R1"})
     assert task.checkpoint == Checkpoint(1, {"mode": "plan"})
     assert task.byte_count > 0

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from missionlink import AsyncClient, Provider, WireMessage
 from missionlink.errors import HandlerFailed
 from missionlink.testing import FakeRuntime
+
+from .fake_thread import FakeThread
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECRET = 'sk-zanzibar-"secret"-0123456789'
 
@@ -90,6 +96,35 @@ def test_bytes_that_are_no_message_are_reported_as_they_are() -> None:
         message = WireMessage("received", body, Redactor())
         assert message.size == len(body)
         assert message.text()
+
+
+def test_names_of_the_peer_cannot_forge_lines_of_the_log() -> None:
+    from missionlink._wire.redaction import Redactor
+
+    body = json.dumps({"method": "a\nERROR b" + "c" * 10_000, "params": {"sessionId": "s\x1b[2J\n"}}).encode()
+    line = str(WireMessage("received", body, Redactor()))
+    assert line.isprintable()
+    assert len(line) < 500
+
+
+def test_the_blocking_client_reports_its_messages_too(tmp_path: Path) -> None:
+    messages: list[WireMessage] = []
+    failures: list[HandlerFailed] = []
+    with FakeThread(tmp_path) as fake, fake.client(on_message=messages.append, on_error=failures.append) as client:
+        client.ping()
+    assert [one.method for one in messages if one.kind == "request"][:2] == ["connect", "ping"]
+    assert failures == []
+
+
+def test_the_command_line_shows_the_log_when_asked(tmp_path: Path) -> None:
+    program = tmp_path / "runtime"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m missionlink.testing "$@"\n')
+    program.chmod(0o700)
+    command = [sys.executable, "-m", "missionlink", "run", "--runtime", str(program), "hello"]
+    for level, is_shown in (("info", True), ("", False)):
+        env = {**os.environ, "MISSIONLINK_LOG": level}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=240)
+        assert ("connected to runtime" in done.stderr) is is_shown
 
 
 PROGRAM = """

@@ -120,3 +120,13 @@ def test_contributing_is_short_and_its_files_exist():
     assert len(text.splitlines()) < 120
     for named in re.findall(r"`((?:src|tests|docs|scripts|benchmarks|examples|requirements|schema)/[\w./-]+)`", text):
         assert (ROOT / named).exists(), named
+
+
+def test_modules_say_what_they_do_and_do_not_begin_with_a_question():
+    dialect = re.compile(r"(What|Who|Whose|Which|Where|Whether|How|From)\b")
+    faults = [
+        str(path.relative_to(SOURCE))
+        for path in sorted(SOURCE.rglob("*.py"))
+        if "generated" not in path.parts and dialect.match(ast.get_docstring(ast.parse(path.read_text())) or "")
+    ]
+    assert faults == []

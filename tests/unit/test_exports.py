@@ -135,3 +135,20 @@ def test_a_public_class_calls_itself_by_a_name_that_can_be_imported():
         if inspect.isclass(thing):
             home = importlib.import_module(thing.__module__)
             assert getattr(home, thing.__name__) is thing
+
+
+def test_no_public_name_stands_for_two_classes():
+    """But for those of the blocking twin, which stand for the same thing."""
+    classes: dict[str, set[type]] = {}
+    for module in ("missionlink", "errors", "hooks", "options", "storage", "model_requests", "tokens", "testing"):
+        _collect_classes("missionlink" if module == "missionlink" else f"missionlink.{module}", classes)
+    _collect_classes("missionlink.mission_control", classes)
+    assert {name: found for name, found in classes.items() if len(found) > 1} == {}
+
+
+def _collect_classes(module: str, classes: dict[str, set[type]]) -> None:
+    package = importlib.import_module(module)
+    for name in getattr(package, "__all__", ()):
+        value = getattr(package, name)
+        if isinstance(value, type):
+            classes.setdefault(name, set()).add(value)

@@ -10,15 +10,15 @@ import pytest
 from missionlink.errors import TaskRefused
 from missionlink.mission_control.commands import (
     Abort,
+    AskUserResponse,
     ElicitationResponse,
     ModeSwitch,
     PermissionResponse,
     PlanApprovalResponse,
-    UserInputResponse,
     UserMessage,
     decode_command,
 )
-from missionlink.mission_control.records import Call, Checkpoint, Draft, Limits, Outcome, Repository, Steering
+from missionlink.mission_control.records import Call, Checkpoint, Draft, Limits, Outcome, Steering, TaskRepository
 from missionlink.mission_control.state import Task, format_timestamp
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ NOW = 1_700_000_000_000
 
 
 def new_task(**limits: int) -> Task:
-    return Task(id="T", name="a task", repository=Repository("octo", "hello"), created_ms=NOW, limits=Limits(**limits))
+    repository = TaskRepository("octo", "hello")
+    return Task(id="T", name="a task", repository=repository, created_ms=NOW, limits=Limits(**limits))
 
 
 def started_task(**limits: int) -> Task:
@@ -204,7 +205,7 @@ def test_task_can_end_before_it_starts() -> None:
         (
             "ask_user_response",
             '{"promptId":"P","answer":"a","wasFreeform":true}',
-            UserInputResponse("P", "a", was_freeform=True),
+            AskUserResponse("P", "a", was_freeform=True),
         ),
         (
             "elicitation_response",

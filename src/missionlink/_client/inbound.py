@@ -1,4 +1,4 @@
-"""What the runtime says to the client as a whole, and not to one of its sessions."""
+"""Takes messages of the runtime that belong to the client as a whole, and not to one of its sessions."""
 
 from __future__ import annotations
 

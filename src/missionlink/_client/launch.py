@@ -1,4 +1,4 @@
-"""From client options to a transport: the runtime's command line and environment.
+"""Turns client options into a transport: the runtime's command line and its environment.
 
 Source: the runtime's headless mode (``--headless``), which speaks JSON-RPC over stdio or TCP.
 """

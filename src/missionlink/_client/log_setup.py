@@ -1,4 +1,4 @@
-"""Switches logging on as ``MISSIONLINK_LOG`` says, and makes the trace of a connection.
+"""Configures logging as ``MISSIONLINK_LOG`` says, and makes the trace of a connection.
 
 ``MISSIONLINK_LOG=info`` shows the life of clients and sessions on standard error, ``debug`` also turns and the
 messages on the wire, without their contents; ``MISSIONLINK_LOG_BODIES=1`` adds those, with known secrets masked.
@@ -23,10 +23,6 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 _FORMAT = "[%(asctime)s - %(name)s - %(levelname)s] %(message)s"
 
 
-class _LogHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to standard error; made for ``MISSIONLINK_LOG``."""
-
-
 def configure_logging() -> None:
     """Show the log of the package on standard error if ``MISSIONLINK_LOG`` asks for it; idempotent.
 
@@ -38,7 +34,7 @@ def configure_logging() -> None:
     logger = logging.getLogger("missionlink")
     logger.setLevel(level)
     if not logger.hasHandlers():
-        handler = _LogHandler()
+        handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter(_FORMAT))
         logger.addHandler(handler)
 

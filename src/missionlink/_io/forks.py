@@ -1,4 +1,4 @@
-"""What a forked process inherits of connections: its copies of the descriptors are closed, and its objects told.
+"""Cleans up after a fork: closes inherited copies of descriptors, and marks inherited connections.
 
 Otherwise the copies keep pipes open: a runtime whose client has gone would wait for more, and our end would go
 unnoticed.

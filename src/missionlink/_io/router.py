@@ -1,4 +1,4 @@
-"""From the connection to the sessions: finds the owner of each message, and answers for those that have none.
+"""Routes messages of a connection to sessions, and answers requests that have no session.
 
 While a session whose id the runtime assigns is being created, traffic for unknown ids is held (see
 ``_wire.routes``); registering the session replays it before anything that stands behind the response. Traffic for an

@@ -1,4 +1,4 @@
-"""How much traffic for unknown ids may be held. Loaded with the client, so apart from what does the holding."""
+"""Limits of buffered traffic for unknown ids. Loaded with the client, so apart from the buffer itself."""
 
 from __future__ import annotations
 

@@ -19,6 +19,8 @@ __all__ = ("WireMessage", "WireTrace")
 
 _log = logging.getLogger("missionlink.wire")
 
+_MAX_NAME_CHARACTERS = 200
+
 
 class _Envelope(msgspec.Struct):
     method: msgspec.Raw = msgspec.Raw(b"")
@@ -67,9 +69,14 @@ class WireMessage:
         return f"<WireMessage {self}>"
 
     def __str__(self) -> str:
-        parts = [self.direction, self.kind, self.method or ("error" if self.is_error else "")]
-        parts += [f"id={self.id}" if self.id else "", f"session={self.session_id}" if self.session_id else ""]
-        return " ".join([part for part in parts if part] + [f"{self.size} bytes"])
+        parts: list[str] = [self.direction, self.kind]
+        if self.method or self.is_error:
+            parts.append(_shown(self.method or "error"))
+        if self.id:
+            parts.append(f"id={_shown(self.id)}")
+        if self.session_id:
+            parts.append(f"session={_shown(self.session_id)}")
+        return " ".join([*parts, f"{self.size} bytes"])
 
     def text(self) -> str:
         """Return the JSON; secrets that the client knows, and members with names of secrets, are masked."""
@@ -90,6 +97,12 @@ class WireMessage:
         else:
             self.kind = "response"
             self.is_error = bool(envelope.error) and bytes(envelope.error) != b"null"
+
+
+def _shown(name: str) -> str:
+    """Return a name of the peer's for one line of a log."""
+    name = name if len(name) <= _MAX_NAME_CHARACTERS else f"{name[:_MAX_NAME_CHARACTERS]}…"
+    return name if name.isprintable() else repr(name)
 
 
 class WireTrace:

@@ -1,4 +1,4 @@
-"""What the sessions of one blocking client share."""
+"""Shared state of the sessions of one blocking client."""
 
 from __future__ import annotations
 

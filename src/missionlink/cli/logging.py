@@ -1,9 +1,10 @@
-"""What the library logs, as lines for a person: without tracebacks, and without anything that steers a terminal."""
+"""Shows the library's log as lines for a user: without tracebacks, and without control characters."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from missionlink.cli.sanitize import printable_line
@@ -31,11 +32,16 @@ class _Lines(logging.Handler):
 
 @contextlib.contextmanager
 def log_shown_by(show: Callable[[str], object]) -> Generator[None]:
-    """Show what is logged with a function, in place of who showed it before, unless a program has its own log.
+    """Show what is logged with a function, in place of who showed it before.
+
+    With ``MISSIONLINK_LOG`` set, the log goes to standard error as in any other program.
 
     Args:
         show: Takes a line; called from any thread.
     """
+    if os.environ.get("MISSIONLINK_LOG"):
+        yield
+        return
     logger = logging.getLogger("missionlink")
     before, propagates = logger.handlers, logger.propagate
     logger.handlers, logger.propagate = [_Lines(show)], False

@@ -1,4 +1,4 @@
-"""From the process to a command and back: arguments in, exit code out."""
+"""Runs a command for a process: arguments in, exit code out."""
 
 from __future__ import annotations
 

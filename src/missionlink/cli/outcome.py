@@ -1,4 +1,4 @@
-"""How a command ended: the exit code for a shell, and a word for programs."""
+"""Maps the end of a command to an exit code for a shell, and to a word for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a command's session is: local, in the cloud, or in a Mission Control inside the command itself."""
+"""Opens the session of a command: local, in the cloud, or in a Mission Control inside the command itself."""
 
 from __future__ import annotations
 

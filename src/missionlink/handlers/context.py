@@ -1,4 +1,4 @@
-"""What all handlers of a session share: the channel for responses, those that run, their pool and error hook."""
+"""Shares state among the handlers of a session: response channel, running handlers, pool and error hook."""
 
 from __future__ import annotations
 

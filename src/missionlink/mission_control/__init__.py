@@ -18,12 +18,12 @@ if find_spec("starlette") is None or find_spec("uvicorn") is None:
 
 from missionlink.mission_control.api import SeenRequest
 from missionlink.mission_control.commands import (
+    AskUserResponse,
     ElicitationResponse,
     PermissionResponse,
     PlanApprovalResponse,
-    UserInputResponse,
 )
-from missionlink.mission_control.records import Checkpoint, Limits, Repository
+from missionlink.mission_control.records import Checkpoint, Limits, TaskRepository
 from missionlink.mission_control.scripted import ScriptedWorker
 from missionlink.mission_control.scripted_task import ScriptedTask
 from missionlink.mission_control.server import MissionControl, serve
@@ -32,6 +32,7 @@ from missionlink.mission_control.tasks import Tasks, TaskView
 from missionlink.mission_control.worker import ClaimedTask, Worker
 
 __all__ = (
+    "AskUserResponse",
     "Checkpoint",
     "ClaimedTask",
     "ElicitationResponse",
@@ -40,15 +41,14 @@ __all__ = (
     "MissionControl",
     "PermissionResponse",
     "PlanApprovalResponse",
-    "Repository",
     "ScriptedTask",
     "ScriptedWorker",
     "SeenRequest",
+    "TaskRepository",
     "TaskStore",
     "TaskView",
     "Tasks",
     "Totals",
-    "UserInputResponse",
     "Worker",
     "open_store",
     "serve",

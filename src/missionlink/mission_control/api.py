@@ -31,7 +31,7 @@ from missionlink.mission_control.bodies import (
     request_key,
 )
 from missionlink.mission_control.commands import decode_command
-from missionlink.mission_control.records import Repository
+from missionlink.mission_control.records import TaskRepository
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -202,7 +202,7 @@ class HttpFace:
         if refusal is not None:
             return refusal_reply(refusal)
         first = body.repositories[0] if body.repositories else None
-        task = await self._service.create(None if first is None else Repository(first.owner, first.name))
+        task = await self._service.create(None if first is None else TaskRepository(first.owner, first.name))
         self._on_created(task)
         return json_reply(describe(task), 201)
 

@@ -1,4 +1,4 @@
-"""What a client steers a task with: the types of ``POST tasks/T/steer`` and the decoding of their contents.
+"""Commands that steer a task: the types of ``POST tasks/T/steer`` and the decoding of their contents.
 
 On the wire a command is a type, an optional string ``content`` (for most types JSON in a string) and an
 ``external_id``. Here each type is a class with named fields; what does not fit is refused with a sentence.
@@ -15,12 +15,12 @@ from missionlink.events import decode_json
 
 __all__ = (
     "Abort",
+    "AskUserResponse",
     "Command",
     "ElicitationResponse",
     "ModeSwitch",
     "PermissionResponse",
     "PlanApprovalResponse",
-    "UserInputResponse",
     "UserMessage",
     "decode_command",
     "kind_of",
@@ -58,7 +58,7 @@ class PermissionResponse(msgspec.Struct, frozen=True, rename="camel"):
     """``"once"`` or ``"session"``."""
 
 
-class UserInputResponse(msgspec.Struct, frozen=True, rename="camel"):
+class AskUserResponse(msgspec.Struct, frozen=True, rename="camel"):
     """The answer to ``user_input.requested``."""
 
     prompt_id: str
@@ -88,20 +88,14 @@ class PlanApprovalResponse(msgspec.Struct, frozen=True, rename="camel"):
 
 
 Command: TypeAlias = (
-    UserMessage
-    | Abort
-    | ModeSwitch
-    | PermissionResponse
-    | UserInputResponse
-    | ElicitationResponse
-    | PlanApprovalResponse
+    UserMessage | Abort | ModeSwitch | PermissionResponse | AskUserResponse | ElicitationResponse | PlanApprovalResponse
 )
 
 
 _STRUCTURED: dict[str, type[Command]] = {
     "mode_switch": ModeSwitch,
     "permission_response": PermissionResponse,
-    "ask_user_response": UserInputResponse,
+    "ask_user_response": AskUserResponse,
     "elicitation_response": ElicitationResponse,
     "plan_approval_response": PlanApprovalResponse,
 }

@@ -1,4 +1,4 @@
-"""What the state machine of a task takes and makes: plain values, kept by stores and passed to workers."""
+"""Inputs and results of a task's state machine: plain values, kept by stores and passed to workers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = (
     "FinalState",
     "Limits",
     "Outcome",
-    "Repository",
     "Steering",
+    "TaskRepository",
     "TaskState",
     "Work",
 )
@@ -79,7 +79,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Repository:
+class TaskRepository:
     """The repository that a task works on."""
 
     owner: str

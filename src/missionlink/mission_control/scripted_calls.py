@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from missionlink.events import decode_json
-from missionlink.mission_control.commands import ElicitationResponse, PlanApprovalResponse, UserInputResponse
+from missionlink.mission_control.commands import AskUserResponse, ElicitationResponse, PlanApprovalResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -122,7 +122,7 @@ async def _set_name(task: ScriptedTask, params: Mapping[str, object]) -> object:
 
 async def _user_input(task: ScriptedTask, params: Mapping[str, object]) -> object:
     given = _read(params, _UserInputParams)
-    answer = UserInputResponse(given.request_id, given.response.answer, given.response.was_freeform)
+    answer = AskUserResponse(given.request_id, given.response.answer, given.response.was_freeform)
     return {"success": task.take_answer(answer)}
 
 

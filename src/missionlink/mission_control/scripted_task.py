@@ -1,4 +1,4 @@
-"""What a script can do with its task: publish, stream text, and ask the user and wait for the answer.
+"""Task of a script: publishes events, streams text, and asks the user and waits for the answer.
 
 A question is open from its ``*.requested`` event to its ``*.completed`` event. Answers name it by the id of the
 tool call or of the request, come as steering or as calls depending on the runtime's version, and count once.
@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from missionlink.events import encode_json
 from missionlink.mission_control.commands import (
+    AskUserResponse,
     ElicitationResponse,
     PermissionResponse,
     PlanApprovalResponse,
-    UserInputResponse,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from missionlink.mission_control.records import Checkpoint, Event, Repository
+    from missionlink.mission_control.records import Checkpoint, Event, TaskRepository
     from missionlink.mission_control.worker import ClaimedTask
 
 __all__ = ("Answer", "ScriptedTask", "acting_on")
@@ -38,8 +38,8 @@ _MAX_DELTAS = 64
 _MAX_EARLY_ANSWERS = 256
 _PLAN_ACTIONS = ("autopilot", "interactive", "exit_only")
 
-Answer = PermissionResponse | UserInputResponse | ElicitationResponse | PlanApprovalResponse
-_A = TypeVar("_A", PermissionResponse, UserInputResponse, ElicitationResponse, PlanApprovalResponse)
+Answer = PermissionResponse | AskUserResponse | ElicitationResponse | PlanApprovalResponse
+_A = TypeVar("_A", PermissionResponse, AskUserResponse, ElicitationResponse, PlanApprovalResponse)
 
 
 class _Action:
@@ -97,7 +97,7 @@ class ScriptedTask:
 
     def __init__(self, claimed: ClaimedTask) -> None:
         self.id: str = claimed.id
-        self.repository: Repository | None = claimed.repository
+        self.repository: TaskRepository | None = claimed.repository
         memo = claimed.checkpoint.memo
         self.model: str = str(memo.get("model", "scripted"))
         """Id of the model that the client has chosen; it changes nothing but what is reported."""
@@ -196,13 +196,13 @@ class ScriptedTask:
 
     async def ask_user(
         self, question: str, *, choices: Sequence[str] = (), allow_freeform: bool = True
-    ) -> UserInputResponse:
+    ) -> AskUserResponse:
         """Ask the user a question, and wait for the answer."""
         ids = self._new_ids()
         # Runtimes from 1.0.81 on write null where there is no choice.
         offered = list(choices) or None
         requested = {**ids, "question": question, "choices": offered, "allowFreeform": allow_freeform}
-        answer = await self._ask(UserInputResponse, ids, "user_input", requested, {})
+        answer = await self._ask(AskUserResponse, ids, "user_input", requested, {})
         completed = {"requestId": ids["requestId"], "answer": answer.answer, "wasFreeform": answer.was_freeform}
         await self.publish("user_input.completed", completed, ephemeral=True)
         return answer

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from missionlink.mission_control.commands import Command
-    from missionlink.mission_control.records import Checkpoint, Event, FinalState, Repository, Work
+    from missionlink.mission_control.records import Checkpoint, Event, FinalState, TaskRepository, Work
     from missionlink.mission_control.store import TaskStore
 
 __all__ = ("TaskService", "wall_clock")
@@ -68,7 +68,7 @@ class TaskService:
         self._capacity.load(tasks, self._now_ms())
         return [task for task in tasks if not task.is_finished]
 
-    async def create(self, repository: Repository | None) -> Task:
+    async def create(self, repository: TaskRepository | None) -> Task:
         """Make a task that waits for a worker.
 
         Raises:

@@ -21,7 +21,7 @@ from missionlink.errors import StoreRefused, TaskRefused
 from missionlink.events import encode_json
 from missionlink.mission_control import schema
 from missionlink.mission_control.commands import kind_of, restore_command
-from missionlink.mission_control.records import Call, Checkpoint, Event, Limits, Outcome, Repository, Steering
+from missionlink.mission_control.records import Call, Checkpoint, Event, Limits, Outcome, Steering, TaskRepository
 from missionlink.mission_control.state import Task
 from missionlink.mission_control.store import Totals
 
@@ -349,7 +349,7 @@ def _read_head(row: RowMapping) -> Task:
     return Task(
         id=row["id"],
         name=row["name"],
-        repository=None if owner is None else Repository(owner, repository),
+        repository=None if owner is None else TaskRepository(owner, repository),
         created_ms=row["created_ms"],
         # Those of the server count, not those of the time when the task was made.
         limits=Limits(),

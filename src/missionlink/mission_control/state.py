@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
 
     from missionlink.mission_control.commands import Command
-    from missionlink.mission_control.records import FinalState, Limits, Repository, TaskState
+    from missionlink.mission_control.records import FinalState, Limits, TaskRepository, TaskState
 
 __all__ = ("CLOSING_TYPES", "Task", "format_timestamp")
 
@@ -48,7 +48,7 @@ class Task:
 
     id: str
     name: str
-    repository: Repository | None
+    repository: TaskRepository | None
     created_ms: int
     limits: Limits
     state: TaskState = "queued"

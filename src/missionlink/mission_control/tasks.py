@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from missionlink.mission_control.commands import Command
-    from missionlink.mission_control.records import Repository, TaskState
+    from missionlink.mission_control.records import TaskRepository, TaskState
     from missionlink.mission_control.service import TaskService
     from missionlink.mission_control.state import Task
 
@@ -29,7 +29,7 @@ class TaskView:
     id: str
     name: str
     state: TaskState
-    repository: Repository | None
+    repository: TaskRepository | None
     events: list[dict[str, object]]
     """All published events, decoded, in order."""
     commands: list[Command]

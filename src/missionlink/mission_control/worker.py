@@ -1,4 +1,4 @@
-"""What a worker is to Mission Control: one coroutine for each task, and the task as the worker holds it."""
+"""Interface of a worker: one coroutine for each task, and the task as the worker sees it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from missionlink.mission_control.levers import Faults
-    from missionlink.mission_control.records import Call, Event, FinalState, Repository, Work
+    from missionlink.mission_control.records import Call, Event, FinalState, TaskRepository, Work
     from missionlink.mission_control.service import TaskService
     from missionlink.mission_control.state import Task
 
@@ -48,7 +48,7 @@ class ClaimedTask:
     def __init__(self, task: Task, url: str, service: TaskService, faults: Faults) -> None:
         self.id: str = task.id
         self.name: str = task.name
-        self.repository: Repository | None = task.repository
+        self.repository: TaskRepository | None = task.repository
         self.url = url
         """Where a person can look at the task."""
         self.has_started: bool = task.state != "queued"

@@ -1,3 +1,3 @@
-"""What a program can set: frozen objects with documented fields, checked when they are made."""
+"""Options of clients and sessions: frozen objects with documented fields, checked when they are made."""
 
 __all__ = ()

@@ -1,4 +1,4 @@
-"""What goes with a prompt: files, folders, pieces of text, images, and things on GitHub.
+"""Attachments of a prompt: files, folders, pieces of text, images, and things on GitHub.
 
 Source: ``attachments`` of ``session.send``.
 """

@@ -1,3 +1,3 @@
-"""What is said: messages, events and their types. No behaviour, no I/O."""
+"""Messages, events and their types. No behaviour, no I/O."""
 
 __all__ = ()

@@ -1,4 +1,4 @@
-"""What can be saved of a message that the JSON decoder refuses.
+"""Recovers parts of a message that the JSON decoder refuses.
 
 Two things are worth it. JSON allows an escape for half of a surrogate pair, and runtimes write one where a text was
 cut within an emoji: the decoder refuses it, the message is whole otherwise. And whoever waits for the answer to a

@@ -1,4 +1,4 @@
-"""How generated results hold session events: as the same ``Event`` that a session delivers."""
+"""Lets generated results hold session events as the same ``Event`` that a session delivers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a call says that no time was given for it. Loaded with the client, so it imports nothing heavy."""
+"""Marks a call without a timeout of its own. Loaded with the client, so it imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where installed runtimes lie: ``<cache>/runtime/<version>/<platform>``.
+"""Cache of installed runtimes: ``<cache>/runtime/<version>/<platform>``.
 
 The platform is part of the path because a home folder can be shared by machines of several kinds.
 """

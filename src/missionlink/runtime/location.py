@@ -1,4 +1,4 @@
-"""Where a runtime may be, in which order, and why each place was refused.
+"""Finds the runtime: the places to look in, their order, and the reason against each place.
 
 A place that was named (an argument, a variable) is taken or refused: a wrong name never makes us start another
 program than the one that was asked for. Nothing is downloaded here.

@@ -1,4 +1,4 @@
-"""What waits for a session's history: its events with their meaning, and where requests stand among them."""
+"""Buffers events and requests until a session's history is there, in their order of arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session needs of its client: one object, made when the connection is up."""
+"""Gives a session access to its client: one object, made when the connection is up."""
 
 from __future__ import annotations
 

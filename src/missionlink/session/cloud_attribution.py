@@ -1,4 +1,4 @@
-"""What the agent of a cloud session works on, told by its rounds and by the prompts that are shown.
+"""Attributes the work of a cloud session's agent to turns, by its rounds and by the prompts that are shown.
 
 Runtimes up to 1.0.71 show a prompt when the agent turns to it, as the agent publishes it. Those from 1.0.81 on show
 their own prompts when they are sent; agents may publish them once more, and those of others. Prompts are sent one after

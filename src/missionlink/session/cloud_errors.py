@@ -1,4 +1,4 @@
-"""From what goes wrong when a cloud session is opened to a ``CloudSessionFailed``.
+"""Turns failures of opening a cloud session into ``CloudSessionFailed``.
 
 All failures that runtimes report have the code -32603, no data, and Mission Control's own message or a text of the
 runtime: the HTTP status is lost on the way. So the texts must do; what fits none of them is a plain

@@ -1,4 +1,4 @@
-"""What the agent of a local session works on, told by the prompts that the runtime shows.
+"""Attributes the work of a local session's agent to turns, by the prompts that the runtime shows.
 
 A runtime shows a prompt when the agent turns to it. Those from 1.0.92 on name it with the id that ``session.send``
 returned; of older ones the text tells whose it is. A prompt that steers is shown in the midst of a round, a prompt that

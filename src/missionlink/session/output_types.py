@@ -1,4 +1,4 @@
-"""What type checkers know of ``output_type``; no program imports it when it runs."""
+"""Types of ``output_type`` for type checkers; no program imports it when it runs."""
 
 from __future__ import annotations
 

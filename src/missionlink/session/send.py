@@ -1,4 +1,4 @@
-"""What sending a prompt, steering a turn and stopping one have in common."""
+"""Common parts of sending a prompt, steering a turn and stopping one."""
 
 from __future__ import annotations
 

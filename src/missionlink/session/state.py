@@ -1,4 +1,4 @@
-"""What is known about a session: filled from the response that opened it, kept up to date by its events."""
+"""State of a session: filled from the response that opened it, kept up to date by its events."""
 
 from __future__ import annotations
 

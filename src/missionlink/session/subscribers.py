@@ -1,4 +1,4 @@
-"""Who gets a session's events, and which of them."""
+"""Subscribers of a session, and the events that each of them gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is gathered for one turn while it runs."""
+"""Collects the result of one turn while it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test expects of the client, and what it is answered."""
+"""Expectations of a test about the client's requests, and their responses."""
 
 from __future__ import annotations
 

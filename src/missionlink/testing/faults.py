@@ -1,4 +1,4 @@
-"""What can go wrong with a runtime, as verbs. They act on the newest connection unless another one is named."""
+"""Injects faults into the fake runtime. They act on the newest connection unless another one is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the generations of the runtime differ, as data: what the fake runtime imitates.
+"""Differences between the generations of the runtime, as data that the fake runtime imitates.
 
 Source: observed on runtimes 1.0.102 and 1.0.60.
 """

@@ -1,4 +1,4 @@
-"""What the fake runtime does when its agent calls a tool: ask for permission, ask the user, ask the client."""
+"""Runs a tool call of the fake runtime's agent: asks for permission, asks the user, asks the client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the bytes of a client reach the fake runtime: in memory, over a socket, or through a relay process."""
+"""Transports between a client and the fake runtime: in memory, over a socket, or through a relay process."""
 
 from __future__ import annotations
 

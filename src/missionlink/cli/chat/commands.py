@@ -1,4 +1,4 @@
-"""What begins with a slash."""
+"""Slash commands of the chat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a question goes on at the input line: one answer, or the fields of a form one after the other."""
+"""Asks for input at the prompt: one answer, or the fields of a form one after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a conversation looks like: events in, lines for the terminal out. Knows no terminal and no input."""
+"""Renders a conversation: events in, lines for the terminal out. Knows no terminal and no input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the agent asks, put to the person at the input line, one question after the other."""
+"""Puts requests of the agent to the user at the input line, one after the other."""
 
 from __future__ import annotations
 

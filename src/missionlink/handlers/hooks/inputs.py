@@ -1,4 +1,4 @@
-"""What hooks are told: one class each, in the program's spelling.
+"""Inputs of hooks: one class each, in Python spelling.
 
 Source: the request ``hooks.invoke``. What the families of runtimes write differently is made the same: arguments of
 tools are objects, never JSON text, and an error always has its members.

@@ -1,4 +1,4 @@
-"""What hooks may say: one class each, in the program's spelling.
+"""Outputs of hooks: one class each, in Python spelling.
 
 Source: the answer to the request ``hooks.invoke``.
 """

@@ -1,4 +1,4 @@
-"""What the fake runtime answers when nobody said anything else, as the runtime that it imitates would.
+"""Default responses of the fake runtime, as the runtime that it imitates would give them.
 
 Source: observed on runtimes 1.0.102 and 1.0.60; where they differ, by ``fake.family``.
 """

@@ -1,4 +1,4 @@
-"""What runtimes ask of GitHub when a session has no provider: who the user is, and which models there are.
+"""Serves GitHub's endpoints that runtimes call without a provider: the user, and the list of models.
 
 Only the requests without which no session works are served; runtimes do without the others.
 """

@@ -1,4 +1,4 @@
-"""What a scripted model says: replies as values, built with a few verbs and joined with ``+``.
+"""Replies of a scripted model: values that a few verbs build and ``+`` joins.
 
 A reply is a row of steps that are played in order. ``say("Let me look. ") + call("view", {"path": "a.txt"})`` is
 text followed by a tool call; ``say("half") + hold(gate) + say("way")`` stops in the middle until the test opens
