@@ -262,7 +262,7 @@ async def test_cancelling_a_turn_in_the_cloud_costs_no_prompt_behind_it(cloud: A
 async def test_an_abort_ends_the_wait_for_a_client_that_has_left(
     client: AsyncClient, runtime: RealRuntime, kind: str, who_aborts: str
 ) -> None:
-    """B9: the agent asks when the only client with a handler has left, and another one stays."""
+    """E4: the agent asks when the only client with a handler has left, and another one stays."""
     gate = Gate()
 
     def reply(request: ModelRequest) -> ModelReply:
