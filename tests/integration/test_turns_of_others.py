@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from missionlink.errors import ConnectionLost, OperationFailed, SessionBusy, SessionClosed, TurnFailed, TurnTimeout
+from missionlink.session import turn_tracker
 
 from .raw_peer import PATIENCE_S, Peer, event, open_client, open_session, rounds, within
 from .test_steering import Waiting
@@ -964,3 +965,20 @@ async def test_an_abort_that_is_told_between_two_prompts_is_of_the_one_that_says
         results = [await within(turn) for turn in turns]
         assert [one.text for one in results] == ["first", "", "third"]
         assert [one.status for one in results[1:]] == ["aborted", "completed"]
+
+
+async def test_a_prompt_that_is_aborted_behind_a_resume_gets_no_text_of_older_work(monkeypatch: pytest.MonkeyPatch):
+    """E5: the agent was at work on another prompt when the session was resumed, and drops ours."""
+    monkeypatch.setattr(turn_tracker, "SECONDS_AFTER_ABORT", 0.01)
+    async with open_client() as (client, peer):
+        peer.on["session.resume"] = lambda params: {"sessionId": "s"}
+        agent = Agent(peer)
+        session = await within(client.resume_session("s"))
+        turn = await within(session.send("mine", mode="immediate"))
+        agent.say("assistant.turn_start", {"turnId": "1"})
+        agent.reply("for them")
+        agent.say("assistant.turn_end", {"turnId": "1"})
+        await within(session.abort())
+        agent.idle()
+        result = await within(turn)
+        assert (result.status, result.text) == ("aborted", "")

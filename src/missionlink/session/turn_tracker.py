@@ -276,10 +276,12 @@ class TurnTracker:
             in_doubt, self._in_doubt = self._in_doubt, []
             self.under_way.drop([one for one in in_doubt if one in self._turns and not one.was_active], DROPPED)
             return
-        if not turn.copies_seen:
+        is_aborted = self.aborts.cover(turn)
+        # Behind a resume it may be the rest of older work, and the prompt was dropped.
+        if not turn.copies_seen and not (is_aborted and self._is_resumed):
             self.work.take_early(turn)
         turn.copies_seen = turn.copies_seen or 1
-        turn.was_aborted |= self.aborts.cover(turn)
+        turn.was_aborted |= is_aborted
         if turn.was_aborted:
             # An idle that comes after all is this turn's.
             self.aborts.ended_unseen(turn)
