@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from missionlink import AsyncClient, Client, ClientOptions, errors
+from missionlink import Allow, AsyncClient, Client, ClientOptions, errors
 from missionlink.testing import FakeRuntime
 
 from .raw_peer import event, open_client, within
@@ -363,3 +363,28 @@ async def test_each_error_of_coming_back_to_a_cloud_session_is_a_failed_cloud_se
 
 async def _opened(opening: Any) -> Any:
     return await opening
+
+
+@pytest.mark.parametrize("by", ["an answer to an event", "a call"])
+async def test_a_late_response_for_a_session_that_was_left_closes_no_later_one_of_the_same_id(by: str) -> None:
+    """E4: what was sent before the session was left may be answered when it has been resumed."""
+    async with FakeRuntime(family="1.0.60") as fake, AsyncClient(transport=fake.transport()) as client:
+        method = "session.plan.read" if by == "a call" else "session.permissions.handlePendingPermissionRequest"
+        sent = fake.expect(method)
+        session = await client.create_session(session_id="s", on_permission=lambda _: Allow.once())
+        async with asyncio.timeout(PATIENCE_S):
+            if by == "a call":
+                calling = asyncio.ensure_future(session.call("session.plan.read"))
+            else:
+                request = {"kind": "shell", "fullCommandText": "ls", "intention": "x"}
+                fake.emit("s", "permission.requested", {"requestId": "r", "permissionRequest": request})
+            call = await sent
+            await session.disconnect()
+            resumed = await client.resume_session("s")
+            call.refuse(-32603, f"Request {method} failed with message: Session not found: s")
+            if by == "a call":
+                await asyncio.wait({calling})
+                assert calling.exception() is not None
+            await client.ping()
+            assert not resumed.is_closed
+            assert (await resumed.run("hello")).text == "You said: hello"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from missionlink._client.inbound import ClientInbound
     from missionlink._io.connection import Connection
-    from missionlink._io.router import Router
+    from missionlink._io.router import Router, SessionSink
     from missionlink._io.tasks import Tasks
     from missionlink._wire.calls import Call
     from missionlink.handlers.invoke import HandlerPool
@@ -59,10 +59,11 @@ class _ResponseChannel:
 
     async def request(self, method: str, params: object = None, *, timeout: float | None = None) -> msgspec.Raw:
         """Send a request that answers an event. Raises as ``Connection.request`` does."""
+        session = self._link.session_of(params)
         try:
             return await self._connection.request(method, params, timeout=timeout)
         except RpcError as error:
-            self._link.note_missing(params, error)
+            self._link.note_missing(session, params, error)
             raise
 
 
@@ -138,6 +139,7 @@ class ClientContext(msgspec.Struct, eq=False):
         if method in NEEDED_REQUESTS:
             self.traffic.check_offer(method)
         limit = self.options.request_timeout if isinstance(timeout, Default) else timeout
+        session = self.session_of(params)
         try:
             result = await self.connection.request(method, params, timeout=limit, on_response=on_response)
             if method in NAMING or method.startswith("sessions."):
@@ -147,19 +149,32 @@ class ClientContext(msgspec.Struct, eq=False):
             if error.code == METHOD_NOT_FOUND and not isinstance(error, UnsupportedByRuntime):
                 raise UnsupportedByRuntime(method, self.runtime_version) from error
             if not is_opening:
-                self.note_missing(params, error)
+                self.note_missing(session, params, error)
             raise
         finally:
             # Errors show it to whoever asks for the variables of a frame.
             params = None
 
-    def note_missing(self, params: object, error: RpcError) -> None:
-        """Close the session that a request was about if the runtime answered that it has none."""
+    def session_of(self, params: object) -> SessionSink | None:
+        """Return the open session that the parameters of a request name."""
         session_id = cast("Mapping[str, object]", params).get("sessionId") if isinstance(params, Mapping) else None
-        if isinstance(session_id, str) and is_missing(error.message, session_id):
-            port = self.router.find(session_id)
-            if port is not None:
-                port.session_missing()
+        return self.router.find(session_id) if isinstance(session_id, str) else None
+
+    def note_missing(self, session: SessionSink | None, params: object, error: RpcError) -> None:
+        """Close the session that a request was about if the runtime answered that it has none.
+
+        Args:
+            session: The session that was open when the request was sent; one that was opened under the same id since
+                is another one.
+            params: The parameters of the request.
+            error: The response.
+        """
+        current = self.session_of(params)
+        if current is None or current is not session:
+            return
+        session_id = cast("Mapping[str, str]", params)["sessionId"]
+        if is_missing(error.message, session_id):
+            current.session_missing()
 
     def _note_ids(self, method: str, params: object, result: msgspec.Raw) -> None:
         """Let the router know which sessions exist beside those that are being created."""
