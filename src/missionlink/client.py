@@ -110,7 +110,7 @@ class AsyncClient:
         self._releasing: asyncio.Task[None] | None = None
         self._link: ClientContext | None = None
         self._former: ClientContext | None = None  # while it is restarted
-        self._is_restarted = False  # then whoever has it closes it
+        self._is_restarted = False  # then its holder closes it
         self._handshake: Handshake | None = None
         self._rpc: ClientRpc | None = None
 
@@ -227,7 +227,7 @@ class AsyncClient:
             if not is_being_cancelled():
                 raise ConnectionClosed("the client was closed while it started") from None
             if self._waiting_for_start == 1 and not self._is_entered:
-                # Whoever started it went away, maybe in the round in which it succeeded: nothing may be left running.
+                # The caller went away, maybe in the round in which the start succeeded: nothing may be left running.
                 if not starting.cancel() and self._closing is None and not self._is_restarted:
                     self._closing = asyncio.create_task(self._close())
             raise
@@ -243,7 +243,7 @@ class AsyncClient:
         _log.info("connected to runtime %s", self._handshake.runtime_version or "of an unknown version")
 
     async def close(self) -> None:
-        """Leave all sessions, end the runtime if this client started it; calling it twice is nothing.
+        """Leave all sessions, end the runtime if this client started it; calling it twice is a no-op.
 
         Takes about ``close_timeout`` seconds at most; what is left then is killed. In a process that was forked off it
         is a no-op: the client is the other one's.
@@ -270,7 +270,7 @@ class AsyncClient:
         self._state = "closed"
 
     async def _release(self) -> None:
-        """End the connection that there is; one task does it, whoever asks and whoever is cancelled meanwhile."""
+        """End the connection that there is; one task does it, no matter who asks or is cancelled meanwhile."""
         if self._releasing is None and self._link is not None:
             self._releasing = asyncio.create_task(shutdown(self._link))
         if self._releasing is not None:

@@ -130,3 +130,20 @@ def test_modules_say_what_they_do_and_do_not_begin_with_a_question():
         if "generated" not in path.parts and dialect.match(ast.get_docstring(ast.parse(path.read_text())) or "")
     ]
     assert faults == []
+
+
+# Idioms that a reader would have to translate; "is delivered", "evict", "the caller" and "forever" are the plain words.
+DIALECT = re.compile(
+    r"\b(?:is nothing|[Ww]hoever|lets? go|f[ae]ll out|fallen|hand(?:s|ed)? (?:\w+ )?on|for ever|is told)\b"
+)
+
+
+def test_texts_of_the_source_are_plain_english():
+    faults = [
+        f"{path.relative_to(SOURCE)}:{number}: {found[0]}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        if "generated" not in path.parts
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if (found := DIALECT.search(line))
+    ]
+    assert faults == []

@@ -196,7 +196,7 @@ def _handlers_of(options: ClientOptions) -> ClientHandlers | None:
 
 
 async def _uncancellable(ending: Coroutine[Any, Any, None]) -> None:
-    """Wait for the end of something, whoever cancels: a second cancellation must not leave a process behind.
+    """Wait for the end of something, also when cancelled: a second cancellation must not leave a process behind.
 
     Args:
         ending: Bounded by the client's ``close_timeout``.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ("LifecycleEvent", "LifecycleStream", "LifecycleStreams", "SessionInfo", "check_deleted", "read_sessions")
 
-# Runtimes send one for every persisted event; a reader that far behind wants the newest.
+# Runtimes send one forevery persisted event; a reader that far behind wants the newest.
 _MOST_WAITING = 4096
 
 
@@ -92,7 +92,7 @@ class LifecycleEvent(msgspec.Struct, rename="camel", frozen=True):
 class LifecycleStream:
     """An asynchronous iterator over ``LifecycleEvent``; made by ``client.lifecycle()``.
 
-    Holds the newest 4,096 events for its reader; ``omitted`` counts what fell out.
+    Holds the newest 4,096 events for its reader; ``omitted`` counts the evicted ones.
     """
 
     def __init__(self, detach: Callable[[LifecycleStream], None]) -> None:

@@ -121,7 +121,7 @@ class ConnectionStats(msgspec.Struct):
     late_responses: int = 0
     """Responses to requests that had been given up."""
     events_lost: int = 0
-    """Events that full buffers let go before they reached their session."""
+    """Events that full buffers evicted before they reached their session."""
     events_unrouted: int = 0
     """Events for sessions that this client does not have."""
     requests_refused: int = 0

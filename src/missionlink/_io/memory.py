@@ -72,7 +72,7 @@ class MemoryTransport:
         self._schedule()
         if self.peer is not None:
             self.peer._schedule()
-        # One round, so that whoever awaits the close finds the end reported.
+        # One round, so that the task that awaits the close finds the end reported.
         await asyncio.sleep(0)
 
     def _schedule(self) -> None:

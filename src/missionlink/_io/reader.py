@@ -54,8 +54,8 @@ _BUFFER_BYTES = 4 * 1024 * 1024
 class DeliveryBatches:
     """Hands the items of each chunk to their sessions, in order, when the whole chunk has been routed.
 
-    A chunk with nothing but items is handed on at once, in the reader's own callback: a round of the event loop costs
-    as much as several events. Where it also answers requests of ours, whoever waits for an answer goes on in his
+    A chunk with nothing but items is delivered at once, in the reader's own callback: a round of the event loop costs
+    as much as several events. Where it also answers requests of ours, a task that waits for an answer goes on in its
     place: behind the items before the answer, before the items behind it.
     """
 

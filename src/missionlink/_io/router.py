@@ -35,14 +35,14 @@ _UNWANTED_SECONDS = 0.25
 
 
 class SessionSink(ItemReceiver, Protocol):
-    """One session's way in, and what it is told besides."""
+    """Sink for the events and requests of one session, and for notices about them."""
 
     def deliver_soon(self, item: Event | Call) -> None:
         """Take an item in the middle of the reading: must not call the program's code."""
         ...
 
     def events_lost(self, count: int) -> None:
-        """Learn that events were let go before the next one."""
+        """Learn that events were evicted before the next one."""
         ...
 
     def session_missing(self) -> None:

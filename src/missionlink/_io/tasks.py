@@ -83,7 +83,7 @@ def unable_to_spawn(loop: asyncio.AbstractEventLoop) -> WrongEventLoop:
 
 
 def check_loop(owner: asyncio.AbstractEventLoop) -> None:
-    """Refuse to go on in another event loop, where nothing would ever wake whoever waits.
+    """Refuse to go on in another event loop, where nothing would ever wake the waiting task.
 
     Raises:
         WrongEventLoop: It is another one. Without any, as in a thread, nothing can wait and all is well.

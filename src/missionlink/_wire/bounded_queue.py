@@ -1,6 +1,6 @@
-"""A bounded first-in-first-out buffer that tells what it has let go.
+"""A bounded first-in-first-out buffer that reports evicted items.
 
-One class for every place where traffic of a session may have to wait: for its session to become known, for the
+One class forevery place where traffic of a session may have to wait: for its session to become known, for the
 first consumer, for a consumer that is slow. At a bound the oldest item falls out, so a gap is always at the front:
 one count is enough to report it in its place.
 """
@@ -20,7 +20,7 @@ class BoundedQueue(Generic[_Item]):
 
     Args:
         max_items: Most items held.
-        max_bytes: Most bytes held; a single larger item is let go at once.
+        max_bytes: Most bytes held; a single larger item is evicted at once.
     """
 
     __slots__ = ("_items", "bytes", "lost", "max_bytes", "max_items")
@@ -31,7 +31,7 @@ class BoundedQueue(Generic[_Item]):
         self.bytes = 0
         """Bytes held now."""
         self.lost = 0
-        """Events that fell out in front of the first item and have not been reported yet."""
+        """Events that were evicted in front of the first item and have not been reported yet."""
         # Made with the first item: an empty deque takes over half a kilobyte, and most inboxes are never used.
         self._items: deque[tuple[_Item, int]] | None = None
 
@@ -39,7 +39,7 @@ class BoundedQueue(Generic[_Item]):
         return len(self._items) if self._items else 0
 
     def push(self, item: _Item, size: int) -> list[_Item]:
-        """Append an item; return what had to fall out for it, oldest first (usually nothing).
+        """Append an item; return what had to be evicted for it, oldest first (usually nothing).
 
         The caller answers the requests among them and counts the events with ``note_lost``.
         """
@@ -48,10 +48,10 @@ class BoundedQueue(Generic[_Item]):
             items = self._items = deque()
         items.append((item, size))
         self.bytes += size
-        fallen: list[_Item] = []
+        evicted: list[_Item] = []
         while items and (len(items) > self.max_items or self.bytes > self.max_bytes):
-            fallen.append(self.pop())
-        return fallen
+            evicted.append(self.pop())
+        return evicted
 
     def pop(self) -> _Item:
         """Remove and return the oldest item.
@@ -66,7 +66,7 @@ class BoundedQueue(Generic[_Item]):
         return item
 
     def note_lost(self, count: int) -> None:
-        """Count events that were let go in front of the first item."""
+        """Count events that were evicted in front of the first item."""
         self.lost += count
 
     def take_lost(self) -> int:

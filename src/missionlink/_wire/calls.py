@@ -1,7 +1,7 @@
 """Requests and answers in both directions: ids, exactly one answer each, cancellation, the end of the connection.
 
 Outgoing: a request is opened with a waiter (any object of the caller's), and the response hands that waiter back.
-Incoming: a request becomes a ``Call`` that is open until it has been answered; a second answer is nothing.
+Incoming: a request becomes a ``Call`` that is open until it has been answered; a second answer is a no-op.
 
 Ids of the two directions are independent. Cost: constant per message; cancelling looks through the open calls.
 """

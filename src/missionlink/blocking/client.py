@@ -137,10 +137,10 @@ class Client(Sessions):
             raise
 
     def close(self) -> None:
-        """Leave all sessions, end the runtime if this client started it; calling it twice is nothing.
+        """Leave all sessions, end the runtime if this client started it; calling it twice is a no-op.
 
-        Takes about ``close_timeout`` seconds at most; what is left then is killed. Whoever waits in another thread
-        gets ``ConnectionClosed``. In a process that was forked off it is a no-op: the client is the other one's.
+        Takes about ``close_timeout`` seconds at most; what is left then is killed. A caller in another thread gets
+        ``ConnectionClosed``. In a process that was forked off it is a no-op: the client is the other one's.
         So it is when the interpreter is being taken down; what runs then ends with the process.
         """
         if not self._portal.is_reachable:
@@ -149,12 +149,12 @@ class Client(Sessions):
             try:
                 self._portal.finish(self._inner.close)
             finally:
-                # An interruption comes through when all is closed: then there is nothing left to warn of.
+                # An interruption comes through when all is closed: then nothing is left to warn of.
                 if self._inner.state == "closed":
                     self._shared.close()
                     self._portal.let_go()
         else:
-            # It does not run, so there is nothing to wait for, and no event loop is needed.
+            # It does not run, so nothing has to be waited for, and no event loop is needed.
             with contextlib.suppress(StopIteration):
                 self._inner.close().send(None)
             self._shared.close()

@@ -1,7 +1,7 @@
-"""Functions of the program that are told of things: each in order, in a thread, so that it may block.
+"""Calls callbacks of the program in order, in a thread, so that they may block.
 
-The event loop never waits for them. Whoever waits for the end of a turn does: when ``run`` returns, the functions of
-the session have been called for all that was said until then.
+The event loop never waits for them. A caller that waits for the end of a turn does: when ``run`` returns, the callbacks
+of the session have been called for all events until then.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Delivery(Generic[_Item]):
         function: Takes an item; may be a coroutine function, which is awaited in the event loop.
         failed: Gets what the function raises.
         size: Says how many bytes an item counts for.
-        lost: Makes the item that stands for items which a full queue let go; ``None`` says nothing of them.
+        lost: Makes the item that stands for items that a full queue has evicted; ``None`` says nothing of them.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Delivery(Generic[_Item]):
             if self._is_closed:
                 return
             self._taken += 1
-            fallen = len(self._queue.push(item, self._size(item)))
-            self._queue.note_lost(fallen)
-            self._done += fallen
+            evicted = len(self._queue.push(item, self._size(item)))
+            self._queue.note_lost(evicted)
+            self._done += evicted
             if self._has_thread:
                 self._changed.notify_all()
                 return

@@ -228,7 +228,7 @@ class Session(Past):
     # The end.
 
     def disconnect(self) -> None:
-        """Leave the session; it can be resumed. What is open is answered; calling it twice is nothing.
+        """Leave the session; it can be resumed. What is open is answered; calling it twice is a no-op.
 
         In a process that was forked off it is a no-op: the session is the other one's. So it is when the interpreter is
         being taken down.

@@ -90,7 +90,7 @@ class EventStream(_Iterating[Event[_Data_co]], Generic[_Data_co]):
         self.close()
 
     def close(self) -> None:
-        """Stop taking events; those that wait are dropped. Closing twice is nothing."""
+        """Stop taking events; those that wait are dropped. Closing twice is a no-op."""
         self._portal.release(self._inner.close)
 
 
@@ -127,7 +127,7 @@ class Subscription:
         self._ended = ended
 
     def close(self) -> None:
-        """Stop calling. Closing twice is nothing."""
+        """Stop calling. Closing twice is a no-op."""
         self._portal.release(self._inner.close)
         if self._ended is not None:
             self._ended()

@@ -1,4 +1,4 @@
-"""Forms that a blocking program puts to whoever sits at the session."""
+"""Forms that a blocking program puts to the user of the session."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "models": ("httpx",),
     "testing": ("anyio", "starlette", "uvicorn", "pytest"),
 }
-"""Extra to the modules that it must bring. ``runtime`` is told with npm: who has npm needs no other."""
+"""Extra to the modules that it must bring. ``runtime`` is explained with npm: who has npm needs no other."""
 
 TOKENS = ("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
 """Variables that the runtime takes a GitHub token from; the first one that is set counts."""

@@ -42,7 +42,7 @@ COMMANDS = {
 
 @dataclass(slots=True)
 class Settings:
-    """What holds for every command."""
+    """What holds forevery command."""
 
     debug: bool = False
     loaded: Callable[[], object] = lambda: None

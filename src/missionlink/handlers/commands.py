@@ -59,7 +59,7 @@ class Command:
     """
 
     function: Callable[[CommandCall], Any]
-    """Runs it; what it raises is told as the command's failure, with the text of a ``ToolError``."""
+    """Runs it; what it raises is reported as the command's failure, with the text of a ``ToolError``."""
     description: str = ""
     """For lists of commands; the first line of the docstring if not given."""
 

@@ -1,6 +1,6 @@
 """Questions that come twice: as an event that names an id, and as a request that names none, in either order.
 
-The request is what is answered. A cloud session may send the event alone, and wait for ever if that is not.
+The request is what is answered. A cloud session may send the event alone, and wait forever if that is not.
 """
 
 from __future__ import annotations

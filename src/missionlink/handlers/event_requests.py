@@ -41,7 +41,7 @@ _log = logging.getLogger("missionlink.handlers")
 
 _MOST_SEEN = 1024
 # Runtimes from 1.0.81 on ask this also in sessions that did not opt in, by the event alone, and do nothing until it is
-# answered: each later prompt of the session would wait for ever.
+# answered: each later prompt of the session would wait forever.
 _SENT_WITHOUT_HANDLER = frozenset({"auto_mode_switch"})
 
 
@@ -199,7 +199,7 @@ class EventRequests:
             return None
 
     def _read(self, event: Event, kind: RequestKind) -> Any:
-        """Return the question of an event; ``None`` if there is nothing to answer.
+        """Return the question of an event; ``None`` if it needs no answer.
 
         Raises:
             ValueError: Its data are unusable.
@@ -280,7 +280,7 @@ class EventRequests:
         """Cancel the forms that functions of ours are answering, before the session is left.
 
         The runtime does so itself when a connection ends, but not for a client that leaves and stays connected: the
-        forms would wait for ever.
+        forms would wait forever.
         """
         forms, self._filling = self._filling, None
         for request_id in forms or ():
@@ -357,7 +357,7 @@ class EventRequests:
         self.announced.put(kind, self._pending(kind, question, event))
 
     async def wait_for_response(self, kind: RequestKind) -> dict[str, Any] | None:
-        """Put the question of a request into ``session.pending`` and return what it was answered, if that is told.
+        """Put the question of a request into ``session.pending`` and return what it was answered, if that is known.
 
         The request itself has no id that an answer could name. The event that belongs to it has one; it comes before
         the request or behind it, depending on the runtime.

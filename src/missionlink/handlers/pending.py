@@ -61,7 +61,7 @@ class PendingRequests:
 
     def settle(self, request_id: str, told: msgspec.Raw | None) -> bool:
         """Let go of a question; say whether it was here."""
-        # Until `hold` has seen it, it counts as here: who settles it twice must not stop whoever holds it.
+        # Until `hold` has seen it, it counts as here: who settles it twice must not stop its holder.
         outcome = self._outcomes.get(request_id)
         if outcome is None:
             return False

@@ -212,7 +212,7 @@ class RequestHandlers:
         if invocation is None:
             self._desk.answers.send_result(call, {})
             return False
-        # An error would let go through what a gate has not decided yet.
+        # An error would let pass what a gate has not decided yet.
         call.undecided = invocation.undecided
         context = self._desk.context_of_next(invocation.prompt) if invocation.is_of_next else None
         self._desk.start_for(call, hooks.run(call, invocation), context)

@@ -27,7 +27,7 @@ __all__ = ("NOT_THERE", "RETRY_SECONDS", "SessionFiles")
 _log = logging.getLogger("missionlink.storage")
 
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
-"""What a storage raises for a path at which there is nothing."""
+"""What a storage raises for a path that does not exist."""
 RETRY_SECONDS = 30.0
 """How long a call is made again while the storage fails."""
 

@@ -36,7 +36,7 @@ __all__ = ("StorageCalls", "provider_params")
 
 
 def provider_params(initial_directory: str) -> dict[str, Any]:
-    """Return the parameters with which a runtime is told to store its sessions through this client.
+    """Return the parameters that make a runtime store its sessions through this client.
 
     Args:
         initial_directory: A directory that the runtime's machine has.

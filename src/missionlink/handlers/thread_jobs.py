@@ -208,7 +208,7 @@ class Job:
             failure = RuntimeError(f"the function raised {type(error).__name__}")
             failure.__cause__ = error
             return None, failure
-        except BaseException as error:  # the program's code: whoever waits gets it
+        except BaseException as error:  # the program's code: the waiting task gets it
             return None, error
         finally:
             _here.job = None
@@ -220,7 +220,7 @@ class Job:
             del held
 
     def settle(self, result: Any, error: BaseException | None) -> None:
-        """Hand the outcome to whoever waits for it."""
+        """Hand the outcome to the waiting task."""
         if self._future.done():
             if inspect.iscoroutine(result):
                 # Nobody will await it, of which Python would warn in the program's name.

@@ -150,7 +150,7 @@ class HandlerThreads:
                 if job is None:
                     return
                 outcome = (job, *job.run())
-                # In this order: whoever empties the queue has unset the mark before.
+                # In this order: the thread that empties the queue has unset the mark before.
                 self._ended.append(outcome)
                 if not self._is_told:
                     self._is_told = True

@@ -136,7 +136,7 @@ class ExitPlanResponse(msgspec.Struct, rename="camel", frozen=True, omit_default
     selected_action: str | None = None
     """One of the plan's ``actions``."""
     feedback: str | None = None
-    """What the agent is told; with a refusal it plans again by it."""
+    """Text for the agent; with a refusal it plans again by it."""
     auto_approve_edits: bool | None = None
     """Whether changes of files need no further permission."""
 

@@ -135,7 +135,7 @@ class HttpFace:
             try:
                 self._guard.check(request)
                 if any(len(part) > _LONGEST_ID for part in request.path_params.values()):
-                    raise HTTPException(404, "there is nothing of so long an id")
+                    raise HTTPException(404, "no resource has so long an id")
                 response = await answer(request)
             except TaskRefused as refused:
                 response = error_reply(_STATUS[refused.reason], str(refused))

@@ -148,7 +148,7 @@ class BoundedProtocol(H11Protocol):
 
     def _reply(self, status: int, problem: str) -> None:
         if (cycle := self.cycle) is not None:  # pyright: ignore[reportUnnecessaryComparison]
-            # Whoever reads the body or writes the response learns that the connection is gone.
+            # The task that reads the body or writes the response learns that the connection is gone.
             cycle.disconnected = True
             cycle.message_event.set()
         self._unset_keepalive_if_required()

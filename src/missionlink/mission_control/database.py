@@ -40,7 +40,7 @@ _CONNECTIONS: Final = 8
 # Names of locks in PostgreSQL are numbers, shared by all programs of a database.
 _MIGRATION_LOCK: Final = 0x4D4C4D43_0001
 _PROBE_LOCK: Final = 0x4D4C4D43_0002
-# A client of ours that freezes inside a transaction must not hold its locks for long, and nobody waits for ever.
+# A client of ours that freezes inside a transaction must not hold its locks for long, and nobody waits forever.
 _POSTGRESQL_SETTINGS: Final = (
     "SET lock_timeout = '10s'",
     "SET idle_in_transaction_session_timeout = '5s'",

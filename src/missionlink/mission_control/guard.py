@@ -28,7 +28,7 @@ _SCHEMES = frozenset({"bearer", "token"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, without brackets, is this machine for whoever asks for it."""
+    """Whether a host, without brackets, is this machine for any client that asks for it."""
     if host.lower().removesuffix(".") == "localhost":
         return True
     try:

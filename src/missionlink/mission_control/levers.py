@@ -26,7 +26,7 @@ class Refusal:
     message: str | None
     """Text of the JSON member ``message``; ``None`` for an empty body."""
     left: int | None
-    """How many times still; ``None`` for ever."""
+    """How many times still; ``None`` forever."""
 
 
 class Delay:
@@ -37,7 +37,7 @@ class Delay:
         self._moved = asyncio.Event()
 
     def set(self, seconds: float | None) -> None:
-        """Change the delay, for those too who wait; ``None`` is for ever."""
+        """Change the delay, for those too who wait; ``None`` is forever."""
         self._seconds = seconds
         self._moved.set()
         self._moved = asyncio.Event()

@@ -63,7 +63,7 @@ class Attachment(msgspec.Struct, frozen=True):
     def file(
         path: str | os.PathLike[str], *, lines: tuple[int, int] | None = None, name: str | None = None
     ) -> Attachment:
-        """Attach a file of this machine by its path: the agent is told of it and may read it.
+        """Attach a file of this machine by its path: the agent learns of it and may read it.
 
         Args:
             path: The file; a relative path counts from this program's working directory.
@@ -145,7 +145,7 @@ class Attachment(msgspec.Struct, frozen=True):
     @staticmethod
     @hides_arguments
     def github(url: str, *, title: str = "", state: str = "") -> Attachment:
-        """Attach something on GitHub by its address: the agent is told what it is, and of the address.
+        """Attach something on GitHub by its address: the agent learns what it is, and its address.
 
         Issues, pull requests, discussions, repositories, commits, releases, files, lines of files and comparisons
         are told apart by the address; all others are attached as an address.

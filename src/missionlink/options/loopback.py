@@ -1,4 +1,4 @@
-"""Proxies and servers of this machine: a runtime that has a proxy asks it for them too, unless it is told not to."""
+"""Proxies and servers of this machine: a runtime that has a proxy asks it for them too, unless told otherwise."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def bypassing_proxies(*hosts: str, outer: Mapping[str, str] | None = None) -> di
     """
     outer = os.environ if outer is None else outer
     kept = [entry.strip() for name in _BYPASS for entry in outer.get(name, "").split(",")]
-    # A lone star is an exception for everything, and means nothing beside other entries.
+    # A lone star is an exception foreverything, and means nothing beside other entries.
     entries = ["*"] if "*" in kept else [entry for entry in (*kept, *LOOPBACK_HOSTS, *hosts) if entry]
     return dict.fromkeys(_BYPASS, ",".join(dict.fromkeys(entries)))
 

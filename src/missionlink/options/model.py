@@ -1,4 +1,4 @@
-"""Options that concern the model: where it is, and what it is told."""
+"""Options of the model: its provider, and its instructions."""
 
 from __future__ import annotations
 

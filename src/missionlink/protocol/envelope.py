@@ -81,7 +81,7 @@ LOST_TYPE = "missionlink.events_lost"
 
 
 class EventsLost(msgspec.Struct, frozen=True):
-    """The payload of a marker that stands in the place of events which a full buffer let go."""
+    """The payload of a marker that stands in the place of events that a full buffer has evicted."""
 
     count: int
     """How many events were lost here."""

@@ -2,7 +2,7 @@
 
 Python texts may hold halves of surrogate pairs: ``os.fsdecode`` makes them of file names that are not UTF-8, and a text
 that was cut within an emoji by UTF-16 code units has one. UTF-8 has no form for them. Encoding is tried first, so that
-repairing costs nothing where there is nothing to repair.
+repairing costs nothing where nothing needs repair.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Recovers parts of a message that the JSON decoder refuses.
 
 Two things are worth it. JSON allows an escape for half of a surrogate pair, and runtimes write one where a text was
-cut within an emoji: the decoder refuses it, the message is whole otherwise. And whoever waits for the answer to a
+cut within an emoji: the decoder refuses it, the message is whole otherwise. And a caller that waits for the answer to a
 request should learn at once that it cannot be read, not when the time is up.
 """
 

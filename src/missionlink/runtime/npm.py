@@ -45,12 +45,12 @@ _ARGUMENTS = (
     "--no-audit",
     "--no-fund",
     "--no-bin-links",
-    # The user's settings may ask for silence; a full disk is told as a warning only.
+    # The user's settings may ask for silence; a full disk is reported as a warning only.
     "--loglevel=warn",
     "--no-json",
     "--no-progress",
     "--no-color",
-    # The defaults wait for minutes before a missing network is told.
+    # The defaults wait for minutes before they report a missing network.
     "--fetch-retries=3",
     "--fetch-retry-mintimeout=500",
     "--fetch-retry-maxtimeout=4000",

@@ -90,7 +90,7 @@ class Callback:
             self._start(None)
 
     def stop(self) -> None:
-        """Call the function no more, neither for what is queued nor for an event that is being handed on."""
+        """Call the function no more, neither for what is queued nor for an event that is being delivered."""
         self._types, self._is_plain = frozenset[str](), False
         self._queue.take_all()
         self._queue.take_lost()
@@ -99,7 +99,7 @@ class Callback:
         """Nothing: the runtime never waits for a callback."""
 
     def end(self, error: MissionlinkError | None) -> None:
-        """Nothing: what is queued is still handed on."""
+        """Nothing: what is queued is still delivered."""
 
     def _returned(self, result: object) -> None:
         """Take what a plain function returned; it may be a coroutine, as of a lambda round an async function."""
@@ -160,7 +160,7 @@ class Subscription:
         self._callback = callback
 
     def close(self) -> None:
-        """Stop calling, also for what is queued. Closing twice is nothing."""
+        """Stop calling, also for what is queued. Closing twice is a no-op."""
         self._callback.stop()
         self._dispatcher.detach(self._callback)
 

@@ -68,9 +68,9 @@ class CatchUpBuffer:
         self._ids: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.is_released: bool = False
-        """Whether items are handed on while the history is still awaited."""
+        """Whether items are delivered while the history is still awaited."""
         self.has_forgotten: bool = False
-        """Whether so much was handed on that nobody can tell any more what the history has besides."""
+        """Whether so much was delivered that nobody can tell any more what the history has besides."""
 
     def take(self, event: Event) -> bool:
         """Keep an event, unless one with its id is kept; say whether it must not be delivered now."""
@@ -108,7 +108,7 @@ class CatchUpBuffer:
         return [item for item in self._items if isinstance(item, Event)]
 
     def resolve(self, merged: list[Event]) -> list[Event | Call]:
-        """Return what is to be handed on once the history is known.
+        """Return what is to be delivered once the history is known.
 
         Args:
             merged: The events of the wire and of the history, in their order.

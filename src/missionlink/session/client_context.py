@@ -152,7 +152,7 @@ class ClientContext(msgspec.Struct, eq=False):
                 self.note_missing(session, params, error)
             raise
         finally:
-            # Errors show it to whoever asks for the variables of a frame.
+            # Errors show it to any tool that reads the variables of a frame.
             params = None
 
     def session_of(self, params: object) -> SessionSink | None:

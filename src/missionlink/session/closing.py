@@ -43,7 +43,7 @@ async def leave(core: SessionCore, method: str, why: str) -> None:
 
     Args:
         core: The session.
-        method: ``"session.detach"``, or ``"session.destroy"`` to end it for every client.
+        method: ``"session.detach"``, or ``"session.destroy"`` to end it forevery client.
         why: For the error that later calls raise.
     """
     core.dispatcher.on_closing()
@@ -60,7 +60,7 @@ async def leave(core: SessionCore, method: str, why: str) -> None:
 async def release(core: SessionCore, method: str, timeout: float) -> None:
     """Detach from the session, or end it, at the runtime.
 
-    Runtimes up to 1.0.71 have no detach, and their destroy ends the session for every client. A session that others
+    Runtimes up to 1.0.71 have no detach, and their destroy ends the session forevery client. A session that others
     may have open is resumed without handlers instead: it sends this client no requests then, and stays as it is for
     the others.
 

@@ -271,7 +271,7 @@ class SessionCore:
     async def catch_up(
         self, timeout: float, *, deliver: bool = True, look: Callable[[list[Event]], None] | None = None
     ) -> None:
-        """Read the history once and hand on what the wire left out, in its place.
+        """Read the history once and deliver what the wire left out, in its place.
 
         Args:
             timeout: Seconds; then events go on without it.
@@ -309,7 +309,7 @@ class SessionCore:
     async def restore_open_requests(self) -> None:
         """Act on what the session's history leaves open: permissions and tool calls outlive the program that left."""
         if self._closed is not None:
-            # Whoever opened it went away.
+            # The caller of the opening went away.
             return
         result = await self.call("session.getMessages", {"sessionId": self.id}, is_opening=True)
         for event in open_requests(decode_history(result)):
@@ -319,7 +319,7 @@ class SessionCore:
     # The end.
 
     async def leave(self, method: str, why: str) -> None:
-        """Tell the runtime and close; one task does it, whoever asks and whoever is cancelled meanwhile."""
+        """Tell the runtime and close; one task does it, no matter who asks or is cancelled meanwhile."""
         if self.link.connection.is_inherited:
             # It is the session of the process from which this one was forked off.
             return

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ("IDS_OF_A_PART", "Repeats")
 
 IDS_OF_A_PART = 2048
-"""Ids that are looked among for every event: few enough for the processor's cache."""
+"""Ids that are looked among forevery event: few enough for the processor's cache."""
 _MOST_PARTS = 128
 _MOST_TIMES_IN_A_ROW = 16
 

@@ -123,7 +123,7 @@ class Dispatcher(OrderedItems):
 
     # Called by the router and the connection.
 
-    def take(self, item: Event | Call) -> None:  # noqa: PLR0912 - a call more for every event would cost too much
+    def take(self, item: Event | Call) -> None:  # noqa: PLR0912 - a call more forevery event would cost too much
         """Hand an item on, behind what waits already."""
         # Nearly all items are events that only consumers care for; the rest of the class is for the others.
         if type(item) is Event:
@@ -165,7 +165,7 @@ class Dispatcher(OrderedItems):
         self._queue(item, self._waiting())
 
     def events_lost(self, count: int) -> None:
-        """Put a marker in the place of events that were let go before the session was known."""
+        """Put a marker in the place of events that were evicted before the session was known."""
         self.deliver_soon(lost_marker(count, "the buffer for sessions that are being created was full"))
 
     def session_missing(self) -> None:
@@ -226,13 +226,13 @@ class Dispatcher(OrderedItems):
         if event.type == LOST_TYPE and isinstance(event.data, EventsLost):
             backlog.note_lost(event.data.count)
             return
-        fallen = backlog.push(event, event.size)
-        if fallen:
+        evicted = backlog.push(event, event.size)
+        if evicted:
             if not backlog.lost:
                 # A program that only awaits its turns never asks for events: that is no fault to warn of.
                 level = logging.DEBUG if self._trackers else logging.WARNING
-                _log.log(level, "session %r has no consumer; its oldest events are let go", self._owner.id)
-            backlog.note_lost(len(fallen))
+                _log.log(level, "session %r has no consumer; its oldest events are evicted", self._owner.id)
+            backlog.note_lost(len(evicted))
 
     def _is_news(self, event: Event) -> bool:
         """Whether the history did not have this event."""
@@ -265,7 +265,7 @@ class Dispatcher(OrderedItems):
         """Hand on what ``merge`` makes of the events kept back, then go on as usual.
 
         Args:
-            merge: Takes the events kept back, returns those to hand on.
+            merge: Takes the events kept back, returns those to deliver.
             seen: Ids of the history's events: what the wire brings of them later is left out.
             act_on: Events of the history that still ask something.
         """
@@ -309,7 +309,7 @@ class Dispatcher(OrderedItems):
                 consumer.push(event)
 
     def detach(self, consumer: Subscriber) -> None:
-        """Remove a consumer; removing twice is nothing."""
+        """Remove a consumer; removing twice is a no-op."""
         self._consumers = tuple(one for one in self._consumers if one is not consumer)
         self._trackers = tuple(one for one in self._trackers if one is not consumer)
         self._everybody = self._trackers + self._consumers

@@ -74,7 +74,7 @@ async def _end(core: SessionCore, tracker: TurnTracker) -> None:
                     # It will be idle again, and then this is looked at again.
                     return
             except UnsupportedByRuntime:
-                # Idle, silent, and it cannot be asked: there is nothing to wait for.
+                # Idle, silent, and it cannot be asked: waiting is no use.
                 patience = _TIMES_MISSING
                 continue
             as_aborted = patience == 1 or tracker.work.shows_prompts

@@ -1,7 +1,7 @@
 """A session's past and what comes after it as one stream, without a gap and without repetition.
 
 The queue stands in the live stream before the history is read. What of the history comes on the wire as well is known
-by its id; what the queue had to let go is read once more, as far as the runtime keeps it.
+by its id; what the queue had to evict is read once more, as far as the runtime keeps it.
 """
 
 from __future__ import annotations

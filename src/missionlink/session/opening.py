@@ -44,7 +44,7 @@ _log = logging.getLogger("missionlink.session")
 _DESTROY_SECONDS = 10.0
 
 
-ABANDONED = "whoever opened the session went away"
+ABANDONED = "the caller that opened the session went away"
 
 
 _opened = Reader[OpenedResult](OpenedResult)
@@ -227,7 +227,7 @@ class SessionOpening:
         except SessionAlreadyOpen as taken:
             conversation = await self._make_after(link, taken)
         loop = asyncio.get_running_loop()
-        # Not the task itself: whoever waits for a future is woken a round of the event loop earlier.
+        # Not the task itself: a task that waits for a future is woken a round of the event loop earlier.
         opened: asyncio.Future[SessionCore] = loop.create_future()
         task = link.tasks.start(_run_opener(conversation, link, opened), logged=False)
         timer = None
@@ -258,7 +258,7 @@ class SessionOpening:
 
 
 async def _run_opener(conversation: Opener, link: ClientContext, opened: asyncio.Future[SessionCore]) -> None:
-    """Run the conversation and tell whoever waits for it, if anybody still does."""
+    """Run the conversation and tell the waiting task, if there still is one."""
     try:
         session = await conversation.run()
     except asyncio.CancelledError:

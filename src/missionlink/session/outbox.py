@@ -4,7 +4,7 @@ In a cloud session the next prompt goes when the one before has been accepted: r
 side by side, and nothing else tells the agent's work on one from that on another. In a local session prompts wait only
 for those that are being sent again.
 
-A prompt that is on its way is followed to its acceptance, also when whoever sent it has gone away.
+A prompt that is on its way is followed to its acceptance, also when its sender has gone away.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Outbox:
             SessionBusy: See there; nothing was sent.
             RequestFailed, SessionClosed, ConnectionFailed: The runtime did not accept it.
         """
-        # Not the task itself: whoever waits for a future is woken before the events that stand behind the response.
+        # Not the task itself: a task that waits for a future is woken before the events that stand behind the response.
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         sending = self._core.link.tasks.start(self._send(turn, timeout, accepted), logged=False)
         sending.add_done_callback(partial(self._sent, accepted))
@@ -75,7 +75,7 @@ class Outbox:
             raise
 
     def _sent(self, accepted: asyncio.Future[None], sending: asyncio.Task[None]) -> None:
-        """Wake whoever waits for a prompt that was not accepted."""
+        """Wake the tasks that wait for a prompt that was not accepted."""
         if accepted.done():
             return
         # Only the end of the client cancels the sending.

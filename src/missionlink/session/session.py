@@ -429,7 +429,7 @@ class Session:
     # The end.
 
     async def disconnect(self) -> None:
-        """Leave the session; it can be resumed. What is open is answered; calling it twice is nothing."""
+        """Leave the session; it can be resumed. What is open is answered; calling it twice is a no-op."""
         await self._core.leave("session.detach", "it was disconnected")
 
     async def delete(self) -> None:
@@ -827,7 +827,7 @@ class Session:
                 ephemeral event stands for the persisted one before it.
             max_events: Most events that wait in this consumer's queue, besides the history.
             max_bytes: Most bytes that wait in it.
-            overflow: As for ``events``. What ``"drop_oldest"`` lets go is read from the history instead;
+            overflow: As for ``events``. What ``"drop_oldest"`` evicts is read from the history instead;
                 ``EventsLost`` counts what is not in it.
 
         Raises:

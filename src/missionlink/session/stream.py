@@ -84,7 +84,7 @@ class EventStream(Generic[_Data_co]):
         self.close()
 
     def close(self) -> None:
-        """Stop taking events; those that wait are dropped. Closing twice is nothing."""
+        """Stop taking events; those that wait are dropped. Closing twice is a no-op."""
         self._queue.drop()
         self._detach(self._queue)
 

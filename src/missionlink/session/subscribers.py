@@ -73,7 +73,7 @@ class FlowControl(Protocol):
         ...
 
     def check_loop(self) -> None:
-        """Raise ``WrongEventLoop`` where nobody would wake whoever waits."""
+        """Raise ``WrongEventLoop`` where nothing would wake the waiting task."""
         ...
 
 

@@ -29,7 +29,7 @@ __all__ = ("Turn", "TurnResult", "Usage", "check_limits", "turn_end")
 
 # The time of a turn is over: the abort goes on while its time limit is reported.
 _ABORT_SECONDS = 1.0
-# Whoever leaves a stream wants to go on.
+# A caller that leaves a stream wants to go on.
 _LEAVE_SECONDS = 5.0
 
 

@@ -242,7 +242,7 @@ class TurnTracker:
     def _abort_received(self, owners: Sequence[TurnState]) -> None:
         abort = self.aborts.record([turn for turn in owners if turn.was_active])
         covered = [turn for turn in abort.covered if turn in self._turns] if abort is not None else []
-        # A later turn may have begun since, where the abort of the one before is told late.
+        # A later turn may have begun since, where the abort of the one before comes late.
         begun = [turn for turn in owners if turn.was_active or (turn.copies_seen and not self._is_cloud)]
         ended = [turn for turn in owners if turn in covered] or covered[:1] or begun
         # Told between two prompts, it may be the abort of the next one.

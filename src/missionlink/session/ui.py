@@ -1,4 +1,4 @@
-"""Forms that the program itself puts to whoever sits at the session: yes or no, a choice, a text, or data of a type.
+"""Forms that the program itself puts to the user of the session: yes or no, a choice, a text, or data of a type.
 
 They go through the runtime to the session's ``on_elicitation`` handlers, to ``session.pending``, or to another client
 of the same session.

@@ -1,4 +1,4 @@
-"""The database of a session, as bytes of a file: SQL for every storage that can keep a file.
+"""The database of a session, as bytes of a file: SQL forevery storage that can keep a file.
 
 The statements come from the agent. They run in memory, so they reach no file of this machine.
 """

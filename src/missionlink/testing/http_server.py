@@ -29,7 +29,7 @@ class HttpServer:
             import uvicorn
         except ImportError as exc:
             raise MissingExtra("testing", "the model server") from exc
-        # No log config and "critical": a double that is told to break connections must not fill the user's log.
+        # No log config and "critical": a double that is to break connections must not fill the user's log.
         config = uvicorn.Config(
             app, lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
             timeout_graceful_shutdown=GRACE_S, server_header=False,

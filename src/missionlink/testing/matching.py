@@ -59,7 +59,7 @@ class RequestMatcher:
             raise ScriptMismatch("the fake runtime", faults, traffic) from self._cause
 
     def call_received(self, call: ReceivedCall) -> None:
-        """Let a request of a client be answered, or wait for whoever expects it."""
+        """Let a request of a client be answered, or wait for an expectation of it."""
         if self.replay is not None:
             self.replay.take_call(call)
             self.go_on()

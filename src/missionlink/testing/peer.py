@@ -162,7 +162,7 @@ class Peer:
         self.send_body(encode_notification(method, params))
 
     def send_body(self, body: bytes | None) -> None:
-        """Send a message body in a frame; ``None`` is nothing."""
+        """Send a message body in a frame; ``None`` sends nothing."""
         if body is not None and self.is_open:
             self._record("←", body)
             self.outlet.send(body)

@@ -17,7 +17,7 @@ NO_PERMISSION = "Permission denied and could not request permission from user"
 
 
 async def perform(fake: FakeRuntime, session: FakeSession, step: Call, call_id: str) -> str | None:
-    """Run one tool call; return what the model is told, or ``None`` when the user ended the run."""
+    """Run one tool call; return the result for the model, or ``None`` when the user ended the run."""
     start = {"toolCallId": call_id, "toolName": step.name, "arguments": step.decoded_arguments}
     fake.emit(session.id, "tool.execution_start", start)
     own = _own_tool(session, step.name)
@@ -80,7 +80,7 @@ async def _permission(
 
 
 async def _own_call(fake: FakeRuntime, session: FakeSession, step: Call, call_id: str) -> tuple[str, bool]:
-    """Let the client run its own tool: what the model is told, and whether it went well."""
+    """Let the client run its own tool: the result for the model, and whether it went well."""
     request_id = fake.sessions.new_id("request")
     data = {
         "requestId": request_id,
@@ -159,7 +159,7 @@ async def _forward(fake: FakeRuntime, session: FakeSession, pending: Pending, as
 
 
 def settle(fake: FakeRuntime, session: FakeSession, pending: Pending, answer: Any) -> None:
-    """Take the answer to a question, and say so by the event that ends it; a later answer is nothing."""
+    """Take the answer to a question, and say so by the event that ends it; a later answer is ignored."""
     if pending.answered.done():
         return
     pending.answered.set_result(answer)

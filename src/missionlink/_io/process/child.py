@@ -249,7 +249,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
             if ask_first and self.exit_code is None:
                 stdin = self._input()
                 if stdin is not None:
-                    # A full pipe that nobody reads would keep the stream open for ever: drop what is unsent.
+                    # A full pipe that nobody reads would keep the stream open forever: drop what is unsent.
                     stdin.abort() if stdin.get_write_buffer_size() else stdin.close()
                 # What it still writes must not block its way out.
                 self.resume_reading()

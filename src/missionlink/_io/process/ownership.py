@@ -177,7 +177,7 @@ def with_mark(environ: Mapping[str, str], mark: str) -> Mapping[str, str]:
 
 
 def marked(mark: str) -> list[int]:
-    """Return the processes that bear a mark, whoever has adopted them; none where there is no /proc."""
+    """Return the processes that bear a mark, whatever their parent is; none where there is no /proc."""
     if not os.path.isdir("/proc/self"):
         return []
     wanted = mark.encode()

@@ -1,6 +1,6 @@
 """Makes a process in a way that nothing can interrupt.
 
-Whoever waits can be cancelled; the making goes on, which takes a few rounds of the event loop.
+A waiting caller can be cancelled; the making goes on, which takes a few rounds of the event loop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _UncancellableTask(asyncio.Task[Any]):
     """A task that cannot be cancelled.
 
     ``asyncio.run`` cancels every task that there is when the program is interrupted. asyncio's own, half-way in the
-    making of a process, then wait for ever: for pipes that nobody connects any more, or that offspring holds.
+    making of a process, then wait forever: for pipes that nobody connects any more, or that offspring holds.
     """
 
     def cancel(self, msg: object = None) -> bool:
@@ -54,7 +54,7 @@ async def spawn(protocol: asyncio.SubprocessProtocol, argv: Sequence[str], setti
 
 
 def spawning(making: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """Return the task in which ``loop.subprocess_exec`` goes on, whoever is cancelled."""
+    """Return the task in which ``loop.subprocess_exec`` goes on, no matter which caller is cancelled."""
     return _UncancellableTask(_run(making), loop=asyncio.get_running_loop())
 
 

@@ -193,7 +193,7 @@ class UnixProcess(asyncio.SubprocessTransport):
 
 
 class _Input(asyncio.BaseProtocol):
-    """Passes on what is told of the standard input."""
+    """Passes on the events of the standard input."""
 
     def __init__(self, protocol: asyncio.SubprocessProtocol) -> None:
         self._protocol = protocol

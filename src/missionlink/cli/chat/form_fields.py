@@ -120,7 +120,7 @@ class Field:
             found += [f"at least {given[low]} {what}"] if _is_number(given.get(low)) and given[low] else []
             found += [f"at most {given[high]} {what}"] if _is_number(given.get(high)) else []
         pattern = given.get("pattern")
-        # Shown, and left to the server to check: matching a stranger's pattern can take for ever.
+        # Shown, and left to the server to check: matching a stranger's pattern can take forever.
         return [*found, f"pattern {shortened(pattern, 60)}"] if isinstance(pattern, str) else found
 
     def _number(self, text: str) -> float:

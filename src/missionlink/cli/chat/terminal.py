@@ -57,7 +57,7 @@ class Terminal:
 
     def __init__(self, live: Callable[[int, int], RenderableType | None]) -> None:
         self.on_interrupt: Callable[[], bool] = lambda: True
-        """Called for Ctrl-C where there is nothing to clear; says whether to leave."""
+        """Called for Ctrl-C where the line is empty; says whether to leave."""
         self._live = live
         self._kept = ""
         self._asks = False

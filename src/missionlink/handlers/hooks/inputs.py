@@ -36,7 +36,7 @@ __all__ = (
 
 
 class HookInput(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
-    """What every hook is told."""
+    """Fields of every hook's input."""
 
     session_id: str = ""
     timestamp: float = 0

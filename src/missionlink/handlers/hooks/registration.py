@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ("HOOK_KINDS", "HookKind", "HookSlot", "Hooks", "Matcher", "Registered")
 
 Matcher = str | re.Pattern[str] | Sequence[str | re.Pattern[str]]
-"""A glob, several of them, or a pattern that has to match the whole name. ``"shell"`` stands for every shell."""
+"""A glob, several of them, or a pattern that has to match the whole name. ``"shell"`` stands forevery shell."""
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 _NEVER_IN_NAMES = re.compile(r"[|^$\\]|\A\.\*")
@@ -52,7 +52,7 @@ class HookKind:
     late_denial: HookOutput | None = None
     """The same where its function takes too long."""
     matched: tuple[str, ...] = ()
-    """Fields that a matcher looks at; empty if there is nothing to match."""
+    """Fields that a matcher looks at; empty if a matcher has no fields."""
     carried: tuple[tuple[str, str], ...] = ()
     """Outputs that the next function finds in its input: field of the output, field of the input."""
 
@@ -194,7 +194,7 @@ class HookSlot:
 def _check(kind: HookKind, matcher: object, timeout: object) -> None:
     if matcher is not None:
         if not kind.matched:
-            raise InvalidOption("matcher", f"there is nothing to match in {kind.name}")
+            raise InvalidOption("matcher", f"does not apply to {kind.name}, which has no fields to match")
         globs: object = [cast("object", matcher)] if isinstance(matcher, str | re.Pattern) else matcher
         if not isinstance(globs, Sequence) or isinstance(globs, bytes) or not globs:
             raise InvalidOption("matcher", f"must be a glob, several globs or a compiled pattern, not {matcher!r}")

@@ -55,7 +55,7 @@ class Decision(msgspec.Struct, frozen=True):
     kind: str
     """Wire spelling, present tense."""
     feedback: str | None = None
-    """The reason that the agent is told; only with ``"reject"``."""
+    """The reason that the agent gets; only with ``"reject"``."""
     details: Mapping[str, Any] = {}
     """Further members of the answer, in wire spelling."""
 

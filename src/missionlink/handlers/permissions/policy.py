@@ -350,7 +350,7 @@ class Permissions:
         """Allow some things without a question, and deny the rest unless more steps follow.
 
         Args:
-            read: ``True`` for every file, or folders.
+            read: ``True`` forevery file, or folders.
             write_under: Folders below which files may be created, changed, moved and deleted. They do not cover what
                 makes other programs run something (``.git``, ``.envrc``, ``.vscode``, CI workflows, git hooks and the
                 like), unless the text of a folder names it, as in ``[".", ".github/workflows"]``.

@@ -19,7 +19,7 @@ class FormedParameter:
 
     Args:
         name: The function's name of it.
-        keys: Names of the member that holds it; the first one is told to the model.
+        keys: Names of the member that holds it; the first one is shown to the model.
         form: Its type.
         field: Its default and description; ``None`` where pydantic has no part in it.
         parameter: The function's own default.

@@ -162,7 +162,7 @@ class ToolRunner:
                     return failure(redacted(str(error)) or f"{tool.name} failed.")
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # the program's code, SystemExit included: the model is told that it failed
+        except BaseException as error:  # the program's code, SystemExit included: the model learns that it failed
             if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise
             if isinstance(error, TimeoutError) and limit.has_run_out:

@@ -46,7 +46,7 @@ class ToolSettings(TypedDict, total=False):
     schema: Mapping[str, Any]
     """JSON schema of the arguments, in place of the one made from the annotations; nothing is validated then."""
     timeout: float | None
-    """Seconds after which the model is told that it took too long; ``None`` for no limit."""
+    """Seconds after which the model learns that it took too long; ``None`` for no limit."""
     skip_permission: bool
     """Whether it runs without a permission request."""
     override: bool
@@ -80,7 +80,7 @@ class Tool(Generic[_P, _R]):
     function: Callable[_P, _R] | None = None
     """What runs; ``None`` for a tool that is only declared."""
     timeout: float | None = None
-    """Seconds after which the model is told that it took too long; ``None`` for no limit."""
+    """Seconds after which the model learns that it took too long; ``None`` for no limit."""
     skip_permission: bool = False
     """Whether it runs without a permission request."""
     override: bool = False
@@ -208,7 +208,7 @@ def tool(function: Callable[..., Any] | None = None, /, **settings: Unpack[ToolS
     """Make a tool of a function; with or without settings, as a decorator or called.
 
     The JSON schema comes from the annotations, descriptions of the parameters from ``Annotated[int, "text"]``,
-    ``msgspec.Meta`` or the docstring. A parameter annotated with ``ToolContext`` is told about the call and is not
+    ``msgspec.Meta`` or the docstring. A parameter annotated with ``ToolContext`` gets the call's context and is no
     part of the schema. Plain functions run in threads, coroutine functions in the event loop.
 
     The model gets what the function returns: a text, or anything that JSON can say; ``bytes`` or ``Binary`` for

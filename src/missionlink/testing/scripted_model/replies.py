@@ -82,7 +82,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Send nothing until the gate is open, or for ever when there is none."""
+    """Send nothing until the gate is open, or forever when there is none."""
 
     gate: Gate | None = None
 

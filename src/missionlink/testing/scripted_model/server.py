@@ -226,7 +226,7 @@ def serve_in_thread(
 ) -> Generator[ModelServer]:
     """Run a scripted model in an event loop of its own, for tests that have none; nothing is checked at the end."""
     server = ModelServer(script, model=model, port=port)
-    # Imported here: what the server stands on brings it, and it is told first if that is missing.
+    # Imported here: what the server stands on brings it, and its absence is reported first.
     from anyio.from_thread import start_blocking_portal
 
     with start_blocking_portal("asyncio") as portal:
